@@ -1,0 +1,97 @@
+//! Epochs: the unit in which the line moves forward, all of it or nothing.
+
+use std::sync::Arc;
+
+use crate::{EdgeDelta, Entity, EntityId, Nanos, OwnerRecord, PathDelta, Reject, Window};
+
+/// A partition of a configured topic, as the process numbers it in memory (never on disk).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PartitionId(pub u32);
+
+/// A partition as Kafka names it. `cluster` is the configured name of the Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Kafka cluster, by its configured name.
+    pub cluster: Arc<str>,
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+}
+
+/// How far a partition is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read: everything below is in the graph.
+    pub next: i64,
+    /// The lowest offset whose records the stages still remember: after a restart, `[reread, next)`
+    /// is read again to rebuild that memory, and counts nothing. At most `next`.
+    pub reread: i64,
+}
+
+/// Offsets that the broker no longer had when they were wanted: `[from, to)` is lost.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Loss {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// First lost offset.
+    pub from: i64,
+    /// First offset that was there again.
+    pub to: i64,
+    /// When it was noticed.
+    pub at: Nanos,
+}
+
+/// The end of an epoch, as it runs down the line behind the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barrier {
+    /// Fences stages of before a reset: a message of another generation is ignored.
+    pub generation: u64,
+    /// Number of the epoch that this barrier ends. Counts on across restarts.
+    pub epoch: u64,
+    /// The clock, read once by the shell for the whole epoch.
+    pub clock: Nanos,
+    /// Event time below which the sources expect no more records.
+    pub watermark: Nanos,
+    /// How far every partition is read (`reread` is filled in by the compactor).
+    pub positions: Vec<(PartitionId, Position)>,
+    /// Losses noticed in this epoch.
+    pub losses: Vec<Loss>,
+    /// Records refused in this epoch, by reason.
+    pub rejects: Vec<(Reject, u64)>,
+    /// Flow records accepted by the decoders in this epoch.
+    pub accepted: u64,
+    /// The epoch rebuilds memory after a restart: stages take it in and emit nothing.
+    pub rebuild: bool,
+}
+
+/// All that one epoch changes: one atomic write of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochCommit {
+    /// Number; commits are consecutive.
+    pub epoch: u64,
+    /// The clock reading of the epoch.
+    pub clock: Nanos,
+    /// Watermark at its end.
+    pub watermark: Nanos,
+    /// Edge rows, sorted by key, one per key.
+    pub edges: Vec<EdgeDelta>,
+    /// Path rows, sorted by key, one per key.
+    pub paths: Vec<PathDelta>,
+    /// Entities named for the first time by this process (writing one again changes nothing).
+    pub entities: Vec<(EntityId, Entity)>,
+    /// Versions of owners that changed (written by `(scope, uid, valid.from)`).
+    pub owners: Vec<OwnerRecord>,
+    /// How far every partition is read.
+    pub positions: Vec<Position>,
+    /// Losses to remember.
+    pub losses: Vec<Loss>,
+    /// Totals to add, by name (`accepted`, `rejected/<reason>`, …).
+    pub tallies: Vec<(Arc<str>, i64)>,
+    /// Windows before this one are no longer remembered per connection.
+    pub folded: Window,
+    /// Windows that end at or before this start are past their retention: drop them.
+    pub expire_before: Window,
+}

@@ -1,0 +1,29 @@
+//! The nouns of Portolan.
+//!
+//! Values only: no serialisation, no async, no input or output, no clock. Every other crate speaks
+//! these types, so a stage can be read without knowing Kafka, a store without knowing flows.
+
+mod addr;
+mod claim;
+mod counters;
+mod edge;
+mod entity;
+mod epoch;
+mod flow;
+mod reject;
+mod time;
+
+pub use addr::{Ip, Proto, Socket};
+pub use claim::{
+    Backend, DeclaredPort, OwnerEvent, OwnerKind, OwnerRecord, Phase, ScopeId, ValidTime,
+};
+pub use counters::{Counters, MEASURES, Measure};
+pub use edge::{
+    Collapse, Direction, EdgeDelta, EdgeKey, Evidence, Layer, PathDelta, PathKey, PathKind,
+    Resolution, Via,
+};
+pub use entity::{Entity, EntityId, EntityKind, HopClass};
+pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
+pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Xlat};
+pub use reject::{DeadLetter, Reject};
+pub use time::{Nanos, TimeRange, Window, WindowLen};

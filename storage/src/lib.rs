@@ -1,0 +1,130 @@
+//! Where epochs are kept: the traits, and the stores behind them.
+//!
+//! A commit is one atomic write of everything an epoch changes, offsets included. So the state a
+//! reader sees is always that of a whole epoch, and a restart goes on exactly where it stopped.
+
+use std::sync::Arc;
+
+use portolan_model::{
+    EdgeDelta, Entity, EntityId, EpochCommit, Loss, Nanos, OwnerRecord, PathDelta, Position,
+    TimeRange, Window, WindowLen,
+};
+
+/// What the last commit says about where the line stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Last committed epoch; 0 before the first.
+    pub epoch: u64,
+    /// Its clock reading.
+    pub clock: Nanos,
+    /// Its watermark.
+    pub watermark: Nanos,
+    /// How far every partition is read.
+    pub positions: Vec<Position>,
+    /// Windows before this one are no longer remembered per connection.
+    pub folded: Window,
+    /// Totals by name.
+    pub tallies: Vec<(Arc<str>, i64)>,
+    /// Losses, oldest first (bounded; the oldest are merged into the tally `lost`).
+    pub losses: Vec<Loss>,
+}
+
+/// Reads rows by event time. Every method sees one whole epoch.
+pub trait ReadEdges: Send + Sync {
+    /// Length of the stored base windows.
+    fn window_len(&self) -> WindowLen;
+
+    /// Visits the edge rows of every window that overlaps `range`, one merged row per key, in the
+    /// order of keys. Rows whose counters are all zero are left out.
+    fn edges(&self, range: TimeRange, visit: &mut dyn FnMut(&EdgeDelta)) -> Result<(), Error>;
+
+    /// Visits the path rows likewise.
+    fn paths(&self, range: TimeRange, visit: &mut dyn FnMut(&PathDelta)) -> Result<(), Error>;
+
+    /// The entity of an id.
+    fn entity(&self, id: EntityId) -> Option<Arc<Entity>>;
+
+    /// Visits every entity.
+    fn entities(&self, visit: &mut dyn FnMut(EntityId, &Arc<Entity>));
+
+    /// Oldest and newest window that has rows.
+    fn span(&self) -> Result<Option<(Window, Window)>, Error>;
+
+    /// Bytes on disk; 0 for a store without one.
+    fn disk_bytes(&self) -> u64;
+}
+
+/// Reads where the line stands.
+pub trait ReadCheckpoint: Send + Sync {
+    /// The last commit.
+    fn checkpoint(&self) -> Result<Checkpoint, Error>;
+
+    /// Visits every stored version of every owner.
+    fn owners(&self, visit: &mut dyn FnMut(OwnerRecord)) -> Result<(), Error>;
+}
+
+/// Writes epochs.
+pub trait CommitEpoch: Send {
+    /// Commits one epoch: all of it, or on error none of it. Epochs are consecutive; one that is
+    /// already committed is refused with [`Error::OutOfOrder`].
+    fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error>;
+
+    /// Makes what was committed survive a power loss.
+    fn sync(&mut self) -> Result<(), Error>;
+}
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has it open.
+    #[error("store {path} is locked: another process has it open")]
+    Locked {
+        /// Directory.
+        path: String,
+    },
+    /// It was written by a later version.
+    #[error("store {path} has format {found}, this version reads up to {known}")]
+    NewerFormat {
+        /// Directory.
+        path: String,
+        /// Format on disk.
+        found: u32,
+        /// Newest format known.
+        known: u32,
+    },
+    /// It holds windows of another length than configured.
+    #[error("store {path} holds windows of {found} s, the configuration says {wanted} s")]
+    WindowLength {
+        /// Directory.
+        path: String,
+        /// On disk.
+        found: u32,
+        /// Configured.
+        wanted: u32,
+    },
+    /// Bytes on disk are not what was written.
+    #[error("store {path} is damaged: {detail}")]
+    Damaged {
+        /// Directory.
+        path: String,
+        /// What was found.
+        detail: String,
+    },
+    /// An epoch that is not the next one.
+    #[error("epoch {got} does not follow {last}")]
+    OutOfOrder {
+        /// Last committed.
+        last: u64,
+        /// Offered.
+        got: u64,
+    },
+    /// The disk is full.
+    #[error("disk of store {path} is full")]
+    Full {
+        /// Directory.
+        path: String,
+    },
+    /// Anything else that the disk says.
+    #[error("store input or output failed")]
+    Io(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
