@@ -55,7 +55,7 @@ pub struct Barrier {
     pub clock: Nanos,
     /// Event time below which the sources expect no more records.
     pub watermark: Nanos,
-    /// How far every partition is read (`reread` is filled in by the compactor).
+    /// How far every partition is read (`reread` is filled in by the resolver).
     pub positions: Vec<(PartitionId, Position)>,
     /// Losses noticed in this epoch.
     pub losses: Vec<Loss>,
@@ -65,6 +65,10 @@ pub struct Barrier {
     pub accepted: u64,
     /// The epoch rebuilds memory after a restart: stages take it in and emit nothing.
     pub rebuild: bool,
+    /// Windows before this one are no longer remembered per connection (the resolver's word).
+    pub folded: Window,
+    /// Totals to add, by name: each stage appends its own.
+    pub tallies: Vec<(Arc<str>, i64)>,
 }
 
 /// All that one epoch changes: one atomic write of the store.

@@ -1,3 +1,27 @@
 //! The functional core: the stages of the line as pure state machines.
 //!
+//! ```text
+//! flows, owners ─► FlowResolver ─► PathCollapser ─► EdgeAggregator ─► WindowCompactor ─► EpochCommit
+//! ```
+//!
 //! No clock, no input or output, no async, no randomness: a stage is a function of what it was fed.
+//! [`Line`] runs the four one after the other on the caller's thread; the actor shell runs the same
+//! four in actors.
+
+mod aggregator;
+mod collapser;
+mod compactor;
+mod config;
+mod line;
+mod messages;
+mod resolver;
+mod stage;
+
+pub use aggregator::EdgeAggregator;
+pub use collapser::PathCollapser;
+pub use compactor::WindowCompactor;
+pub use config::LineConfig;
+pub use line::{Line, Restored};
+pub use messages::{Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange};
+pub use resolver::FlowResolver;
+pub use stage::Stage;

@@ -1,0 +1,72 @@
+//! Edge aggregator: merges the rows of an epoch, one per key, in the order of keys.
+
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+use portolan_model::{Barrier, EdgeDelta, EdgeKey, PathDelta, PathKey};
+use rustc_hash::FxHashMap;
+
+use crate::{Deltas, Stage};
+
+/// See the module.
+#[derive(Default)]
+pub struct EdgeAggregator {
+    edges: FxHashMap<EdgeKey, EdgeDelta>,
+    paths: FxHashMap<PathKey, PathDelta>,
+    rest: Deltas,
+}
+
+impl EdgeAggregator {
+    /// An aggregator with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Stage for EdgeAggregator {
+    type In = Deltas;
+    type Out = Deltas;
+    const NAME: &'static str = "edge_aggregator";
+
+    fn apply(&mut self, batch: Deltas) -> Option<Deltas> {
+        for delta in batch.edges {
+            upsert(&mut self.edges, delta.key, delta, EdgeDelta::merge);
+        }
+        for delta in batch.paths {
+            upsert(&mut self.paths, delta.key.clone(), delta, PathDelta::merge);
+        }
+        self.rest.entities.extend(batch.entities);
+        self.rest.owners.extend(batch.owners);
+        None
+    }
+
+    fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
+        let mut deltas = std::mem::take(&mut self.rest);
+        deltas.edges = self.edges.drain().map(|(_, d)| d).filter(changes_edge).collect();
+        deltas.paths = self.paths.drain().map(|(_, d)| d).filter(|d| !d.counters.is_zero()).collect();
+        deltas.edges.sort_unstable_by_key(|d| d.key);
+        deltas.paths.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        deltas.entities.sort_unstable();
+        deltas.entities.dedup();
+        deltas.owners.sort_unstable();
+        deltas.owners.dedup();
+        if barrier.rebuild { None } else { Some(deltas) }
+    }
+
+    fn records(batch: &Deltas) -> usize {
+        batch.edges.len() + batch.paths.len()
+    }
+}
+
+fn changes_edge(delta: &EdgeDelta) -> bool {
+    !delta.counters.is_zero()
+}
+
+fn upsert<K: Hash + Eq, V>(rows: &mut FxHashMap<K, V>, key: K, row: V, merge: fn(&mut V, &V)) {
+    match rows.entry(key) {
+        Entry::Occupied(mut old) => merge(old.get_mut(), &row),
+        Entry::Vacant(new) => {
+            new.insert(row);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
+
+use portolan_model::{Barrier, EpochCommit, FlowBatch, OwnerEvent, OwnerRecord, Window};
+
+use crate::{
+    EdgeAggregator, FlowResolver, Intake, LineConfig, PathCollapser, Stage, WindowCompactor,
+};
+
+/// What the store remembers for the stages.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Every stored version of every owner.
+    pub owners: Vec<OwnerRecord>,
+    /// Windows before this one were folded.
+    pub folded: Window,
+}
+
+/// The four stages, wired.
+pub struct Line {
+    /// First stage.
+    pub resolver: FlowResolver,
+    /// Second stage.
+    pub collapser: PathCollapser,
+    /// Third stage.
+    pub aggregator: EdgeAggregator,
+    /// Fourth stage.
+    pub compactor: WindowCompactor,
+}
+
+impl Line {
+    /// A line that goes on from what the store remembers.
+    pub fn new(config: &LineConfig, restored: &Restored) -> Self {
+        Self {
+            resolver: FlowResolver::new(config, restored),
+            collapser: PathCollapser::new(config),
+            aggregator: EdgeAggregator::new(),
+            compactor: WindowCompactor::new(config),
+        }
+    }
+
+    /// Feeds flow records.
+    pub fn flows(&mut self, batch: FlowBatch) {
+        let hops = self.resolver.apply(Intake::Flows(batch));
+        self.pass(hops);
+    }
+
+    /// Feeds ownership events.
+    pub fn owners(&mut self, events: Vec<OwnerEvent>) {
+        let hops = self.resolver.apply(Intake::Owners(events));
+        self.pass(hops);
+    }
+
+    /// Ends an epoch: what it changes, or nothing if it only rebuilt memory.
+    pub fn barrier(&mut self, mut barrier: Barrier) -> Option<EpochCommit> {
+        let hops = self.resolver.barrier(&mut barrier);
+        self.pass(hops);
+        let deltas = self.collapser.barrier(&mut barrier);
+        let deltas = deltas.and_then(|d| self.aggregator.apply(d));
+        if let Some(deltas) = deltas {
+            self.compactor.apply(deltas);
+        }
+        if let Some(deltas) = self.aggregator.barrier(&mut barrier) {
+            self.compactor.apply(deltas);
+        }
+        self.compactor.barrier(&mut barrier)
+    }
+
+    fn pass(&mut self, hops: Option<crate::Hops>) {
+        let deltas = hops.and_then(|h| self.collapser.apply(h));
+        let deltas = deltas.and_then(|d| self.aggregator.apply(d));
+        if let Some(deltas) = deltas {
+            self.compactor.apply(deltas);
+        }
+    }
+}

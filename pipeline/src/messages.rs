@@ -1,0 +1,106 @@
+//! The arrows of the line: what one stage hands to the next.
+
+use std::sync::Arc;
+
+use portolan_model::{
+    Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent, OwnerRecord,
+    PathDelta, Proto, Socket, Window,
+};
+use portolan_model::{Evidence, ScopeId};
+
+/// What the sources hand to the resolver.
+#[derive(Clone, Debug)]
+pub enum Intake {
+    /// Flow records of one partition.
+    Flows(FlowBatch),
+    /// Ownership events.
+    Owners(Vec<OwnerEvent>),
+}
+
+/// What an epoch changes in the graph. All rows are additive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deltas {
+    /// Edge rows.
+    pub edges: Vec<EdgeDelta>,
+    /// Path rows.
+    pub paths: Vec<PathDelta>,
+    /// Entities named for the first time.
+    pub entities: Vec<(EntityId, Entity)>,
+    /// Versions of owners that changed.
+    pub owners: Vec<OwnerRecord>,
+}
+
+/// What the resolver hands to the collapser: raw edges, and the connections that touch a hop.
+#[derive(Clone, Debug, Default)]
+pub struct Hops {
+    /// Raw edges and the rest that only passes through.
+    pub deltas: Deltas,
+    /// Connections towards a hop that changed.
+    pub hops: Vec<HopChange>,
+    /// Connections towards an address that some hop forwards to.
+    pub landings: Vec<LandingChange>,
+}
+
+/// A connection towards a hop in one window: its new state, replacing any earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopChange {
+    /// Scope of the client's socket.
+    pub scope: ScopeId,
+    /// Protocol.
+    pub proto: Proto,
+    /// The client's socket.
+    pub client: Socket,
+    /// The hop's socket.
+    pub hop: Socket,
+    /// Window.
+    pub window: Window,
+    /// The connection as it is now; absent if it is no longer one towards a hop.
+    pub state: Option<HopConnection>,
+}
+
+/// What is known of a connection towards a hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopConnection {
+    /// Who dials.
+    pub client: EntityId,
+    /// The hop.
+    pub hop: EntityId,
+    /// Its class.
+    pub class: HopClass,
+    /// Where the hop may forward this connection to.
+    pub targets: Arc<[HopTarget]>,
+    /// The target that the record itself names, with its evidence (conntrack rewrite).
+    pub rewrite: Option<(HopTarget, Evidence)>,
+    /// What the raw edge `client -> hop` counts for it.
+    pub counters: Counters,
+    /// Earliest event.
+    pub first_ns: Nanos,
+    /// Latest event.
+    pub last_ns: Nanos,
+}
+
+/// One place that a hop forwards to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HopTarget {
+    /// Its socket.
+    pub socket: Socket,
+    /// Who owns the socket at the time.
+    pub entity: EntityId,
+}
+
+/// A connection whose server socket is one that some hop forwards to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandingChange {
+    /// Scope of the client's socket.
+    pub scope: ScopeId,
+    /// Protocol.
+    pub proto: Proto,
+    /// The client's socket.
+    pub client: Socket,
+    /// The server's socket.
+    pub server: Socket,
+    /// Window.
+    pub window: Window,
+    /// Who the server is; absent if the connection is no longer one towards it.
+    pub entity: Option<EntityId>,
+}
