@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Wire formats: the `portolan.v1` contract, and the decoders of what arrives on Kafka.
+//!
+//! Foreign bytes become values of `portolan-model` here and nowhere else. Decoders are total: bytes
+//! of any kind give records and [`Refused`] values, never a panic and never an error that stops the
+//! line. They read no clock; the caller says what time it is.
+
+/// The contract of Portolan itself: topology queries and ownership records.
+///
+/// In JSON (serde) the messages have the names of the `.proto` files, 64-bit integers are numbers,
+/// and absent fields are their defaults.
+#[allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]
+pub mod v1 {
+    tonic::include_proto!("portolan.v1");
+}
+
+/// NetObserv's flow record as `prost` sees it: for encoding, and to check the decoder of the line.
+#[allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]
+pub mod pbflow {
+    tonic::include_proto!("pbflow");
+}
+
+/// The descriptors of `portolan.v1` (a `FileDescriptorSet`), for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portolan_v1.bin"));
