@@ -1,0 +1,309 @@
+//! The configuration: a TOML file, overridden by the environment.
+//!
+//! `PORTOLAN__SECTION__KEY` overrides `section.key`; `PORTOLAN__KAFKA__0__BROKERS` reaches into a
+//! list.
+//!
+//! - No key is ignored: an unknown one is refused at start, from the file and from the environment.
+//! - A refusal names the key, the line or the variable, and what is allowed.
+//! - The values of Kafka properties that hold secrets never leave: not in an error, not in `Debug`,
+//!   not in [`Config::render_masked`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portolan_pipeline::LineConfig;
+use serde::{Deserialize, Serialize};
+
+mod check;
+mod environment;
+mod keys;
+mod load;
+mod properties;
+mod refused;
+
+pub use properties::Properties;
+pub use refused::Refused;
+
+/// Everything that can be set. Every section but `kafka` has a default that holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the servers listen.
+    pub listen: Listen,
+    /// Where and how long the map is kept.
+    pub store: Store,
+    /// How the line counts.
+    pub line: Line,
+    /// What is logged.
+    pub log: Log,
+    /// Bounds on bad input.
+    pub limits: Limits,
+    /// The Kafka clusters that are read.
+    pub kafka: Vec<Kafka>,
+}
+
+/// `[listen]`: addresses of the servers. Anything but loopback has to be written out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// gRPC and gRPC-Web.
+    pub grpc: SocketAddr,
+    /// Metrics, health and the web map.
+    pub http: SocketAddr,
+}
+
+/// `[store]`: the directory of the map, and what it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Directory; made if it is not there.
+    pub path: PathBuf,
+    /// Length of the base window in seconds. Fixed once a store exists.
+    pub window_secs: u32,
+    /// How long base windows are kept; zero keeps them for ever.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// What to do with a store that does not open.
+    pub on_damage: OnDamage,
+}
+
+/// What to do with a store whose bytes are damaged.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDamage {
+    /// Set it apart, start from the last good copy or from nothing, and read Kafka again.
+    Recover,
+    /// Stop, and say which steps to take.
+    Refuse,
+}
+
+/// `[line]`: how the line counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Line {
+    /// How long after its end a window is remembered per connection.
+    #[serde(with = "humantime_serde")]
+    pub horizon: Duration,
+    /// Tolerance between the clocks of flow and ownership sources.
+    #[serde(with = "humantime_serde")]
+    pub clock_tolerance: Duration,
+    /// Most connections, by window, that are remembered.
+    pub max_connections: usize,
+    /// How often an epoch is committed and becomes visible.
+    #[serde(with = "humantime_serde")]
+    pub commit_interval: Duration,
+    /// Records after which an epoch ends early.
+    pub max_epoch_records: u64,
+    /// How far back the graph of "now" reaches.
+    #[serde(with = "humantime_serde")]
+    pub now_range: Duration,
+}
+
+/// `[log]`: what is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Form of a line.
+    pub format: LogFormat,
+    /// Level, or a filter of levels by module.
+    pub level: String,
+}
+
+/// Form of a log line.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For eyes.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[limits]`: bounds on bad input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest Kafka message that is decoded, in bytes.
+    pub max_message_bytes: usize,
+    /// How many refused records are kept for `status` to show.
+    pub dead_letters: usize,
+}
+
+/// `[[kafka]]`: one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// Its name in positions, status and metrics. Renaming it means reading it from the start.
+    pub name: String,
+    /// `host:port`, several with commas.
+    pub brokers: String,
+    /// Passed on to librdkafka.
+    pub properties: Properties,
+    /// What is read.
+    pub topics: Vec<Topic>,
+}
+
+/// `[[kafka.topics]]`: one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// How its messages are encoded.
+    pub encoding: Encoding,
+    /// The address space of its records, where a record does not name one.
+    #[serde(default = "default_scope")]
+    pub scope: String,
+    /// Whether offsets that are skipped count as lost. Only for topics without transactions and
+    /// compaction, which skip offsets in good health.
+    #[serde(default)]
+    pub gaps_are_losses: bool,
+}
+
+/// How the messages of a topic are encoded.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// NetObserv `pbflow.Record` or `pbflow.Records`.
+    NetobservPb,
+    /// NetObserv flow logs as JSON.
+    NetobservJson,
+    /// `portolan.v1.OwnershipRecord`.
+    PortolanPb,
+    /// The same as JSON.
+    PortolanJson,
+}
+
+fn default_scope() -> String {
+    "default".to_owned()
+}
+
+// === impl Config ===
+
+impl Config {
+    /// What the pure stages need of it.
+    pub fn line_config(&self) -> LineConfig {
+        let defaults = LineConfig::default();
+        LineConfig {
+            window: portolan_model::WindowLen::try_new(self.store.window_secs)
+                .unwrap_or(defaults.window),
+            horizon_secs: self.line.horizon.as_secs() as u32,
+            retention_secs: self.store.retention.as_secs() as u32,
+            clock_tolerance_ms: self.line.clock_tolerance.as_millis() as u32,
+            max_connections: self.line.max_connections,
+            ..defaults
+        }
+    }
+}
+
+// === impl Listen ===
+
+impl Default for Listen {
+    fn default() -> Self {
+        // Two neighbours that IANA has assigned to nobody.
+        Self {
+            grpc: SocketAddr::from(([127, 0, 0, 1], 7474)),
+            http: SocketAddr::from(([127, 0, 0, 1], 7475)),
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Default for Store {
+    fn default() -> Self {
+        let line = LineConfig::default();
+        Self {
+            path: PathBuf::from("portolan-store"),
+            window_secs: line.window.secs(),
+            retention: Duration::from_secs(u64::from(line.retention_secs)),
+            on_damage: OnDamage::Recover,
+        }
+    }
+}
+
+// === impl Line ===
+
+impl Default for Line {
+    fn default() -> Self {
+        let line = LineConfig::default();
+        Self {
+            horizon: Duration::from_secs(u64::from(line.horizon_secs)),
+            clock_tolerance: Duration::from_millis(u64::from(line.clock_tolerance_ms)),
+            max_connections: line.max_connections,
+            // Event to visible is held under 2 s at the 99th percentile: half of it is waiting.
+            commit_interval: Duration::from_secs(1),
+            // One second of the throughput that the whole line is held to.
+            max_epoch_records: 1_000_000,
+            // Long enough for a call that happens once a minute to stay on the map.
+            now_range: Duration::from_secs(300),
+        }
+    }
+}
+
+// === impl Log ===
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        // Sixteen times the largest message that a broker takes by default (1 MiB).
+        Self { max_message_bytes: 16 << 20, dead_letters: 100 }
+    }
+}
+
+// === impl Kafka ===
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            name: "main".to_owned(),
+            brokers: String::new(),
+            properties: Properties::default(),
+            topics: Topic::defaults(),
+        }
+    }
+}
+
+// === impl Topic ===
+
+impl Topic {
+    /// What is read where nothing else is said.
+    pub fn defaults() -> Vec<Self> {
+        [("network-flows", Encoding::NetobservPb), ("portolan.ownership", Encoding::PortolanPb)]
+            .map(|(name, encoding)| Self {
+                name: name.to_owned(),
+                encoding,
+                scope: default_scope(),
+                gaps_are_losses: false,
+            })
+            .into()
+    }
+}
+
+/// Durations as people write them (`1s`, `10m`, `7days`).
+mod humantime_serde {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*value))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text)
+            .map_err(|e| D::Error::custom(format_args!("\"{text}\" is not a duration ({e})")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What types cannot say: bounds, and keys that must agree. A problem is `(path, what is wrong)`.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use portolan_model::WindowLen;
+
+use super::properties::OWNED;
+use super::{Config, Kafka, Topic};
+
+type Problem = (String, String);
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Seconds of it fit into 32 bits, as the line counts them; window starts end in 2106 anyway.
+const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 31_557_600);
+
+/// All checks, in the order of the sections.
+pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    listen(config)?;
+    store(config)?;
+    line(config)?;
+    level(&config.log.level)?;
+    within("limits.max_message_bytes", &config.limits.max_message_bytes, &(1 << 10..=1 << 30))?;
+    within("limits.dead_letters", &config.limits.dead_letters, &(0..=10_000))?;
+    clusters(config)
+}
+
+fn problem<T>(path: impl Into<String>, text: impl Into<String>) -> Result<T, Problem> {
+    Err((path.into(), text.into()))
+}
+
+fn within<T>(path: &str, value: &T, allowed: &RangeInclusive<T>) -> Result<(), Problem>
+where
+    T: PartialOrd + std::fmt::Display,
+{
+    if allowed.contains(value) { Ok(()) } else { problem(path, format!("{value} is out of range")) }
+}
+
+fn lasting(path: &str, value: Duration, allowed: RangeInclusive<Duration>) -> Result<(), Problem> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    problem(path, format!("{} is out of range", humantime::format_duration(value)))
+}
+
+fn listen(config: &Config) -> Result<(), Problem> {
+    let (grpc, http) = (config.listen.grpc, config.listen.http);
+    if grpc == http && grpc.port() != 0 {
+        return problem("listen.http", format!("{http} is taken by listen.grpc"));
+    }
+    Ok(())
+}
+
+fn store(config: &Config) -> Result<(), Problem> {
+    let store = &config.store;
+    if store.path.as_os_str().is_empty() {
+        return problem("store.path", "it is empty");
+    }
+    if store.window_secs > 3_600 || WindowLen::try_new(store.window_secs).is_none() {
+        return problem("store.window_secs", format!("{} is not allowed", store.window_secs));
+    }
+    if !store.retention.is_zero() {
+        lasting("store.retention", store.retention, 10 * MINUTE..=LONGEST_RETENTION)?;
+        if store.retention < config.line.horizon {
+            return problem("store.retention", "it is shorter than line.horizon");
+        }
+    }
+    Ok(())
+}
+
+fn line(config: &Config) -> Result<(), Problem> {
+    let line = &config.line;
+    lasting("line.horizon", line.horizon, 10 * SECOND..=HOUR)?;
+    if line.horizon.subsec_nanos() != 0 {
+        return problem("line.horizon", "it is not in whole seconds");
+    }
+    lasting("line.clock_tolerance", line.clock_tolerance, Duration::ZERO..=MINUTE)?;
+    within("line.max_connections", &line.max_connections, &(1_000..=100_000_000))?;
+    lasting("line.commit_interval", line.commit_interval, Duration::from_millis(50)..=MINUTE)?;
+    within("line.max_epoch_records", &line.max_epoch_records, &(1_000..=100_000_000))?;
+    let window = Duration::from_secs(u64::from(config.store.window_secs));
+    lasting("line.now_range", line.now_range, window..=DAY)
+}
+
+/// Strict, because the filter's own parser takes a misspelt level for the name of a module.
+fn level(filter: &str) -> Result<(), Problem> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for directive in filter.split(',') {
+        let (module, level) = directive.rsplit_once('=').unwrap_or(("any", directive));
+        let named = !module.is_empty()
+            && module.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+        if !named || !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
+            return problem("log.level", format!("\"{directive}\" is not a level"));
+        }
+    }
+    Ok(())
+}
+
+fn clusters(config: &Config) -> Result<(), Problem> {
+    if config.kafka.is_empty() {
+        return problem(
+            "kafka",
+            "no cluster is configured; add [[kafka]] with brokers = \"host:9092\", \
+             or set PORTOLAN__KAFKA__0__BROKERS",
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (index, kafka) in config.kafka.iter().enumerate() {
+        let path = format!("kafka[{index}]");
+        cluster(&path, kafka)?;
+        if !names.insert(&kafka.name) {
+            return problem(format!("{path}.name"), format!("\"{}\" is there twice", kafka.name));
+        }
+    }
+    Ok(())
+}
+
+fn cluster(path: &str, kafka: &Kafka) -> Result<(), Problem> {
+    if !is_plain(&kafka.name, 64) {
+        return problem(format!("{path}.name"), format!("{:?} is not allowed", kafka.name));
+    }
+    if kafka.brokers.trim().is_empty() {
+        return problem(format!("{path}.brokers"), "it is missing");
+    }
+    for broker in kafka.brokers.split(',').map(str::trim) {
+        if !is_broker(broker) {
+            return problem(format!("{path}.brokers"), format!("{broker:?} is not host:port"));
+        }
+    }
+    for (name, _) in kafka.properties.iter() {
+        if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == name) {
+            return problem(
+                format!("{path}.properties.{name}"),
+                format!("it is not for the configuration: {reason}"),
+            );
+        }
+    }
+    if kafka.topics.is_empty() {
+        return problem(
+            format!("{path}.topics"),
+            "no topic is configured; leave it out for the defaults",
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (index, each) in kafka.topics.iter().enumerate() {
+        let path = format!("{path}.topics[{index}]");
+        topic(&path, each)?;
+        if !names.insert(&each.name) {
+            return problem(format!("{path}.name"), format!("\"{}\" is there twice", each.name));
+        }
+    }
+    Ok(())
+}
+
+fn topic(path: &str, topic: &Topic) -> Result<(), Problem> {
+    // The rule of Kafka's own `Topic.validate`.
+    if !is_plain(&topic.name, 249) || topic.name == "." || topic.name == ".." {
+        return problem(format!("{path}.name"), format!("{:?} is not allowed", topic.name));
+    }
+    // The bound of every name on the wire.
+    if topic.scope.is_empty() || topic.scope.len() > 255 || topic.scope.contains(char::is_control) {
+        return problem(format!("{path}.scope"), format!("{:?} is not allowed", topic.scope));
+    }
+    Ok(())
+}
+
+fn is_plain(name: &str, longest: usize) -> bool {
+    (1..=longest).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+fn is_broker(broker: &str) -> bool {
+    broker.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(char::is_whitespace)
+            && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
+}

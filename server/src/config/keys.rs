@@ -1,0 +1,89 @@
+//! Every key: its form, and what is allowed. The text of refusals, and the types of variables.
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// Its path; `[]` stands for any index.
+    pub path: &'static str,
+    /// What a variable of the environment is read as.
+    pub form: Form,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+/// What a variable of the environment is read as.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    Text,
+    Number,
+    Boolean,
+}
+
+const fn key(path: &'static str, form: Form, allowed: &'static str) -> Key {
+    Key { path, form, allowed }
+}
+
+/// All keys but the free ones below `kafka[].properties`. The bounds are those of `check.rs`.
+pub(super) const KEYS: &[Key] = &[
+    key("listen.grpc", Form::Text, "an IP address and a port, such as \"127.0.0.1:7474\""),
+    key("listen.http", Form::Text, "an IP address and a port, such as \"127.0.0.1:7475\""),
+    key("store.path", Form::Text, "a directory"),
+    key("store.window_secs", Form::Number, "seconds that divide a day: 1 to 3600, such as 10"),
+    key(
+        "store.retention",
+        Form::Text,
+        "\"0s\" for ever, or a duration from 10m to 100years and no shorter than line.horizon",
+    ),
+    key("store.on_damage", Form::Text, "\"recover\" or \"refuse\""),
+    key("line.horizon", Form::Text, "a duration from 10s to 1h in whole seconds, such as \"60s\""),
+    key("line.clock_tolerance", Form::Text, "a duration from 0ms to 1m, such as \"2s\""),
+    key("line.max_connections", Form::Number, "a whole number from 1000 to 100000000"),
+    key("line.commit_interval", Form::Text, "a duration from 50ms to 1m, such as \"1s\""),
+    key("line.max_epoch_records", Form::Number, "a whole number from 1000 to 100000000"),
+    key("line.now_range", Form::Text, "a duration from one window to 1day, such as \"5m\""),
+    key("log.format", Form::Text, "\"text\" or \"json\""),
+    key(
+        "log.level",
+        Form::Text,
+        "off, error, warn, info, debug or trace; by module with commas: \"info,portolan_actors=debug\"",
+    ),
+    key("limits.max_message_bytes", Form::Number, "a whole number from 1024 to 1073741824"),
+    key("limits.dead_letters", Form::Number, "a whole number from 0 to 10000"),
+    key("kafka[].name", Form::Text, "1 to 64 of A-Z a-z 0-9 . _ -, different for every cluster"),
+    key("kafka[].brokers", Form::Text, "host:port, several with commas"),
+    key("kafka[].properties", Form::Text, "librdkafka's consumer properties, names as it has them"),
+    key(
+        "kafka[].topics[].name",
+        Form::Text,
+        "1 to 249 of A-Z a-z 0-9 . _ -, different for every topic of the cluster",
+    ),
+    key(
+        "kafka[].topics[].encoding",
+        Form::Text,
+        "\"netobserv-pb\", \"netobserv-json\", \"portolan-pb\" or \"portolan-json\"",
+    ),
+    key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),
+    key("kafka[].topics[].gaps_are_losses", Form::Boolean, "true or false"),
+];
+
+/// The free keys: `kafka[].properties.…`.
+pub(super) const PROPERTIES: &str = "kafka[].properties";
+
+/// The key at a path, whatever the indexes in it.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    let general = generalise(path);
+    let general = if general.starts_with(PROPERTIES) { PROPERTIES } else { &general };
+    KEYS.iter().find(|key| key.path == general)
+}
+
+/// `kafka[3].name` is `kafka[].name`.
+pub(super) fn generalise(path: &str) -> String {
+    let mut general = String::with_capacity(path.len());
+    let mut inside = false;
+    for c in path.chars() {
+        inside = (inside || c == '[') && c != ']';
+        if !inside || c == '[' {
+            general.push(c);
+        }
+    }
+    general
+}
