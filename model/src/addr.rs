@@ -56,6 +56,7 @@ impl Ip {
     }
 
     /// The first `prefix` bits, where an IPv4 prefix counts from its own 32 bits.
+    #[must_use]
     pub const fn masked(self, prefix: u8) -> Self {
         let bits = if self.as_v4().is_some() { prefix as u32 + 96 } else { prefix as u32 };
         if bits == 0 {
@@ -85,10 +86,8 @@ impl Ip {
 
     /// The standard library's form.
     pub fn to_std(self) -> IpAddr {
-        self.as_v4().map_or_else(
-            || IpAddr::V6(Ipv6Addr::from(self.0)),
-            |v4| IpAddr::V4(Ipv4Addr::from(v4)),
-        )
+        self.as_v4()
+            .map_or_else(|| IpAddr::V6(Ipv6Addr::from(self.0)), |v4| IpAddr::V4(Ipv4Addr::from(v4)))
     }
 }
 

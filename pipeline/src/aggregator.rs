@@ -43,7 +43,8 @@ impl Stage for EdgeAggregator {
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
         let mut deltas = std::mem::take(&mut self.rest);
         deltas.edges = self.edges.drain().map(|(_, d)| d).filter(changes_edge).collect();
-        deltas.paths = self.paths.drain().map(|(_, d)| d).filter(|d| !d.counters.is_zero()).collect();
+        deltas.paths =
+            self.paths.drain().map(|(_, d)| d).filter(|d| !d.counters.is_zero()).collect();
         deltas.edges.sort_unstable_by_key(|d| d.key);
         deltas.paths.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         deltas.entities.sort_unstable();

@@ -1,16 +1,142 @@
 //! Path collapser: joins what a client sent to a hop with where it came out.
+//!
+//! A connection towards a service address and the connection from the same client socket towards
+//! one of its backends are one connection, seen before and after the address was rewritten. Where
+//! both are seen, the first explains the second; where only the first is, it is moved to the target
+//! that the record itself or a declaration proves. What is neither stays a hop: raw edges are never
+//! changed, a path row only says what a view may fold. Rules: flow semantics, sections 4.1 to 4.4.
 
-use portolan_model::Barrier;
+#[cfg(test)]
+mod tests;
 
-use crate::{Deltas, Hops, LineConfig, Stage};
+use std::collections::BTreeMap;
+
+use portolan_model::{
+    Barrier, Counters, EntityId, Evidence, Layer, Nanos, PathDelta, PathKey, PathKind, Proto,
+    ScopeId, Socket, Via, Window, WindowLen,
+};
+use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
+
+use crate::resolver::single;
+use crate::{Deltas, HopChange, HopConnection, HopTarget, Hops, LandingChange, LineConfig, Stage};
+
+/// A client's socket: what a connection keeps when its destination is rewritten.
+type Client = (ScopeId, Proto, Socket);
 
 /// See the module.
-pub struct PathCollapser {}
+pub struct PathCollapser {
+    window: WindowLen,
+    windows: BTreeMap<Window, FxHashMap<Client, Group>>,
+    touched: Vec<(Window, Client)>,
+}
+
+/// Everything that one client socket does with hops in one window.
+#[derive(Default)]
+struct Group {
+    hops: SmallVec<[Towards; 1]>,
+    landings: SmallVec<[(Socket, EntityId); 1]>,
+    touched: bool,
+}
+
+/// A connection towards a hop, and what was last said about where it went.
+struct Towards {
+    hop: Socket,
+    state: HopConnection,
+    emitted: Option<Box<Emitted>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Emitted {
+    key: PathKey,
+    counters: Counters,
+    first_ns: Nanos,
+    last_ns: Nanos,
+}
 
 impl PathCollapser {
     /// A collapser that remembers nothing yet.
-    pub fn new(_config: &LineConfig) -> Self {
-        Self {}
+    pub fn new(config: &LineConfig) -> Self {
+        Self { window: config.window, windows: BTreeMap::new(), touched: Vec::new() }
+    }
+
+    fn group(&mut self, window: Window, client: Client) -> &mut Group {
+        let group = self.windows.entry(window).or_default().entry(client).or_default();
+        if !group.touched {
+            group.touched = true;
+            self.touched.push((window, client));
+        }
+        group
+    }
+
+    fn touch(&mut self, window: Window, client: Client) {
+        if let Some(group) = self.windows.get_mut(&window).and_then(|w| w.get_mut(&client))
+            && !group.touched
+        {
+            group.touched = true;
+            self.touched.push((window, client));
+        }
+    }
+
+    fn hop(&mut self, change: HopChange, out: &mut Vec<PathDelta>) {
+        let client = (change.scope, change.proto, change.client);
+        let group = self.group(change.window, client);
+        let place = group.hops.iter().position(|t| t.hop == change.hop);
+        match (place, change.state) {
+            (Some(place), Some(state)) => group.hops[place].state = state,
+            (None, Some(state)) => {
+                group.hops.push(Towards { hop: change.hop, state, emitted: None });
+            }
+            (Some(place), None) => {
+                let gone = group.hops.remove(place);
+                emit(gone.emitted.as_deref(), None, out);
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn landing(&mut self, change: &LandingChange) {
+        let client = (change.scope, change.proto, change.client);
+        let group = self.group(change.window, client);
+        group.landings.retain(|(server, _)| *server != change.server);
+        if let Some(entity) = change.entity {
+            group.landings.push((change.server, entity));
+            group.landings.sort_unstable();
+        }
+        // A connection may open on one side of a boundary and be seen on the other.
+        self.touch(change.window.previous(self.window), client);
+        self.touch(change.window.next(self.window), client);
+    }
+
+    /// Landings of a client socket in a window and its neighbours, its own window's first.
+    fn landings(&self, window: Window, client: Client) -> SmallVec<[(u8, Socket, EntityId); 4]> {
+        let mut found = SmallVec::new();
+        let near = [(0, window), (1, window.previous(self.window)), (1, window.next(self.window))];
+        for (distance, window) in near {
+            if let Some(group) = self.windows.get(&window).and_then(|w| w.get(&client)) {
+                found.extend(group.landings.iter().map(|(s, e)| (distance, *s, *e)));
+            }
+        }
+        found
+    }
+
+    fn join(&mut self, rebuild: bool) -> Vec<PathDelta> {
+        let mut out = Vec::new();
+        for (window, client) in std::mem::take(&mut self.touched) {
+            let landings = self.landings(window, client);
+            let Some(group) = self.windows.get_mut(&window).and_then(|w| w.get_mut(&client)) else {
+                continue;
+            };
+            group.touched = false;
+            for Towards { hop, state, emitted } in &mut group.hops {
+                let new = path(window, client.1, *hop, state, &landings);
+                if !rebuild {
+                    emit(emitted.as_deref(), new.as_ref(), &mut out);
+                }
+                *emitted = new.map(Box::new);
+            }
+        }
+        out
     }
 }
 
@@ -20,14 +146,114 @@ impl Stage for PathCollapser {
     const NAME: &'static str = "path_collapser";
 
     fn apply(&mut self, batch: Hops) -> Option<Deltas> {
-        Some(batch.deltas)
+        let mut deltas = batch.deltas;
+        for change in &batch.landings {
+            self.landing(change);
+        }
+        for change in batch.hops {
+            self.hop(change, &mut deltas.paths);
+        }
+        Some(deltas)
     }
 
-    fn barrier(&mut self, _barrier: &mut Barrier) -> Option<Deltas> {
-        None
+    fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
+        let paths = self.join(barrier.rebuild);
+        self.windows = self.windows.split_off(&barrier.folded);
+        if barrier.rebuild {
+            return None;
+        }
+        Some(Deltas { paths, ..Deltas::default() })
     }
 
     fn records(batch: &Hops) -> usize {
         batch.deltas.edges.len() + batch.hops.len() + batch.landings.len()
+    }
+}
+
+/// Where a connection towards a hop went, if that is proven.
+fn path(
+    window: Window,
+    proto: Proto,
+    hop: Socket,
+    state: &HopConnection,
+    landings: &[(u8, Socket, EntityId)],
+) -> Option<Emitted> {
+    let (target, kind, evidence) = landed(state, landings).or_else(|| proven(state))?;
+    if target.entity == state.hop {
+        return None;
+    }
+    Some(Emitted {
+        key: PathKey {
+            window,
+            layer: Layer::Network,
+            client: state.client,
+            server: target.entity,
+            proto,
+            front_port: if proto.has_ports() { hop.port } else { 0 },
+            port: target.socket.port,
+            via: smallvec![state.hop] as Via,
+            kind,
+            evidence,
+        },
+        counters: state.counters,
+        first_ns: state.first_ns,
+        last_ns: state.last_ns,
+    })
+}
+
+/// The same client socket was seen towards a target of the hop.
+fn landed(
+    state: &HopConnection,
+    landings: &[(u8, Socket, EntityId)],
+) -> Option<(HopTarget, PathKind, Evidence)> {
+    let rewritten = state.rewrite.map(|(target, _)| target.socket);
+    let is_target = |socket: &Socket| match rewritten {
+        Some(to) => to == *socket,
+        None => state.targets.iter().any(|t| t.socket == *socket),
+    };
+    let mut candidates = landings.iter().filter(|(_, socket, _)| is_target(socket));
+    let first = candidates.next()?;
+    // Two owners behind one client socket: the nearer window decides, or nobody does.
+    let nearest =
+        landings.iter().filter(|(distance, socket, _)| is_target(socket) && *distance == first.0);
+    let mut entities: SmallVec<[EntityId; 2]> = nearest.map(|(.., entity)| *entity).collect();
+    entities.dedup();
+    let [entity] = entities[..] else { return None };
+    let evidence = if rewritten.is_some() { Evidence::Rewrite } else { Evidence::Alias };
+    Some((HopTarget { socket: first.1, entity }, PathKind::Explained, evidence))
+}
+
+/// Nobody saw it come out, but there is only one place where it can have.
+fn proven(state: &HopConnection) -> Option<(HopTarget, PathKind, Evidence)> {
+    if let Some((target, evidence)) = state.rewrite {
+        return Some((target, PathKind::Moved, evidence));
+    }
+    let target = single(&state.targets)?;
+    Some((target, PathKind::Moved, Evidence::Declared))
+}
+
+fn emit(old: Option<&Emitted>, new: Option<&Emitted>, out: &mut Vec<PathDelta>) {
+    if old == new {
+        return;
+    }
+    let mut push = |of: &Emitted, counters: Counters, first_ns: Nanos, last_ns: Nanos| {
+        out.push(PathDelta { key: of.key.clone(), counters, first_ns, last_ns });
+    };
+    match (old, new) {
+        (Some(old), Some(new)) if old.key == new.key => {
+            let mut counters = new.counters;
+            counters.subtract(&old.counters);
+            push(new, counters, new.first_ns, new.last_ns);
+        }
+        _ => {
+            if let Some(old) = old {
+                let mut counters = Counters::ZERO;
+                counters.subtract(&old.counters);
+                push(old, counters, Nanos::MAX, 0);
+            }
+            if let Some(new) = new {
+                push(new, new.counters, new.first_ns, new.last_ns);
+            }
+        }
     }
 }

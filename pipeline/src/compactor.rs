@@ -28,7 +28,8 @@ impl WindowCompactor {
             return Window(0);
         }
         let newest = self.window.window(barrier.watermark.min(barrier.clock));
-        self.window.window(newest.start().saturating_sub(u64::from(self.retention_secs) * 1_000_000_000))
+        self.window
+            .window(newest.start().saturating_sub(u64::from(self.retention_secs) * 1_000_000_000))
     }
 }
 

@@ -9,9 +9,14 @@
 //! four in actors.
 
 mod aggregator;
+#[cfg(test)]
+mod check;
 mod collapser;
 mod compactor;
 mod config;
+mod directory;
+#[cfg(test)]
+mod laws;
 mod line;
 mod messages;
 mod resolver;

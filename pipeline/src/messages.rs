@@ -10,6 +10,7 @@ use portolan_model::{Evidence, ScopeId};
 
 /// What the sources hand to the resolver.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one message holds thousands of records")]
 pub enum Intake {
     /// Flow records of one partition.
     Flows(FlowBatch),

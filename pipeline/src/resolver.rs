@@ -1,16 +1,247 @@
 //! Flow resolver: from raw records to raw edges between entities.
+//!
+//! ```text
+//! columns ─► connection by window ─► (barrier) ─► judgement ─► difference to the last one
+//!                                        ▲
+//! ownership ─────────────────────────────┘
+//! ```
+//!
+//! Records of an epoch are only gathered; owners are asked at the barrier, when all that the epoch
+//! brought of them is known. A window is remembered per connection until the watermark has passed
+//! its end by the horizon; what comes later is judged on its own.
 
-use portolan_model::Barrier;
+mod addrs;
+mod gather;
+mod judge;
+mod names;
+mod orient;
+mod table;
+#[cfg(test)]
+mod tests;
 
-use crate::{Hops, Intake, LineConfig, Restored, Stage};
+use std::collections::BTreeMap;
+
+use portolan_model::{
+    Barrier, Counters, EdgeDelta, Evidence, Ip, Nanos, OwnerEvent, PathDelta, PathKey, PathKind,
+    Socket, Via, Window, WindowLen,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::directory::Directory;
+use crate::{HopChange, Hops, Intake, LandingChange, LineConfig, Restored, Stage};
+
+use addrs::Addrs;
+use judge::{Emitted, Judge};
+use names::Names;
+use table::{Conn, ConnKey, End, Table};
+
+pub(crate) use judge::single;
+
+/// An agent that has not reported for this long, in event time, is no longer counted on.
+const AGENT_TTL: Nanos = 600_000_000_000;
 
 /// See the module.
-pub struct FlowResolver {}
+pub struct FlowResolver {
+    window: WindowLen,
+    horizon: Nanos,
+    tolerance: Nanos,
+    max_connections: usize,
+    directory: Directory,
+    addrs: Addrs,
+    names: Names,
+    tables: BTreeMap<Window, Table>,
+    /// Windows before this one are forgotten.
+    folded: Window,
+    rewritten_to: FxHashSet<End>,
+    /// Last event by agent.
+    agents: FxHashMap<Ip, Nanos>,
+    tally: Tallies,
+}
+
+/// What the resolver counts of itself in an epoch.
+#[derive(Default)]
+struct Tallies {
+    duplicates: i64,
+    late: i64,
+    late_second_hand: i64,
+    folded_early: i64,
+    icmp_errors: i64,
+}
 
 impl FlowResolver {
     /// A resolver that knows the owners of the store.
-    pub fn new(_config: &LineConfig, _restored: &Restored) -> Self {
-        Self {}
+    pub fn new(config: &LineConfig, restored: &Restored) -> Self {
+        let mut directory = Directory::new(&config.environment);
+        for record in &restored.owners {
+            directory.tell(OwnerEvent::Upsert(Box::new(record.clone())));
+        }
+        directory.settle();
+        Self {
+            window: config.window,
+            horizon: Nanos::from(config.horizon_secs) * 1_000_000_000,
+            tolerance: Nanos::from(config.clock_tolerance_ms) * 1_000_000,
+            max_connections: config.max_connections,
+            directory,
+            addrs: Addrs::default(),
+            names: Names::new(&config.environment, config.max_externals),
+            tables: BTreeMap::new(),
+            folded: restored.folded,
+            rewritten_to: FxHashSet::default(),
+            agents: FxHashMap::default(),
+            tally: Tallies::default(),
+        }
+    }
+
+    /// How many connections (by window) are remembered.
+    pub fn connections(&self) -> usize {
+        self.tables.values().map(Table::len).sum()
+    }
+
+    /// Works in what the epoch said of owners, and marks the connections it may change.
+    fn settle(&mut self, out: &mut Hops) {
+        let changed = self.directory.settle();
+        if changed.owners.is_empty() {
+            return self.touch_dirty();
+        }
+        for &index in &changed.addrs {
+            let claims = self.directory.at(index);
+            self.addrs.touch(claims.scope, claims.ip, index);
+        }
+        if changed.ranges {
+            self.addrs.touch_unclaimed();
+        }
+        // A backend with another owner changes what its hops are: judge their connections again.
+        for index in self.directory.hops_of(&changed.addrs) {
+            let claims = self.directory.at(index);
+            self.addrs.touch(claims.scope, claims.ip, index);
+        }
+        out.deltas.owners = changed.owners;
+        self.touch_dirty();
+    }
+
+    fn touch_dirty(&mut self) {
+        if !self.addrs.any_dirty() {
+            return;
+        }
+        for table in self.tables.values_mut() {
+            for place in 0..table.keys.len() {
+                let key = table.keys[place];
+                let dirty = |side| self.addrs.get(key.end(side).addr).dirty;
+                if dirty(table::Side::Low) || dirty(table::Side::High) {
+                    table.touch(place as u32);
+                }
+            }
+        }
+        self.addrs.clean();
+    }
+
+    /// Judges every touched connection and emits the differences.
+    fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
+        let agents: FxHashSet<Ip> = self.agents.keys().copied().collect();
+        let windows: Vec<Window> =
+            self.tables.iter().filter(|(_, t)| t.any_touched()).map(|(w, _)| *w).collect();
+        for window in windows {
+            let mut table = self.tables.remove(&window).expect("window was just listed");
+            let before = self.tables.get(&window.previous(self.window));
+            let mut judge = Judge {
+                directory: &self.directory,
+                addrs: &self.addrs,
+                names: &mut self.names,
+                window,
+                len: self.window,
+                tolerance: self.tolerance,
+                rewritten_to: &self.rewritten_to,
+                agents: &agents,
+                forgotten: window < self.folded,
+            };
+            for place in table.take_touched() {
+                let key = table.keys[place as usize];
+                let conn = &mut table.conns[place as usize];
+                conn.continued |= before.is_some_and(|t| t.has(key));
+                let new = judge.judge(key, conn, conn.continued);
+                if judge.forgotten {
+                    self.tally.late += 1;
+                    self.tally.late_second_hand += i64::from(new.is_none());
+                }
+                emit(&self.addrs, key, conn.emitted.as_deref(), new.as_ref(), window, out);
+                conn.emitted = new.map(Box::new);
+            }
+            self.tables.insert(window, table);
+        }
+        self.names.targets.clear();
+        out.deltas.entities = self.names.take_fresh();
+        if rebuild {
+            out.deltas = crate::Deltas::default();
+        }
+    }
+
+    /// Forgets what the watermark has left behind, and the oldest windows over the bound.
+    fn fold(&mut self, barrier: &mut Barrier) {
+        let behind = barrier.watermark.saturating_sub(self.horizon);
+        let mut folded = self.window.window(behind).max(self.folded);
+        let mut kept: usize = self.tables.range(folded..).map(|(_, t)| t.len()).sum();
+        for (window, table) in self.tables.range(folded..) {
+            if kept <= self.max_connections || *window == *self.tables.keys().last().expect("some")
+            {
+                break;
+            }
+            kept -= table.len();
+            self.tally.folded_early += table.len() as i64;
+            folded = window.next(self.window);
+        }
+        self.folded = folded;
+        let before = self.tables.len();
+        self.tables = self.tables.split_off(&folded);
+        if self.tables.len() < before {
+            self.forget_addresses();
+        }
+        self.agents.retain(|_, last| *last + AGENT_TTL > barrier.watermark);
+        barrier.folded = folded;
+    }
+
+    /// Frees the numbers of addresses that no remembered connection names.
+    fn forget_addresses(&mut self) {
+        let mut used = self.addrs.flags();
+        for table in self.tables.values() {
+            for (key, conn) in table.keys.iter().zip(&table.conns) {
+                used[key.end(table::Side::Low).addr as usize] = true;
+                used[key.end(table::Side::High).addr as usize] = true;
+                for tally in &conn.tallies {
+                    used[tally.agent as usize] = true;
+                }
+                for rewrite in conn.rewrites {
+                    if let table::Rewrite::To(end) = rewrite {
+                        used[end.addr as usize] = true;
+                    }
+                }
+            }
+        }
+        self.rewritten_to.retain(|end| used[end.addr as usize]);
+        self.addrs.keep(&used);
+    }
+
+    /// Says from which offset each partition must be read again to rebuild the memory.
+    fn reread(&self, barrier: &mut Barrier) {
+        for (partition, position) in &mut barrier.positions {
+            let lowest = self.tables.values().filter_map(|t| t.reread.get(&partition.0)).min();
+            position.reread = lowest.map_or(position.next, |o| position.next.min(*o));
+        }
+    }
+
+    fn report(&mut self, barrier: &mut Barrier) {
+        let tally = std::mem::take(&mut self.tally);
+        let overflowed = std::mem::take(&mut self.names.overflowed);
+        let named = [
+            ("duplicates", tally.duplicates),
+            ("late", tally.late),
+            ("late_second_hand", tally.late_second_hand),
+            ("folded_early", tally.folded_early),
+            ("icmp_errors", tally.icmp_errors),
+            ("addresses_overflowed", overflowed as i64),
+        ];
+        barrier
+            .tallies
+            .extend(named.into_iter().filter(|(_, n)| *n != 0).map(|(name, n)| (name.into(), n)));
     }
 }
 
@@ -19,12 +250,31 @@ impl Stage for FlowResolver {
     type Out = Hops;
     const NAME: &'static str = "flow_resolver";
 
-    fn apply(&mut self, _batch: Intake) -> Option<Hops> {
+    fn apply(&mut self, batch: Intake) -> Option<Hops> {
+        match batch {
+            Intake::Flows(batch) => self.gather(&batch),
+            Intake::Owners(events) => events.into_iter().for_each(|e| self.directory.tell(e)),
+        }
         None
     }
 
-    fn barrier(&mut self, _barrier: &mut Barrier) -> Option<Hops> {
-        None
+    fn barrier(&mut self, barrier: &mut Barrier) -> Option<Hops> {
+        let mut out = Hops::default();
+        if barrier.rebuild {
+            // What was forgotten before the restart stays so: its counts are in the store.
+            self.tables = self.tables.split_off(&self.folded);
+            self.tally = Tallies::default();
+        }
+        self.settle(&mut out);
+        self.judge_touched(barrier.rebuild, &mut out);
+        if barrier.rebuild {
+            barrier.folded = self.folded;
+        } else {
+            self.fold(barrier);
+            self.report(barrier);
+        }
+        self.reread(barrier);
+        Some(out)
     }
 
     fn records(batch: &Intake) -> usize {
@@ -32,5 +282,101 @@ impl Stage for FlowResolver {
             Intake::Flows(batch) => batch.flows.len(),
             Intake::Owners(events) => events.len(),
         }
+    }
+}
+
+/// Emits what changed between two judgements of one connection.
+fn emit(
+    addrs: &Addrs,
+    key: ConnKey,
+    old: Option<&Emitted>,
+    new: Option<&Emitted>,
+    window: Window,
+    out: &mut Hops,
+) {
+    if old == new {
+        return;
+    }
+    match (old, new) {
+        (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
+            let mut counters = new.counters;
+            counters.subtract(&old.counters);
+            push(new, counters, (new.first_ns, new.last_ns), out);
+        }
+        _ => {
+            if let Some(old) = old {
+                let mut counters = Counters::ZERO;
+                counters.subtract(&old.counters);
+                push(old, counters, (Nanos::MAX, 0), out);
+            }
+            if let Some(new) = new {
+                push(new, new.counters, (new.first_ns, new.last_ns), out);
+            }
+        }
+    }
+    emit_joins(addrs, key, old, new, window, out);
+}
+
+fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Hops) {
+    out.deltas.edges.push(EdgeDelta { key: of.key, counters, first_ns, last_ns });
+    if of.leg {
+        let key = PathKey {
+            window: of.key.window,
+            layer: of.key.layer,
+            client: of.key.client,
+            server: of.key.server,
+            proto: of.key.proto,
+            front_port: of.key.port,
+            port: of.key.port,
+            via: Via::new(),
+            kind: PathKind::Leg,
+            evidence: Evidence::Declared,
+        };
+        out.deltas.paths.push(PathDelta { key, counters, first_ns, last_ns });
+    }
+}
+
+/// Tells the collapser what changed for its joins.
+fn emit_joins(
+    addrs: &Addrs,
+    key: ConnKey,
+    old: Option<&Emitted>,
+    new: Option<&Emitted>,
+    window: Window,
+    out: &mut Hops,
+) {
+    let sockets = |e: &Emitted| {
+        let socket = |end: End| {
+            let addr = addrs.get(end.addr);
+            (addr.scope, Socket::new(addr.ip, end.port))
+        };
+        let (scope, client) = socket(key.end(e.client));
+        (scope, client, socket(key.end(e.client.other())).1)
+    };
+    let proto = key.proto();
+    let turned = old.zip(new).is_none_or(|(o, n)| o.client != n.client);
+    for (e, gone) in [(old, true), (new, false)] {
+        let Some(e) = e else { continue };
+        let (scope, client, server) = sockets(e);
+        let superseded = gone && !turned;
+        let still = |f: fn(&Emitted) -> bool| superseded && new.is_some_and(f);
+        if e.hop.is_some() && !still(|n| n.hop.is_some()) {
+            let state = if gone { None } else { e.hop.clone() };
+            out.hops.push(HopChange { scope, proto, client, hop: server, window, state });
+        }
+        let same_landing = !turned
+            && old
+                .zip(new)
+                .is_some_and(|(o, n)| o.landing && n.landing && o.key.server == n.key.server);
+        if e.landing && !same_landing && !still(|n| n.landing) {
+            let entity = if gone { None } else { Some(e.key.server) };
+            out.landings.push(LandingChange { scope, proto, client, server, window, entity });
+        }
+    }
+}
+
+impl Conn {
+    fn is_new(&self) -> bool {
+        self.tallies.is_empty()
     }
 }

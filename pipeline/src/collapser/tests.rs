@@ -1,0 +1,119 @@
+//! What the collapser means, in text.
+
+use expect_test::expect;
+
+use crate::check::check;
+
+const SHOP: &str = "
+    own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1
+    own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2
+    own pod api-2 owner=api ip=10.0.1.2 node=10.9.0.2
+    own pod img-1 owner=img ip=10.0.1.3 node=10.9.0.2
+    own service api-svc ip=172.30.0.7 ports=tcp/80 to=10.0.1.1:8080,10.0.1.2:8080
+    own service mixed ip=172.30.0.8 ports=tcp/80 to=10.0.1.1:8080,10.0.1.3:8080
+";
+
+fn shop(script: &str, expected: &expect_test::Expect) {
+    check(&format!("{SHOP}{script}"), expected);
+}
+
+#[test]
+fn same_socket_towards_service_and_backend_is_one_connection() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1
+         flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1",
+        &expect![[r#"
+              0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+              0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn twin_that_arrives_an_epoch_later_takes_the_move_back() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1
+         barrier
+         flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1",
+        &expect![[r#"
+              0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+              0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn service_with_one_workload_behind_it_moves_what_nobody_saw_come_out() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1",
+        &expect![[r#"
+              0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+              0 moved declared web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn service_with_two_workloads_stays_a_hop_without_proof() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.0.8:80 120B S @10.9.0.1",
+        &expect![[r#"
+              0 web -> mixed tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn rewrite_in_the_record_itself_is_proof() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.0.8:80 120B S @10.9.0.1 xlat=10.0.0.1:40000>10.0.1.3:8080",
+        &expect![[r#"
+              0 web -> mixed tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+              0 moved rewrite web => img via mixed tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn rewrite_of_an_unknown_service_address_is_proof_as_well() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.9.9:80 120B S @10.9.0.1 xlat=10.0.0.1:40000>10.0.1.3:8080
+         flow 3..4 10.0.0.1:40000>10.0.1.3:8080 120B S @10.9.0.1",
+        &expect![[r#"
+              0 web -> img tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+              0 web -> 172.30.9.9 tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+              0 explained rewrite web => img via 172.30.9.9 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn balancer_with_one_target_service_folds_both_legs() {
+    check(
+        "own pod mobile-1 owner=mobile ip=10.0.0.1 node=10.9.0.1
+         own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2
+         own lb edge ip=10.0.0.9 ports=tcp/80 to=10.0.1.1:8080 node=10.9.0.1
+         flow 3..4 10.0.0.1:40000>10.0.0.9:80 120B S @10.9.0.1
+         flow 3..4 10.0.0.9:50000>10.0.1.1:8080 130B S @10.9.0.1",
+        &expect![[r#"
+              0 edge -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=130
+              0 mobile -> edge tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+              0 leg declared edge => api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=130
+              0 moved declared mobile => api via edge tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}
+
+#[test]
+fn service_without_known_backends_stays_visible() {
+    check(
+        "own pod op-1 owner=op ip=10.0.0.1 node=10.9.0.1
+         own service kubernetes ip=172.30.0.1 ports=tcp/443
+         flow 3..4 10.0.0.1:40000>172.30.0.1:443 120B S @10.9.0.1",
+        &expect![[r#"
+              0 op -> kubernetes tcp/443: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}

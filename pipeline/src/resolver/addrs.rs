@@ -1,0 +1,122 @@
+//! Addresses by number: a connection's key then fits into 16 bytes, and an address finds its claims
+//! without hashing.
+
+use portolan_model::{Ip, ScopeId};
+use rustc_hash::FxHashMap;
+
+/// Number of an address in this process.
+pub(super) type AddrId = u32;
+
+/// No claims of its own in the directory.
+const NO_CLAIMS: u32 = u32::MAX;
+
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Addr {
+    pub(super) scope: ScopeId,
+    pub(super) ip: Ip,
+    claims: u32,
+    /// What it resolves to may have changed since its connections were last looked at.
+    pub(super) dirty: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Addrs {
+    by_addr: FxHashMap<(ScopeId, Ip), AddrId>,
+    table: Vec<Addr>,
+    free: Vec<AddrId>,
+    dirty: Vec<AddrId>,
+}
+
+impl Addr {
+    /// An address that no claim is looked up for.
+    pub(super) fn unclaimed(scope: ScopeId, ip: Ip) -> Self {
+        Self { scope, ip, claims: NO_CLAIMS, dirty: false }
+    }
+
+    pub(super) fn claims(&self) -> Option<u32> {
+        (self.claims != NO_CLAIMS).then_some(self.claims)
+    }
+}
+
+impl Addrs {
+    /// The number of an address; `claims` is asked for an address seen for the first time.
+    pub(super) fn intern(
+        &mut self,
+        scope: ScopeId,
+        ip: Ip,
+        claims: impl FnOnce() -> Option<u32>,
+    ) -> AddrId {
+        if let Some(id) = self.by_addr.get(&(scope, ip)) {
+            return *id;
+        }
+        let addr = Addr { scope, ip, claims: claims().unwrap_or(NO_CLAIMS), dirty: false };
+        let id = if let Some(id) = self.free.pop() {
+            self.table[id as usize] = addr;
+            id
+        } else {
+            self.table.push(addr);
+            self.table.len() as AddrId - 1
+        };
+        self.by_addr.insert((scope, ip), id);
+        id
+    }
+
+    pub(super) fn get(&self, id: AddrId) -> &Addr {
+        &self.table[id as usize]
+    }
+
+    /// Notes that the claims on an address changed.
+    pub(super) fn touch(&mut self, scope: ScopeId, ip: Ip, claims: u32) {
+        if let Some(&id) = self.by_addr.get(&(scope, ip)) {
+            self.table[id as usize].claims = claims;
+            self.mark(id);
+        }
+    }
+
+    /// Notes that every address without claims of its own may resolve otherwise.
+    pub(super) fn touch_unclaimed(&mut self) {
+        for id in 0..self.table.len() as AddrId {
+            if self.table[id as usize].claims == NO_CLAIMS {
+                self.mark(id);
+            }
+        }
+    }
+
+    pub(super) fn mark(&mut self, id: AddrId) {
+        let addr = &mut self.table[id as usize];
+        if !addr.dirty {
+            addr.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Whether any address is marked.
+    pub(super) fn any_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Unmarks all.
+    pub(super) fn clean(&mut self) {
+        for id in self.dirty.drain(..) {
+            self.table[id as usize].dirty = false;
+        }
+    }
+
+    /// Frees the numbers that `used` does not name.
+    pub(super) fn keep(&mut self, used: &[bool]) {
+        let free = &mut self.free;
+        self.by_addr.retain(|_, id| {
+            let keep = used.get(*id as usize).copied().unwrap_or(false);
+            if !keep {
+                free.push(*id);
+            }
+            keep
+        });
+    }
+
+    /// One flag a number, all false.
+    pub(super) fn flags(&self) -> Vec<bool> {
+        vec![false; self.table.len()]
+    }
+}

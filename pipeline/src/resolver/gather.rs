@@ -1,0 +1,261 @@
+//! Gathering: records of a batch into the connections of their windows.
+
+use portolan_model::{Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Window, WindowLen, Xlat};
+
+use super::FlowResolver;
+use super::addrs::AddrId;
+use super::orient;
+use super::table::{ConnKey, End, Mark, Side, Tally};
+
+/// A record is split over at most this many windows, counted from its end: an hour of the default
+/// length. Exporters cut slices after seconds or minutes.
+const MAX_PARTS: u64 = 360;
+
+/// A part of a record in one window.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) window: Window,
+    pub(super) from: Nanos,
+    pub(super) to: Nanos,
+    pub(super) bytes: u64,
+    pub(super) packets: u64,
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
+}
+
+/// Addresses and connection of a row.
+#[derive(Copy, Clone)]
+struct Row {
+    key: ConnKey,
+    from: Side,
+    agent: AddrId,
+}
+
+impl FlowResolver {
+    pub(super) fn gather(&mut self, batch: &FlowBatch) {
+        let flows = &batch.flows;
+        // Numbers first, for the whole batch: the look-ups of different records then wait for
+        // memory together.
+        let rows: Vec<Row> = (0..flows.len()).map(|at| self.number(flows, at)).collect();
+        let mut xlats = flows.xlats.iter().peekable();
+        let mut last_window = None;
+        for (at, row) in rows.iter().enumerate() {
+            let xlat = xlats.next_if(|(r, _)| *r as usize == at).map(|(_, x)| *x);
+            if is_icmp_error(flows, at) {
+                self.tally.icmp_errors += 1;
+                continue;
+            }
+            self.note_agent(flows.agent[at], flows.end[at]);
+            let single = self.window.window(flows.start[at]) == self.window.window(flows.end[at]);
+            if single {
+                let part = whole(flows, at, self.window);
+                self.add(batch, at, *row, part, xlat, &mut last_window);
+            } else {
+                for part in split(flows, at, self.window) {
+                    self.add(batch, at, *row, part, xlat, &mut last_window);
+                }
+            }
+        }
+    }
+
+    fn number(&mut self, flows: &FlowColumns, at: usize) -> Row {
+        let scope = flows.scope[at];
+        let directory = &self.directory;
+        let mut intern = |ip: Ip| self.addrs.intern(scope, ip, || directory.index_of(scope, ip));
+        let proto = flows.proto[at];
+        let ports =
+            if proto.has_ports() { (flows.src_port[at], flows.dst_port[at]) } else { (0, 0) };
+        let src = End { addr: intern(flows.src[at]), port: ports.0 };
+        let dst = End { addr: intern(flows.dst[at]), port: ports.1 };
+        let agent = intern(flows.agent[at]);
+        let (key, from) = ConnKey::new(src, dst, proto);
+        Row { key, from, agent }
+    }
+
+    fn note_agent(&mut self, agent: Ip, end: Nanos) {
+        let last = self.agents.entry(agent).or_insert(end);
+        *last = (*last).max(end);
+    }
+
+    fn add(
+        &mut self,
+        batch: &FlowBatch,
+        at: usize,
+        row: Row,
+        part: Part,
+        xlat: Option<Xlat>,
+        last_window: &mut Option<Window>,
+    ) {
+        let flows = &batch.flows;
+        let table = self.tables.entry(part.window).or_default();
+        if *last_window != Some(part.window) {
+            table.came_from(batch.partition.0, batch.first_offset);
+            *last_window = Some(part.window);
+        }
+        let conn = table.conn(row.key);
+        let is_new = conn.is_new();
+        let mark = Mark {
+            id: Mark::id(flows.start[at], flows.end[at], flows.bytes[at] == 0),
+            start_ms: ((part.from - part.window.start()) / 1_000_000) as u32,
+            flags: flags_of(flows.flags[at], part),
+        };
+        let tally = conn.tally(row.agent, row.from, flows.start[at]);
+        if tally.marks.iter().any(|m| m.id == mark.id) {
+            self.tally.duplicates += i64::from(part.is_first);
+            return;
+        }
+        tally.marks.push(mark);
+        fill(tally, flows, at, part);
+        if let Some(client) = echo(flows, at, row.from) {
+            conn.echo = Some(client);
+        }
+        if let Some(xlat) = xlat {
+            self.note_rewrites(flows, at, row, part.window, xlat);
+        }
+        if is_new && row.key.proto() != Proto::TCP {
+            // The next window's connection is now a continuation of this one.
+            let next = part.window.next(self.window);
+            if let Some(table) = self.tables.get_mut(&next) {
+                table.touch_key(row.key);
+            }
+        }
+    }
+
+    /// Keeps where the kernel sent what was addressed to either side.
+    fn note_rewrites(
+        &mut self,
+        flows: &FlowColumns,
+        at: usize,
+        row: Row,
+        window: Window,
+        xlat: Xlat,
+    ) {
+        let scope = flows.scope[at];
+        let ends = [
+            (row.from, xlat.src, xlat.src_port, flows.src[at], flows.src_port[at]),
+            (row.from.other(), xlat.dst, xlat.dst_port, flows.dst[at], flows.dst_port[at]),
+        ];
+        for (side, ip, port, raw_ip, raw_port) in ends {
+            if ip.is_none() || (ip == raw_ip && (port == raw_port || port == 0)) {
+                continue;
+            }
+            let directory = &self.directory;
+            let addr = self.addrs.intern(scope, ip, || directory.index_of(scope, ip));
+            let end = End { addr, port: if port == 0 { raw_port } else { port } };
+            if self.rewritten_to.insert(end) {
+                // Connections seen towards it so far did not know that they are landings.
+                self.addrs.mark(addr);
+            }
+            let table = self.tables.get_mut(&window).expect("the record was just added to it");
+            table.conn(row.key).rewrite(side, end);
+        }
+    }
+}
+
+fn fill(tally: &mut Tally, flows: &FlowColumns, at: usize, part: Part) {
+    let scale = u64::from(flows.sampling[at].max(1));
+    tally.bytes = tally.bytes.saturating_add(part.bytes.saturating_mul(scale));
+    tally.packets = tally.packets.saturating_add(part.packets.saturating_mul(scale));
+    tally.sampled += u32::from(scale > 1);
+    tally.flags = orient::with(tally.flags, flows.flags[at]);
+    tally.begin = tally.begin.min(flows.start[at]);
+    tally.first = if tally.last == 0 { part.from } else { tally.first.min(part.from) };
+    tally.last = tally.last.max(part.to);
+    if !part.is_last {
+        return;
+    }
+    let extra = &mut tally.extra;
+    if flows.rtt[at] != 0 {
+        extra.rtt_sum_micros = extra.rtt_sum_micros.saturating_add(flows.rtt[at] / 1_000);
+        extra.rtt_count += 1;
+    }
+    extra.drop_bytes = extra.drop_bytes.saturating_add(flows.drop_bytes[at]);
+    extra.drop_packets = extra
+        .drop_packets
+        .saturating_add(u32::try_from(flows.drop_packets[at]).unwrap_or(u32::MAX));
+}
+
+/// A part opens with the record's start and closes with its end.
+fn flags_of(flags: Flags, part: Part) -> Flags {
+    const OPENS: u16 = Flags::SYN | Flags::SYN_ACK;
+    const CLOSES: u16 = Flags::FIN | Flags::RST | Flags::FIN_ACK | Flags::RST_ACK;
+    let mut kept = flags.0;
+    if !part.is_first {
+        kept &= !OPENS;
+    }
+    if !part.is_last {
+        kept &= !CLOSES;
+    }
+    Flags(kept)
+}
+
+fn is_icmp(proto: Proto) -> bool {
+    proto == Proto::ICMP || proto == Proto::ICMP6
+}
+
+/// Errors (unreachable, time exceeded) speak of another flow: they make no edge of their own.
+fn is_icmp_error(flows: &FlowColumns, at: usize) -> bool {
+    is_icmp(flows.proto[at])
+        && !matches!(
+            (flows.proto[at], flows.icmp_type[at]),
+            (Proto::ICMP, 0 | 8) | (Proto::ICMP6, 128 | 129)
+        )
+}
+
+fn echo(flows: &FlowColumns, at: usize, from: Side) -> Option<Side> {
+    if !is_icmp(flows.proto[at]) {
+        return None;
+    }
+    match flows.icmp_type[at] {
+        8 | 128 => Some(from),
+        _ => Some(from.other()),
+    }
+}
+
+fn whole(flows: &FlowColumns, at: usize, len: WindowLen) -> Part {
+    Part {
+        window: len.window(flows.start[at]),
+        from: flows.start[at],
+        to: flows.end[at],
+        bytes: flows.bytes[at],
+        packets: flows.packets[at],
+        is_first: true,
+        is_last: true,
+    }
+}
+
+/// Divides a record over the windows it crosses, in proportion to time; the remainder of the
+/// division goes to the last, so that the sum is kept (flow semantics, section 3.3).
+pub(super) fn split(flows: &FlowColumns, at: usize, len: WindowLen) -> Vec<Part> {
+    let (start, end) = (flows.start[at], flows.end[at]);
+    let (bytes, packets) = (flows.bytes[at], flows.packets[at]);
+    let span = end - start;
+    let last = len.window(end);
+    let earliest = last.start().saturating_sub((MAX_PARTS - 1) * len.nanos());
+    let mut window = len.window(start.max(earliest));
+    let mut from = start;
+    let mut left = (bytes, packets);
+    let mut parts = Vec::new();
+    loop {
+        let is_last = window == last;
+        let to = if is_last { end } else { window.end(len) };
+        let share =
+            |total: u64| (u128::from(total) * u128::from(to - from) / u128::from(span)) as u64;
+        let (b, p) = if is_last { left } else { (share(bytes), share(packets)) };
+        left = (left.0 - b, left.1 - p);
+        parts.push(Part {
+            window,
+            from: from.max(window.start()),
+            to,
+            bytes: b,
+            packets: p,
+            is_first: parts.is_empty(),
+            is_last,
+        });
+        if is_last {
+            return parts;
+        }
+        from = to;
+        window = window.next(len);
+    }
+}

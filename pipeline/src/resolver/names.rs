@@ -1,0 +1,100 @@
+//! Entities as the resolver names them, and which of them the store has not heard of yet.
+
+use std::sync::Arc;
+
+use portolan_model::{Entity, EntityId, EntityKind, Ip, Proto, Window};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::HopTarget;
+use crate::directory::{Owner, OwnerIdx};
+
+/// How many candidates an ambiguous entity names; the rest is a number.
+const CANDIDATES: usize = 4;
+
+/// See the module.
+pub(super) struct Names {
+    environment: Arc<str>,
+    known: FxHashSet<EntityId>,
+    fresh: Vec<(EntityId, Entity)>,
+    /// Unowned addresses that have an entity of their own.
+    strangers: FxHashMap<Ip, EntityId>,
+    max_strangers: usize,
+    /// How often an unowned address was put under the shared entity, since last asked.
+    pub(super) overflowed: u64,
+    /// Targets by hop version, port, protocol and window; valid while the directory stands still.
+    pub(super) targets: FxHashMap<(OwnerIdx, u16, Proto, Window), Arc<[HopTarget]>>,
+}
+
+impl Names {
+    pub(super) fn new(environment: &str, max_strangers: usize) -> Self {
+        Self {
+            environment: environment.into(),
+            known: FxHashSet::default(),
+            fresh: Vec::new(),
+            strangers: FxHashMap::default(),
+            max_strangers,
+            overflowed: 0,
+            targets: FxHashMap::default(),
+        }
+    }
+
+    /// Entities named since the last call.
+    pub(super) fn take_fresh(&mut self) -> Vec<(EntityId, Entity)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    fn note(&mut self, id: EntityId, entity: impl FnOnce() -> Entity) {
+        if self.known.insert(id) {
+            self.fresh.push((id, entity()));
+        }
+    }
+
+    pub(super) fn owner(&mut self, owner: &Owner) -> EntityId {
+        self.note(owner.id, || owner.entity.clone());
+        owner.id
+    }
+
+    /// Several owners are possible: an entity that says so, never one of them.
+    pub(super) fn ambiguous<'a>(
+        &mut self,
+        candidates: impl Iterator<Item = &'a Entity>,
+    ) -> EntityId {
+        let mut names: Vec<String> = candidates.map(ToString::to_string).collect();
+        names.sort_unstable();
+        names.dedup();
+        let more = names.len().saturating_sub(CANDIDATES);
+        names.truncate(CANDIDATES);
+        let mut name = names.join(" | ");
+        if more > 0 {
+            name = format!("{name} | {more} more");
+        }
+        let entity = self.entity(EntityKind::Ambiguous, &name);
+        let id = entity.id();
+        self.note(id, || entity);
+        id
+    }
+
+    /// Nobody is known to own the address.
+    pub(super) fn unknown(&mut self, ip: Ip) -> EntityId {
+        if let Some(id) = self.strangers.get(&ip) {
+            return *id;
+        }
+        let entity = if self.strangers.len() < self.max_strangers {
+            let kind = if ip.is_private() { EntityKind::Unresolved } else { EntityKind::External };
+            self.entity(kind, &ip.to_string())
+        } else {
+            self.overflowed += 1;
+            self.entity(EntityKind::Overflow, "addresses")
+        };
+        let id = entity.id();
+        if entity.kind != EntityKind::Overflow {
+            self.strangers.insert(ip, id);
+        }
+        self.note(id, || entity);
+        id
+    }
+
+    fn entity(&self, kind: EntityKind, name: &str) -> Entity {
+        Entity { environment: self.environment.clone(), ..Entity::new(kind, "", name) }
+    }
+}

@@ -1,0 +1,253 @@
+//! Connections of one window: what each reporter said of each direction.
+
+use portolan_model::{Flags, Nanos, Proto};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::addrs::AddrId;
+use super::judge::Emitted;
+
+/// Both ends of a connection and its protocol, the smaller end first: both directions and all
+/// reporters of one connection share it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ConnKey(u128);
+
+/// One end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct End {
+    pub(super) addr: AddrId,
+    pub(super) port: u16,
+}
+
+/// Which end of the key sends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Side {
+    Low = 0,
+    High = 1,
+}
+
+/// One export slice of one reporter. The id is derived from start and end: a redelivered or
+/// re-published record has the same, so it is counted once (flow semantics, section 3.4).
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) id: u64,
+    /// Milliseconds from the start of the window, for the order of slices.
+    pub(super) start_ms: u32,
+    pub(super) flags: Flags,
+}
+
+/// What one reporter said of one direction in one window.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) agent: AddrId,
+    pub(super) from: Side,
+    pub(super) flags: Flags,
+    pub(super) sampled: u32,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    /// Start of the earliest slice, also where it lies in an earlier window: ownership is asked for
+    /// this instant.
+    pub(super) begin: Nanos,
+    pub(super) first: Nanos,
+    pub(super) last: Nanos,
+    pub(super) marks: SmallVec<[Mark; 2]>,
+    pub(super) extra: Extra,
+}
+
+/// What few records carry.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Extra {
+    pub(super) rtt_sum_micros: u64,
+    pub(super) rtt_count: u32,
+    pub(super) drop_packets: u32,
+    pub(super) drop_bytes: u64,
+}
+
+/// Where the kernel sent what was addressed to a side, by the record's own word.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+pub(super) enum Rewrite {
+    #[default]
+    None,
+    To(End),
+    /// Two records named two places: none is believed.
+    Conflict,
+}
+
+/// A connection in one window.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conn {
+    pub(super) tallies: SmallVec<[Tally; 2]>,
+    /// Of the low and of the high end.
+    pub(super) rewrites: [Rewrite; 2],
+    pub(super) emitted: Option<Box<Emitted>>,
+    pub(super) touched: bool,
+    /// The connection was there in the window before.
+    pub(super) continued: bool,
+    /// An ICMP echo request was sent by this side.
+    pub(super) echo: Option<Side>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Table {
+    by_key: FxHashMap<ConnKey, u32>,
+    pub(super) keys: Vec<ConnKey>,
+    pub(super) conns: Vec<Conn>,
+    touched: Vec<u32>,
+    /// Lowest offset by partition that a record of this window came from.
+    pub(super) reread: FxHashMap<u32, i64>,
+}
+
+// === impl ConnKey ===
+
+impl ConnKey {
+    /// The key, and which side `src` is.
+    pub(super) fn new(src: End, dst: End, proto: Proto) -> (Self, Side) {
+        let pack = |low: End, high: End| {
+            Self(
+                u128::from(low.addr) << 72
+                    | u128::from(low.port) << 56
+                    | u128::from(high.addr) << 24
+                    | u128::from(high.port) << 8
+                    | u128::from(proto.0),
+            )
+        };
+        if src <= dst { (pack(src, dst), Side::Low) } else { (pack(dst, src), Side::High) }
+    }
+
+    pub(super) fn end(self, side: Side) -> End {
+        match side {
+            Side::Low => End { addr: (self.0 >> 72) as u32, port: (self.0 >> 56) as u16 },
+            Side::High => End { addr: (self.0 >> 24) as u32, port: (self.0 >> 8) as u16 },
+        }
+    }
+
+    pub(super) fn proto(self) -> Proto {
+        Proto(self.0 as u8)
+    }
+}
+
+// === impl Side ===
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    pub(super) fn id(start: Nanos, end: Nanos, empty: bool) -> u64 {
+        // A record without bytes (drops alone) may share its times with the base record.
+        let mixed = (start ^ end.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29) ^ u64::from(empty)
+    }
+}
+
+// === impl Conn ===
+
+impl Conn {
+    /// The tally of a reporter for a direction, made if it is not there.
+    pub(super) fn tally(&mut self, agent: AddrId, from: Side, at: Nanos) -> &mut Tally {
+        let place = self.tallies.iter().position(|t| t.agent == agent && t.from == from);
+        let place = place.unwrap_or_else(|| {
+            self.tallies.push(Tally::new(agent, from, at));
+            self.tallies.len() - 1
+        });
+        &mut self.tallies[place]
+    }
+
+    pub(super) fn rewrite(&mut self, side: Side, to: End) {
+        let slot = &mut self.rewrites[side as usize];
+        *slot = match *slot {
+            Rewrite::None => Rewrite::To(to),
+            Rewrite::To(old) if old == to => Rewrite::To(to),
+            _ => Rewrite::Conflict,
+        };
+    }
+}
+
+impl Tally {
+    fn new(agent: AddrId, from: Side, at: Nanos) -> Self {
+        Self {
+            agent,
+            from,
+            flags: Flags(0),
+            sampled: 0,
+            packets: 0,
+            bytes: 0,
+            begin: at,
+            first: at,
+            last: 0,
+            marks: SmallVec::new(),
+            extra: Extra::default(),
+        }
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    /// The connection of a key, made if it is not there, and marked as touched.
+    pub(super) fn conn(&mut self, key: ConnKey) -> &mut Conn {
+        let next = self.conns.len() as u32;
+        let place = *self.by_key.entry(key).or_insert(next);
+        if place == next {
+            self.keys.push(key);
+            self.conns.push(Conn::default());
+        }
+        let conn = &mut self.conns[place as usize];
+        if !conn.touched {
+            conn.touched = true;
+            self.touched.push(place);
+        }
+        conn
+    }
+
+    pub(super) fn has(&self, key: ConnKey) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
+    /// Marks a connection, if it is there.
+    pub(super) fn touch_key(&mut self, key: ConnKey) {
+        if let Some(&place) = self.by_key.get(&key) {
+            self.touch(place);
+        }
+    }
+
+    pub(super) fn touch(&mut self, place: u32) {
+        let conn = &mut self.conns[place as usize];
+        if !conn.touched {
+            conn.touched = true;
+            self.touched.push(place);
+        }
+    }
+
+    /// The touched connections, which are so no more.
+    pub(super) fn take_touched(&mut self) -> Vec<u32> {
+        let touched = std::mem::take(&mut self.touched);
+        for &place in &touched {
+            self.conns[place as usize].touched = false;
+        }
+        touched
+    }
+
+    pub(super) fn any_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Notes where records of this window came from.
+    pub(super) fn came_from(&mut self, partition: u32, offset: i64) {
+        let lowest = self.reread.entry(partition).or_insert(offset);
+        *lowest = (*lowest).min(offset);
+    }
+}
