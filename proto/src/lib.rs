@@ -4,6 +4,27 @@
 //! of any kind give records and [`Refused`] values, never a panic and never an error that stops the
 //! line. They read no clock; the caller says what time it is.
 
+mod capture;
+mod convert;
+mod encoding;
+mod flow;
+mod json;
+mod ownership;
+mod refused;
+mod wire;
+
+pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};
+pub use convert::{counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros};
+pub use encoding::{Encoding, FlowEncoding, OwnerEncoding, UnknownEncoding};
+pub use flow::{
+    DEFAULT_MAX_MESSAGE_BYTES, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT, MAX_RTT_NANOS,
+    MAX_SLICE_NANOS,
+};
+pub use ownership::{
+    DEFAULT_MAX_OWNER_BYTES, MAX_LIST, MAX_NAME_BYTES, decode_owners, encode_event, encode_owner,
+};
+pub use refused::{MAX_DETAIL_BYTES, Refused};
+
 /// The contract of Portolan itself: topology queries and ownership records.
 ///
 /// In JSON (serde) the messages have the names of the `.proto` files, 64-bit integers are numbers,

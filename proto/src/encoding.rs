@@ -1,0 +1,119 @@
+//! The encodings that a topic or a file can be configured with, by the words that people write.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How flow records are written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlowEncoding {
+    /// `netobserv-pb`: NetObserv's `pbflow.Record`, one a message, or `pbflow.Records`.
+    NetobservPb,
+    /// `netobserv-json`: flat JSON objects as flowlogs-pipeline writes them: one a message, an
+    /// array, or one a line.
+    NetobservJson,
+}
+
+/// How ownership records are written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OwnerEncoding {
+    /// `portolan-pb`: one `portolan.v1.OwnershipRecord` a message.
+    PortolanPb,
+    /// `portolan-json`: the same as JSON: one object a message, an array, or one a line.
+    PortolanJson,
+}
+
+/// Any encoding.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// Of flow records.
+    Flow(FlowEncoding),
+    /// Of ownership records.
+    Owner(OwnerEncoding),
+}
+
+/// A word that names no encoding; the message lists those that do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown encoding {word:?}, allowed: {allowed}")]
+pub struct UnknownEncoding {
+    /// What was written.
+    pub word: String,
+    /// The allowed words, joined with commas.
+    pub allowed: String,
+}
+
+/// Defines, for one enum, the list of its values and both directions of its words.
+macro_rules! words {
+    ($name:ty: $($value:expr => $word:literal),+ $(,)?) => {
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$($value),+];
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(if *self == $value { return f.write_str($word); })+
+                Ok(())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownEncoding;
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                match word {
+                    $($word => Ok($value),)+
+                    _ => Err(UnknownEncoding {
+                        word: word.chars().take(64).collect(),
+                        allowed: [$($word),+].join(", "),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+words!(FlowEncoding:
+    Self::NetobservPb => "netobserv-pb",
+    Self::NetobservJson => "netobserv-json",
+);
+
+words!(OwnerEncoding:
+    Self::PortolanPb => "portolan-pb",
+    Self::PortolanJson => "portolan-json",
+);
+
+words!(Encoding:
+    Self::Flow(FlowEncoding::NetobservPb) => "netobserv-pb",
+    Self::Flow(FlowEncoding::NetobservJson) => "netobserv-json",
+    Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
+    Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoding_is_named_by_its_own_word() {
+        for encoding in Encoding::ALL {
+            assert_eq!(encoding.to_string().parse::<Encoding>().as_ref(), Ok(encoding));
+        }
+        for flow in FlowEncoding::ALL {
+            assert_eq!(flow.to_string().parse(), Ok(Encoding::Flow(*flow)));
+        }
+        for owner in OwnerEncoding::ALL {
+            assert_eq!(owner.to_string().parse(), Ok(Encoding::Owner(*owner)));
+        }
+    }
+
+    #[test]
+    fn unknown_word_is_answered_with_the_allowed_ones() {
+        let error = "protobuf".parse::<Encoding>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, portolan-pb, \
+             portolan-json"
+        );
+        let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
+        assert!(error.ends_with("allowed: netobserv-pb, netobserv-json"), "{error}");
+    }
+}

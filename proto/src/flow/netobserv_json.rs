@@ -1,0 +1,192 @@
+//! NetObserv flows as JSON, as flowlogs-pipeline writes them (formats, 4.2): one flat object a
+//! flow, absent is zero, unknown names are passed over.
+
+use std::fmt;
+
+use portolan_model::{FlowColumns, Reject};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+
+use super::raw::{RawFlow, WireIp, WireTime};
+use super::{Context, FlowDecoder, admit, refuse};
+use crate::Refused;
+use crate::json::{self, Number, Text, Truth};
+
+/// The names of the object that are read.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct JsonFlow<'a> {
+    #[serde(borrow)]
+    src_addr: Text<'a>,
+    #[serde(borrow)]
+    dst_addr: Text<'a>,
+    src_port: Number,
+    dst_port: Number,
+    proto: Number,
+    etype: Number,
+    bytes: Number,
+    packets: Number,
+    sampling: Number,
+    flags: FlagNames,
+    icmp_type: Number,
+    time_flow_start_ms: Number,
+    time_flow_end_ms: Number,
+    #[serde(borrow, rename = "AgentIP")]
+    agent_ip: Text<'a>,
+    time_flow_rtt_ns: Number,
+    pkt_drop_bytes: Number,
+    pkt_drop_packets: Number,
+    #[serde(borrow)]
+    xlat_src_addr: Text<'a>,
+    #[serde(borrow)]
+    xlat_dst_addr: Text<'a>,
+    xlat_src_port: Number,
+    xlat_dst_port: Number,
+    #[serde(borrow, rename = "K8S_ClusterName")]
+    cluster: Text<'a>,
+    duplicate: Truth,
+    #[serde(borrow, rename = "_RecordType")]
+    record_type: Text<'a>,
+}
+
+/// TCP flags: a number, a name, or an array of either.
+#[derive(Copy, Clone, Default)]
+struct FlagNames(u32);
+
+/// Appends the flows of a message.
+pub(super) fn decode(
+    decoder: &mut FlowDecoder,
+    payload: &[u8],
+    context: Context,
+    out: &mut FlowColumns,
+    refused: &mut dyn FnMut(Refused),
+) {
+    // One object is the rule, and needs one pass.
+    if let Ok(flow) = serde_json::from_slice::<JsonFlow<'_>>(payload) {
+        if is_object(payload) {
+            return take(decoder, &flow, context, None, out, refused);
+        }
+    }
+    json::each_value(payload, &mut |place, value| match value.and_then(object) {
+        Ok(flow) => take(decoder, &flow, context, place, out, refused),
+        Err(why) => refuse(why.reason, &why.detail, place, refused),
+    });
+}
+
+/// Whether the value is an object: a struct is read from an array, too, by position.
+fn is_object(value: &[u8]) -> bool {
+    value.trim_ascii_start().first() == Some(&b'{')
+}
+
+fn object(value: &[u8]) -> Result<JsonFlow<'_>, Refused> {
+    if is_object(value) {
+        serde_json::from_slice(value).map_err(|error| json::refusal(&error))
+    } else {
+        Err(Refused::new(Reject::Undecodable, "not a JSON object"))
+    }
+}
+
+fn take(
+    decoder: &mut FlowDecoder,
+    flow: &JsonFlow<'_>,
+    context: Context,
+    place: Option<usize>,
+    out: &mut FlowColumns,
+    refused: &mut dyn FnMut(Refused),
+) {
+    let scope = if decoder.scope_from_cluster && !flow.cluster.is_empty() {
+        decoder.scope_of(&flow.cluster)
+    } else {
+        context.scope
+    };
+    admit(&flow.raw(), Context { scope, ..context }, place, out, refused);
+}
+
+// === impl JsonFlow ===
+
+impl JsonFlow<'_> {
+    fn raw(&self) -> RawFlow {
+        RawFlow {
+            // An ethernet type over 32 bits is none that is IP.
+            ether_type: u32::try_from(self.etype.0).unwrap_or(u32::MAX),
+            start: WireTime::from_units(self.time_flow_start_ms.0, 1_000),
+            end: WireTime::from_units(self.time_flow_end_ms.0, 1_000),
+            src: WireIp::text(&self.src_addr),
+            dst: WireIp::text(&self.dst_addr),
+            src_port: self.src_port.0,
+            dst_port: self.dst_port.0,
+            proto: self.proto.0,
+            bytes: self.bytes.0,
+            packets: self.packets.0,
+            flags: self.flags.0,
+            icmp_type: self.icmp_type.0,
+            drop_bytes: self.pkt_drop_bytes.0,
+            drop_packets: self.pkt_drop_packets.0,
+            rtt: WireTime::from_units(self.time_flow_rtt_ns.0, 1_000_000_000),
+            agent: WireIp::text(&self.agent_ip),
+            xlat_src: WireIp::text(&self.xlat_src_addr),
+            xlat_dst: WireIp::text(&self.xlat_dst_addr),
+            xlat_src_port: self.xlat_src_port.0,
+            xlat_dst_port: self.xlat_dst_port.0,
+            sampling: self.sampling.0,
+            // Conversation records sum up flow logs that come by themselves; a duplicate is the
+            // same packets at another interface.
+            derived: self.duplicate.0 || !matches!(&*self.record_type, "" | "flowLog"),
+        }
+    }
+}
+
+// === impl FlagNames ===
+
+impl FlagNames {
+    /// The bit of a name, as flowlogs-pipeline writes them. An unknown name has none.
+    fn bit(name: &str) -> u32 {
+        const NAMES: [(&str, u32); 11] = [
+            ("FIN", 0x01),
+            ("SYN", 0x02),
+            ("RST", 0x04),
+            ("PSH", 0x08),
+            ("ACK", 0x10),
+            ("URG", 0x20),
+            ("ECE", 0x40),
+            ("CWR", 0x80),
+            ("SYN_ACK", 0x100),
+            ("FIN_ACK", 0x200),
+            ("RST_ACK", 0x400),
+        ];
+        let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        known.map_or_else(|| name.parse().unwrap_or(0), |(_, bit)| *bit)
+    }
+}
+
+impl<'de> Deserialize<'de> for FlagNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = FlagNames;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("TCP flags: a number, or names")
+            }
+            fn visit_u64<E: Error>(self, bits: u64) -> Result<FlagNames, E> {
+                Ok(FlagNames(bits as u32))
+            }
+            fn visit_f64<E: Error>(self, bits: f64) -> Result<FlagNames, E> {
+                Ok(FlagNames(bits as u32))
+            }
+            fn visit_str<E: Error>(self, name: &str) -> Result<FlagNames, E> {
+                Ok(FlagNames(FlagNames::bit(name)))
+            }
+            fn visit_unit<E: Error>(self) -> Result<FlagNames, E> {
+                Ok(FlagNames(0))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<FlagNames, A::Error> {
+                let mut bits = 0;
+                while let Some(FlagNames(bit)) = seq.next_element()? {
+                    bits |= bit;
+                }
+                Ok(FlagNames(bits))
+            }
+        }
+        deserializer.deserialize_any(Visit)
+    }
+}
