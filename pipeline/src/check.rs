@@ -93,7 +93,7 @@ impl Lab {
         let name = |id: EntityId| self.names.get(&id).map_or("?".to_owned(), |e| format!("{e}"));
         for (key, counters) in self.edges.iter().filter(|(_, c)| !c.is_zero()) {
             let t = i64::from(key.window.0) - T0 as i64;
-            let _ = write!(text, "{t:>3} {} ", name(key.client));
+            let _ = write!(text, "t={t} {} ", name(key.client));
             let arrow = if key.direction == portolan_model::Direction::Known { "->" } else { "--" };
             let _ = write!(text, "{arrow} {} {}/{}:", name(key.server), key.proto, key.port);
             sums(&mut text, counters);
@@ -103,7 +103,7 @@ impl Lab {
             let via: Vec<String> = key.via.iter().map(|h| format!(" via {}", name(*h))).collect();
             let _ = write!(
                 text,
-                "{t:>3} {} {} {} => {}{} {}/{}:",
+                "t={t} {} {} {} => {}{} {}/{}:",
                 key.kind.as_str(),
                 key.evidence.as_str(),
                 name(key.client),

@@ -196,8 +196,8 @@ fn window_behind_the_horizon_is_forgotten_and_its_latecomers_still_count() {
          flow 5..6 10.0.0.1:40003>10.0.1.1:8080 70B S @10.9.0.2",
     );
     expect![[r#"
-          0 web -> api tcp/8080: flows=2 conns=2 failed=2 active=2 sent=190 twice=1
-        200 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        t=0 web -> api tcp/8080: flows=2 conns=2 failed=2 active=2 sent=190 twice=1
+        t=200 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         late=2
         late_second_hand=1
     "#]]
@@ -219,8 +219,8 @@ fn delete_before_its_upsert_ends_the_claim_all_the_same() {
     let gone = "gone api-1 35";
     assert_eq!(render(own, gone), render(gone, own));
     expect![[r#"
-         30 10.0.0.1 -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
-        160 10.0.0.1 -> 10.0.1.1 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        t=30 10.0.0.1 -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        t=160 10.0.0.1 -> 10.0.1.1 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
     "#]]
     .assert_eq(&render(own, gone));
 }

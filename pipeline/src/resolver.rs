@@ -11,31 +11,32 @@
 //! its end by the horizon; what comes later is judged on its own.
 
 mod addrs;
+mod emit;
+mod forward;
 mod gather;
 mod judge;
+mod measure;
 mod names;
 mod orient;
+mod party;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use portolan_model::{
-    Barrier, Counters, EdgeDelta, Evidence, Ip, Nanos, OwnerEvent, PathDelta, PathKey, PathKind,
-    Socket, Via, Window, WindowLen,
-};
+use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::Directory;
-use crate::{HopChange, Hops, Intake, LandingChange, LineConfig, Restored, Stage};
+use crate::{Hops, Intake, LineConfig, Restored, Stage};
 
 use addrs::Addrs;
-use judge::{Emitted, Judge};
+use judge::Judge;
 use names::Names;
-use table::{Conn, ConnKey, End, Table};
+use table::{Conn, End, Table};
 
-pub(crate) use judge::single;
+pub(crate) use forward::single;
 
 /// An agent that has not reported for this long, in event time, is no longer counted on.
 const AGENT_TTL: Nanos = 600_000_000_000;
@@ -163,7 +164,14 @@ impl FlowResolver {
                     self.tally.late += 1;
                     self.tally.late_second_hand += i64::from(new.is_none());
                 }
-                emit(&self.addrs, key, conn.emitted.as_deref(), new.as_ref(), window, out);
+                emit::difference(
+                    &self.addrs,
+                    key,
+                    conn.emitted.as_deref(),
+                    new.as_ref(),
+                    window,
+                    out,
+                );
                 conn.emitted = new.map(Box::new);
             }
             self.tables.insert(window, table);
@@ -281,96 +289,6 @@ impl Stage for FlowResolver {
         match batch {
             Intake::Flows(batch) => batch.flows.len(),
             Intake::Owners(events) => events.len(),
-        }
-    }
-}
-
-/// Emits what changed between two judgements of one connection.
-fn emit(
-    addrs: &Addrs,
-    key: ConnKey,
-    old: Option<&Emitted>,
-    new: Option<&Emitted>,
-    window: Window,
-    out: &mut Hops,
-) {
-    if old == new {
-        return;
-    }
-    match (old, new) {
-        (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
-            let mut counters = new.counters;
-            counters.subtract(&old.counters);
-            push(new, counters, (new.first_ns, new.last_ns), out);
-        }
-        _ => {
-            if let Some(old) = old {
-                let mut counters = Counters::ZERO;
-                counters.subtract(&old.counters);
-                push(old, counters, (Nanos::MAX, 0), out);
-            }
-            if let Some(new) = new {
-                push(new, new.counters, (new.first_ns, new.last_ns), out);
-            }
-        }
-    }
-    emit_joins(addrs, key, old, new, window, out);
-}
-
-fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Hops) {
-    out.deltas.edges.push(EdgeDelta { key: of.key, counters, first_ns, last_ns });
-    if of.leg {
-        let key = PathKey {
-            window: of.key.window,
-            layer: of.key.layer,
-            client: of.key.client,
-            server: of.key.server,
-            proto: of.key.proto,
-            front_port: of.key.port,
-            port: of.key.port,
-            via: Via::new(),
-            kind: PathKind::Leg,
-            evidence: Evidence::Declared,
-        };
-        out.deltas.paths.push(PathDelta { key, counters, first_ns, last_ns });
-    }
-}
-
-/// Tells the collapser what changed for its joins.
-fn emit_joins(
-    addrs: &Addrs,
-    key: ConnKey,
-    old: Option<&Emitted>,
-    new: Option<&Emitted>,
-    window: Window,
-    out: &mut Hops,
-) {
-    let sockets = |e: &Emitted| {
-        let socket = |end: End| {
-            let addr = addrs.get(end.addr);
-            (addr.scope, Socket::new(addr.ip, end.port))
-        };
-        let (scope, client) = socket(key.end(e.client));
-        (scope, client, socket(key.end(e.client.other())).1)
-    };
-    let proto = key.proto();
-    let turned = old.zip(new).is_none_or(|(o, n)| o.client != n.client);
-    for (e, gone) in [(old, true), (new, false)] {
-        let Some(e) = e else { continue };
-        let (scope, client, server) = sockets(e);
-        let superseded = gone && !turned;
-        let still = |f: fn(&Emitted) -> bool| superseded && new.is_some_and(f);
-        if e.hop.is_some() && !still(|n| n.hop.is_some()) {
-            let state = if gone { None } else { e.hop.clone() };
-            out.hops.push(HopChange { scope, proto, client, hop: server, window, state });
-        }
-        let same_landing = !turned
-            && old
-                .zip(new)
-                .is_some_and(|(o, n)| o.landing && n.landing && o.key.server == n.key.server);
-        if e.landing && !same_landing && !still(|n| n.landing) {
-            let entity = if gone { None } else { Some(e.key.server) };
-            out.landings.push(LandingChange { scope, proto, client, server, window, entity });
         }
     }
 }

@@ -23,9 +23,9 @@ fn same_socket_towards_service_and_backend_is_one_connection() {
         "flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1
          flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1",
         &expect![[r#"
-              0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
-              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
-              0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -37,9 +37,9 @@ fn twin_that_arrives_an_epoch_later_takes_the_move_back() {
          barrier
          flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1",
         &expect![[r#"
-              0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
-              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
-              0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -49,8 +49,8 @@ fn service_with_one_workload_behind_it_moves_what_nobody_saw_come_out() {
     shop(
         "flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1",
         &expect![[r#"
-              0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
-              0 moved declared web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 moved declared web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -60,7 +60,7 @@ fn service_with_two_workloads_stays_a_hop_without_proof() {
     shop(
         "flow 3..4 10.0.0.1:40000>172.30.0.8:80 120B S @10.9.0.1",
         &expect![[r#"
-              0 web -> mixed tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> mixed tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -70,8 +70,8 @@ fn rewrite_in_the_record_itself_is_proof() {
     shop(
         "flow 3..4 10.0.0.1:40000>172.30.0.8:80 120B S @10.9.0.1 xlat=10.0.0.1:40000>10.0.1.3:8080",
         &expect![[r#"
-              0 web -> mixed tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
-              0 moved rewrite web => img via mixed tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> mixed tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 moved rewrite web => img via mixed tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -82,9 +82,9 @@ fn rewrite_of_an_unknown_service_address_is_proof_as_well() {
         "flow 3..4 10.0.0.1:40000>172.30.9.9:80 120B S @10.9.0.1 xlat=10.0.0.1:40000>10.0.1.3:8080
          flow 3..4 10.0.0.1:40000>10.0.1.3:8080 120B S @10.9.0.1",
         &expect![[r#"
-              0 web -> img tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
-              0 web -> 172.30.9.9 tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
-              0 explained rewrite web => img via 172.30.9.9 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> img tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> 172.30.9.9 tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 explained rewrite web => img via 172.30.9.9 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -98,10 +98,10 @@ fn balancer_with_one_target_service_folds_both_legs() {
          flow 3..4 10.0.0.1:40000>10.0.0.9:80 120B S @10.9.0.1
          flow 3..4 10.0.0.9:50000>10.0.1.1:8080 130B S @10.9.0.1",
         &expect![[r#"
-              0 edge -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=130
-              0 mobile -> edge tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
-              0 leg declared edge => api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=130
-              0 moved declared mobile => api via edge tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 edge -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=130
+            t=0 mobile -> edge tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 leg declared edge => api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=130
+            t=0 moved declared mobile => api via edge tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -113,7 +113,7 @@ fn service_without_known_backends_stays_visible() {
          own service kubernetes ip=172.30.0.1 ports=tcp/443
          flow 3..4 10.0.0.1:40000>172.30.0.1:443 120B S @10.9.0.1",
         &expect![[r#"
-              0 op -> kubernetes tcp/443: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 op -> kubernetes tcp/443: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }

@@ -24,7 +24,7 @@ fn connection_seen_by_both_nodes_counts_once() {
          flow 3..4 10.0.0.1:40000>10.0.1.1:8080 118B S @10.9.0.2
          flow 3..4 10.0.1.1:8080>10.0.0.1:40000 900B SA @10.9.0.2",
         &expect![[r#"
-              0 web -> api tcp/8080: flows=2 conns=1 active=1 sent=120 received=900 twice=2
+            t=0 web -> api tcp/8080: flows=2 conns=1 active=1 sent=120 received=900 twice=2
         "#]],
     );
 }
@@ -36,7 +36,7 @@ fn redelivered_record_counts_once() {
          barrier
          flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1",
         &expect![[r#"
-              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
             duplicates=1
         "#]],
     );
@@ -51,7 +51,7 @@ fn owner_that_arrives_later_moves_the_counts() {
          own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2
          barrier",
         &expect![[r#"
-              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -64,7 +64,7 @@ fn late_handshake_turns_the_direction_round() {
          flow 2..3 10.0.0.1:8080>10.0.1.1:40000 120B S @10.9.0.1
          barrier",
         &expect![[r#"
-              0 web -> api tcp/40000: flows=2 conns=1 failed=1 active=1 sent=170
+            t=0 web -> api tcp/40000: flows=2 conns=1 failed=1 active=1 sent=170
         "#]],
     );
 }
@@ -78,8 +78,8 @@ fn address_changes_hands_and_each_owner_keeps_its_own() {
          flow 3..4 10.0.0.30:40000>10.0.1.1:5432 120B S @10.9.0.1
          flow 7..8 10.0.0.30:40001>10.0.1.1:5432 120B S @10.9.0.1",
         &expect![[r#"
-              0 warm -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
-              0 report -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 warm -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 report -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -89,8 +89,8 @@ fn record_over_a_boundary_is_divided_and_keeps_its_sum() {
     fleet(
         "flow 8..13 10.0.0.1:40000>10.0.1.1:8080 1001B S @10.9.0.1",
         &expect![[r#"
-              0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=400
-             10 web -> api tcp/8080: flows=1 active=1 sent=601
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=400
+            t=10 web -> api tcp/8080: flows=1 active=1 sent=601
         "#]],
     );
 }
@@ -101,7 +101,7 @@ fn gossip_on_equal_ports_without_handshake_has_no_direction() {
         "flow 3..4 10.0.0.1:7946>10.0.1.1:7946 10B @10.9.0.1
          flow 3..4 10.0.1.1:7946>10.0.0.1:7946 10B @10.9.0.2",
         &expect![[r#"
-              0 web -- api tcp/7946: flows=2 active=1 sent=10 received=10 connections_guessed=1
+            t=0 web -- api tcp/7946: flows=2 active=1 sent=10 received=10 connections_guessed=1
         "#]],
     );
 }
@@ -112,8 +112,8 @@ fn nobody_owns_the_address_and_the_map_says_so() {
         "flow 3..4 10.0.0.1:40000>10.7.7.7:443 10B S @10.9.0.1
          flow 3..4 10.0.0.1:40001>203.0.113.9:443 10B S @10.9.0.1",
         &expect![[r#"
-              0 web -> 10.7.7.7 tcp/443: flows=1 conns=1 failed=1 active=1 sent=10
-              0 web -> 203.0.113.9 tcp/443: flows=1 conns=1 failed=1 active=1 sent=10
+            t=0 web -> 10.7.7.7 tcp/443: flows=1 conns=1 failed=1 active=1 sent=10
+            t=0 web -> 203.0.113.9 tcp/443: flows=1 conns=1 failed=1 active=1 sent=10
         "#]],
     );
 }
@@ -127,8 +127,8 @@ fn two_owners_at_one_instant_are_ambiguous_unless_the_node_tells() {
          flow 3..4 10.0.0.5:40000>10.0.1.1:5432 120B S @10.9.0.1
          flow 3..4 10.0.0.5:40001>10.0.1.1:5432 120B S @10.9.0.3",
         &expect![[r#"
-              0 a -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
-              0 a | b -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 a -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 a | b -> pg tcp/5432: flows=1 conns=1 failed=1 active=1 sent=120
         "#]],
     );
 }
@@ -138,7 +138,7 @@ fn sampled_records_are_scaled_and_say_so() {
     fleet(
         "flow 3..4 10.0.0.1:40000>10.0.1.1:8080 100B sample=50 @10.9.0.1",
         &expect![[r#"
-              0 web -> api tcp/8080: flows=1 active=1 sent=5000 flows_sampled=1 connections_guessed=1
+            t=0 web -> api tcp/8080: flows=1 active=1 sent=5000 flows_sampled=1 connections_guessed=1
         "#]],
     );
 }
@@ -150,7 +150,7 @@ fn icmp_echo_has_a_direction_and_errors_make_no_edge() {
          flow 3..4 10.0.1.1>10.0.0.1 icmp 84B @10.9.0.2
          flow 3..4 10.0.1.1>10.0.0.1 icmp 84B type=3 @10.9.0.2",
         &expect![[r#"
-              0 web -> api icmp/0: flows=2 conns=1 active=1 sent=84 received=84
+            t=0 web -> api icmp/0: flows=2 conns=1 active=1 sent=84 received=84
             icmp_errors=1
         "#]],
     );
@@ -162,7 +162,7 @@ fn dns_answer_seen_first_is_still_an_answer() {
         "flow 3.1 10.0.1.1:53>10.0.0.1:41000 udp 200B @10.9.0.2
          flow 3.2 10.0.0.1:41000>10.0.1.1:53 udp 80B @10.9.0.1",
         &expect![[r#"
-              0 web -> api udp/53: flows=2 conns=1 active=1 sent=80 received=200 connections_guessed=1
+            t=0 web -> api udp/53: flows=2 conns=1 active=1 sent=80 received=200 connections_guessed=1
         "#]],
     );
 }
@@ -176,9 +176,9 @@ fn udp_conversation_over_two_windows_opens_once_in_either_order() {
     let there = format!("{FLEET}\n{}\nbarrier\n{}", flows[0], flows[1]);
     let back = format!("{FLEET}\n{}\nbarrier\n{}", flows[1], flows[0]);
     let expected = expect![[r#"
-          0 web -> api udp/53: flows=1 conns=1 active=1 sent=80 connections_guessed=1
-         10 web -> api udp/53: flows=1 active=1 sent=80 connections_guessed=1
-    "#]];
+        t=0 web -> api udp/53: flows=1 conns=1 active=1 sent=80 connections_guessed=1
+        t=10 web -> api udp/53: flows=1 active=1 sent=80 connections_guessed=1
+    "#]]];
     for script in [there, back] {
         let mut lab = Lab::new(&LineConfig::default());
         lab.run(&script);
@@ -195,7 +195,7 @@ fn equal_addresses_of_other_scopes_stay_apart() {
     lab.flow(row);
     lab.barrier();
     expect![[r#"
-          0 10.0.0.1 -> 10.0.1.1 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        t=0 10.0.0.1 -> 10.0.1.1 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
     "#]]
     .assert_eq(&lab.render());
 }

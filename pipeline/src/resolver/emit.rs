@@ -1,0 +1,101 @@
+//! Differences between two judgements of one connection, as rows and as news for the joins.
+
+use portolan_model::{
+    Counters, EdgeDelta, Evidence, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
+};
+
+use crate::{HopChange, Hops, LandingChange};
+
+use super::addrs::Addrs;
+use super::judge::Emitted;
+use super::table::{ConnKey, End};
+
+/// Emits what changed between two judgements of one connection.
+pub(super) fn difference(
+    addrs: &Addrs,
+    key: ConnKey,
+    old: Option<&Emitted>,
+    new: Option<&Emitted>,
+    window: Window,
+    out: &mut Hops,
+) {
+    if old == new {
+        return;
+    }
+    match (old, new) {
+        (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
+            let mut counters = new.counters;
+            counters.subtract(&old.counters);
+            push(new, counters, (new.first_ns, new.last_ns), out);
+        }
+        _ => {
+            if let Some(old) = old {
+                let mut counters = Counters::ZERO;
+                counters.subtract(&old.counters);
+                push(old, counters, (Nanos::MAX, 0), out);
+            }
+            if let Some(new) = new {
+                push(new, new.counters, (new.first_ns, new.last_ns), out);
+            }
+        }
+    }
+    emit_joins(addrs, key, old, new, window, out);
+}
+
+fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Hops) {
+    out.deltas.edges.push(EdgeDelta { key: of.key, counters, first_ns, last_ns });
+    if of.leg {
+        let key = PathKey {
+            window: of.key.window,
+            layer: of.key.layer,
+            client: of.key.client,
+            server: of.key.server,
+            proto: of.key.proto,
+            front_port: of.key.port,
+            port: of.key.port,
+            via: Via::new(),
+            kind: PathKind::Leg,
+            evidence: Evidence::Declared,
+        };
+        out.deltas.paths.push(PathDelta { key, counters, first_ns, last_ns });
+    }
+}
+
+/// Tells the collapser what changed for its joins.
+fn emit_joins(
+    addrs: &Addrs,
+    key: ConnKey,
+    old: Option<&Emitted>,
+    new: Option<&Emitted>,
+    window: Window,
+    out: &mut Hops,
+) {
+    let sockets = |e: &Emitted| {
+        let socket = |end: End| {
+            let addr = addrs.get(end.addr);
+            (addr.scope, Socket::new(addr.ip, end.port))
+        };
+        let (scope, client) = socket(key.end(e.client));
+        (scope, client, socket(key.end(e.client.other())).1)
+    };
+    let proto = key.proto();
+    let turned = old.zip(new).is_none_or(|(o, n)| o.client != n.client);
+    for (e, gone) in [(old, true), (new, false)] {
+        let Some(e) = e else { continue };
+        let (scope, client, server) = sockets(e);
+        let superseded = gone && !turned;
+        let still = |f: fn(&Emitted) -> bool| superseded && new.is_some_and(f);
+        if e.hop.is_some() && !still(|n| n.hop.is_some()) {
+            let state = if gone { None } else { e.hop.clone() };
+            out.hops.push(HopChange { scope, proto, client, hop: server, window, state });
+        }
+        let same_landing = !turned
+            && old
+                .zip(new)
+                .is_some_and(|(o, n)| o.landing && n.landing && o.key.server == n.key.server);
+        if e.landing && !same_landing && !still(|n| n.landing) {
+            let entity = if gone { None } else { Some(e.key.server) };
+            out.landings.push(LandingChange { scope, proto, client, server, window, entity });
+        }
+    }
+}
