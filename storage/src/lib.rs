@@ -5,6 +5,18 @@
 
 use std::sync::Arc;
 
+mod cache;
+mod checkpoint;
+mod codec;
+mod keys;
+mod lsm;
+mod memory;
+mod records;
+mod row;
+
+pub use lsm::{FORMAT, FjallReader, FjallStore, Options, PendingCopy};
+pub use memory::MemoryStore;
+
 use portolan_model::{
     EdgeDelta, Entity, EntityId, EpochCommit, Loss, Nanos, OwnerRecord, PathDelta, Position,
     TimeRange, Window, WindowLen,
@@ -62,6 +74,11 @@ pub trait ReadCheckpoint: Send + Sync {
     /// Visits every stored version of every owner.
     fn owners(&self, visit: &mut dyn FnMut(OwnerRecord)) -> Result<(), Error>;
 }
+
+/// Reads all of a store.
+pub trait ReadStore: ReadEdges + ReadCheckpoint {}
+
+impl<T: ReadEdges + ReadCheckpoint> ReadStore for T {}
 
 /// Writes epochs.
 pub trait CommitEpoch: Send {

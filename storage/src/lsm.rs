@@ -1,0 +1,162 @@
+//! The store on local disk: one writer, any number of readers, one atomic batch an epoch.
+//!
+//! ```text
+//! meta       where the line stands, entities, owners
+//! rows-0-N   edge and path rows of the N-th six hours since 1970 (level 0: base windows)
+//! rows-0-rest  rows of six-hour spans beyond the 512th: late or forged times cost no files
+//! ```
+//!
+//! Invariants: a reader sees the view of one whole epoch, published after its batch is written. A
+//! batch is handed to the operating system before `commit` returns, so `kill -9` loses nothing.
+//! What the engine rolls back silently is found at the next open, by the ledger.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
+use portolan_model::{EdgeDelta, Entity, EntityId, PathDelta, Window, WindowLen};
+use rustc_hash::FxHashMap;
+
+use crate::cache::RowCache;
+use crate::{Checkpoint, Error, ReadStore};
+
+mod buckets;
+mod commit;
+mod copy;
+mod fault;
+mod ledger;
+mod open;
+mod read;
+mod synced;
+
+pub use copy::PendingCopy;
+pub use read::FjallReader;
+
+use buckets::{BucketMap, Buckets};
+use ledger::Touched;
+
+/// The format that this version writes. `docs/FORMAT.md` says what changed when.
+pub const FORMAT: u32 = 1;
+
+/// Bounds of a store on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of disk blocks kept in memory.
+    pub block_cache_bytes: u64,
+    /// Bytes of new rows held in memory before they are sorted onto disk, in each keyspace.
+    pub memtable_bytes: u64,
+    /// Rows of recent windows held for merging: about 230 bytes each.
+    pub cached_rows: usize,
+    /// Bytes of journals on disk; at least 64 MiB.
+    pub journal_bytes: u64,
+}
+
+/// The store on local disk.
+///
+/// The directory stays locked until the store and every reader of it are dropped.
+pub struct FjallStore {
+    shared: Arc<Shared>,
+    buckets: Buckets,
+    edges: RowCache<EdgeDelta>,
+    paths: RowCache<PathDelta>,
+    touched: Touched,
+    checkpoint: Arc<Checkpoint>,
+    /// Windows before this one are expired.
+    expired: Window,
+    /// Number of the next loss.
+    next_loss: u64,
+}
+
+/// What the writer and the readers have in common.
+struct Shared {
+    db: Database,
+    meta: Keyspace,
+    path: PathBuf,
+    len: WindowLen,
+    memtable_bytes: u64,
+    view: ArcSwap<View>,
+    /// Entities only ever come: one of a later epoch does no harm to a reader.
+    entities: RwLock<FxHashMap<EntityId, Arc<Entity>>>,
+}
+
+/// One whole epoch, as readers see it.
+struct View {
+    snapshot: Snapshot,
+    buckets: Arc<BucketMap>,
+    checkpoint: Arc<Checkpoint>,
+    expired: Window,
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            // The index and the newest blocks of a day of a mid-sized fleet.
+            block_cache_bytes: 64 << 20,
+            // The engine's own default: about 400 k rows.
+            memtable_bytes: 64 << 20,
+            // Five windows of 50 k edges: 58 MB.
+            cached_rows: 250_000,
+            // Bounds the time to replay them at start: about a second.
+            journal_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Options {
+    /// Bounds for tests and for machines where memory is short.
+    pub fn small() -> Self {
+        Self {
+            block_cache_bytes: 4 << 20,
+            memtable_bytes: 4 << 20,
+            cached_rows: 20_000,
+            journal_bytes: 64 << 20,
+        }
+    }
+}
+
+// === impl FjallStore ===
+
+impl FjallStore {
+    /// A handle for readers.
+    pub fn reader(&self) -> Arc<dyn ReadStore> {
+        Arc::new(self.fjall_reader())
+    }
+
+    /// A handle for readers, by its own type.
+    pub fn fjall_reader(&self) -> FjallReader {
+        FjallReader::new(self.shared.clone())
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Hands journals to the disk, and remembers up to which epoch this was done.
+    fn persist(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        shared.db.persist(PersistMode::SyncData).map_err(|e| shared.fault(&e))?;
+        synced::write(&shared.path, self.checkpoint.epoch).map_err(|e| shared.io(e))
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn keyspace(&self, name: &str) -> Result<Keyspace, Error> {
+        let bytes = self.memtable_bytes;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(bytes);
+        self.db.keyspace(name, options).map_err(|e| self.fault(&e))
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
+        self.entities.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}

@@ -1,0 +1,216 @@
+//! Opening: every check that the store is what it should be, before anything is read or written.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use arc_swap::ArcSwap;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use portolan_model::{Entity, EntityId, WindowLen};
+use rustc_hash::FxHashMap;
+
+use super::buckets::{Buckets, bucket};
+use super::ledger::{Gap, META, Touched};
+use super::{FORMAT, FjallStore, Options, Shared, View, fault, synced};
+use crate::cache::RowCache;
+use crate::records::{
+    ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, POSITION, TALLY, read_entity, read_entity_key,
+    read_head, read_loss, read_position, read_tally,
+};
+use crate::{Checkpoint, Error};
+
+/// Bytes of new rows of `meta` held in memory: it is written every epoch and read at start only.
+const META_MEMTABLE: u64 = 16 << 20;
+
+/// What `meta` holds.
+struct Contents {
+    head: Head,
+    checkpoint: Checkpoint,
+    entities: FxHashMap<EntityId, Arc<Entity>>,
+}
+
+// === impl FjallStore ===
+
+impl FjallStore {
+    /// Opens the store in a directory, or makes one there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::WindowLength`], [`Error::Damaged`],
+    /// [`Error::Full`], or [`Error::Io`].
+    pub fn open(path: &Path, len: WindowLen, options: &Options) -> Result<Self, Error> {
+        let shown = || path.display().to_string();
+        match std::fs::read_to_string(path.join(fault::MARK)) {
+            Ok(detail) => return Err(Error::Damaged { path: shown(), detail }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(fault::io(path, &e)),
+        }
+        // The engine trusts some of what it reads so much that it panics.
+        catch_unwind(AssertUnwindSafe(|| Self::open_trusting(path, len, options))).unwrap_or_else(
+            |panic| {
+                let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                let text = text.unwrap_or_else(|| "no reason given".into());
+                Err(Error::Damaged { path: shown(), detail: format!("opening panicked: {text}") })
+            },
+        )
+    }
+
+    fn open_trusting(path: &Path, len: WindowLen, options: &Options) -> Result<Self, Error> {
+        let engine = |e: fjall::Error| fault::translate(path, &e);
+        let db = Database::builder(path)
+            .cache_size(options.block_cache_bytes)
+            .max_journaling_size(options.journal_bytes.max(64 << 20))
+            // One flushes while one compacts; more would only take cores from the line.
+            .worker_threads(2)
+            .open()
+            .map_err(engine)?;
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(META_MEMTABLE);
+        let meta = db.keyspace(META, create).map_err(engine)?;
+        check_format(path, &db, &meta, len)?;
+
+        let snapshot = db.snapshot();
+        let contents = read_contents(path, &snapshot, &meta)?;
+        let Contents { head, checkpoint, entities } = contents;
+        let damaged = |detail| Error::Damaged { path: path.display().to_string(), detail };
+        let synced = synced::read(path).map_err(|e| fault::io(path, &e))?;
+        if synced > head.epoch {
+            return Err(damaged(format!(
+                "it ends at epoch {}, but {synced} was on the disk",
+                head.epoch
+            )));
+        }
+        let mut buckets = Buckets::load(&db, path)?;
+        buckets.expire(head.expired);
+        buckets.drop_doomed(&db, head.expired).map_err(engine)?;
+        let touched =
+            check_ledger(&snapshot, &db, &meta, &buckets, &head).map_err(|gap| match gap {
+                Gap::Engine(e) => engine(e),
+                Gap::Epochs(detail) => damaged(detail),
+            })?;
+
+        let checkpoint = Arc::new(checkpoint);
+        let view = View {
+            snapshot,
+            buckets: buckets.snapshot(),
+            checkpoint: checkpoint.clone(),
+            expired: head.expired,
+        };
+        let shared = Shared {
+            db,
+            meta,
+            path: path.to_owned(),
+            len,
+            memtable_bytes: options.memtable_bytes,
+            view: ArcSwap::from_pointee(view),
+            entities: RwLock::new(entities),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            buckets,
+            edges: RowCache::new(options.cached_rows),
+            paths: RowCache::new(options.cached_rows),
+            touched,
+            checkpoint,
+            expired: head.expired,
+            next_loss: head.next_loss,
+        })
+    }
+}
+
+/// Reads the stamp of the store, or puts one on a new store.
+fn check_format(path: &Path, db: &Database, meta: &Keyspace, len: WindowLen) -> Result<(), Error> {
+    let engine = |e: fjall::Error| fault::translate(path, &e);
+    let shown = || path.display().to_string();
+    let Some(stamp) = meta.get([FORMAT_KEY]).map_err(engine)? else {
+        if meta.first_key_value().is_some() || db.keyspace_count() > 1 {
+            let detail = "the format stamp is missing".into();
+            return Err(Error::Damaged { path: shown(), detail });
+        }
+        let mut stamp = FORMAT.to_be_bytes().to_vec();
+        stamp.extend_from_slice(&len.secs().to_be_bytes());
+        meta.insert([FORMAT_KEY], stamp).map_err(engine)?;
+        return db.persist(PersistMode::SyncAll).map_err(engine);
+    };
+    let number = |at: usize| Some(u32::from_be_bytes(*stamp.get(at..)?.first_chunk()?));
+    let unreadable =
+        || Error::Damaged { path: shown(), detail: "the format stamp does not read".into() };
+    // A newer format may say more behind the number, in a way that only it knows.
+    let found = number(0).ok_or_else(unreadable)?;
+    if found > FORMAT {
+        return Err(Error::NewerFormat { path: shown(), found, known: FORMAT });
+    }
+    let secs = number(4).filter(|_| found == FORMAT && stamp.len() == 8).ok_or_else(unreadable)?;
+    if secs != len.secs() {
+        return Err(Error::WindowLength { path: shown(), found: secs, wanted: len.secs() });
+    }
+    Ok(())
+}
+
+fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Contents, Error> {
+    let engine = |e: fjall::Error| fault::translate(path, &e);
+    let unreadable = |what: &str| Error::Damaged {
+        path: path.display().to_string(),
+        detail: format!("{what} does not read"),
+    };
+    let head = match snapshot.get(meta, [HEAD]).map_err(engine)? {
+        Some(bytes) => read_head(&bytes).ok_or_else(|| unreadable("the checkpoint"))?,
+        None => Head::default(),
+    };
+    let mut checkpoint = Checkpoint {
+        epoch: head.epoch,
+        clock: head.clock,
+        watermark: head.watermark,
+        folded: head.folded,
+        ..Checkpoint::default()
+    };
+    let mut entities = FxHashMap::default();
+    for guard in snapshot.range(meta, [POSITION]..[LOSS + 1]) {
+        let (key, value) = guard.into_inner().map_err(engine)?;
+        match key[0] {
+            POSITION => checkpoint
+                .positions
+                .push(read_position(&value).ok_or_else(|| unreadable("a position"))?),
+            TALLY => {
+                checkpoint.tallies.push(read_tally(&value).ok_or_else(|| unreadable("a tally"))?)
+            }
+            _ => checkpoint.losses.push(read_loss(&value).ok_or_else(|| unreadable("a loss"))?),
+        }
+    }
+    // The order of keys differs from that of values for very long names only.
+    checkpoint.positions.sort_by(|a, b| a.partition.cmp(&b.partition));
+    checkpoint.tallies.sort();
+    for guard in snapshot.prefix(meta, [ENTITY]) {
+        let (key, value) = guard.into_inner().map_err(engine)?;
+        let read = read_entity_key(&key).zip(read_entity(&value));
+        let (id, entity) = read.ok_or_else(|| unreadable("an entity"))?;
+        entities.insert(id, Arc::new(entity));
+    }
+    Ok(Contents { head, checkpoint, entities })
+}
+
+/// Checks every chain of the ledger.
+fn check_ledger(
+    snapshot: &Snapshot,
+    db: &Database,
+    meta: &Keyspace,
+    buckets: &Buckets,
+    head: &Head,
+) -> Result<Touched, Gap> {
+    let touched = Touched::load(snapshot, meta)?;
+    touched.check(snapshot, META, meta, head.epoch)?;
+    for keyspace in buckets.keyspaces() {
+        touched.check(snapshot, keyspace.name(), keyspace, head.epoch)?;
+    }
+    for name in touched.names() {
+        if !db.keyspace_exists(name) {
+            return Err(Gap::Epochs(format!("keyspace {name} is missing")));
+        }
+    }
+    if touched.last(META) != head.epoch {
+        return Err(Gap::Epochs(format!("the checkpoint is not that of epoch {}", head.epoch)));
+    }
+    let first = bucket(head.expired);
+    debug_assert!(buckets.snapshot().keys().all(|n| *n >= first), "expired buckets are dropped");
+    Ok(touched)
+}

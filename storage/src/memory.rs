@@ -1,0 +1,146 @@
+//! A store in memory: what `portolan map` and the tests run on, and the oracle of every other store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use portolan_model::{
+    EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit, Nanos, OwnerRecord, PathDelta, PathKey,
+    TimeRange, Window, WindowLen,
+};
+
+use crate::codec::Sums;
+use crate::row::Row;
+use crate::{Checkpoint, CommitEpoch, Error, ReadCheckpoint, ReadEdges, checkpoint};
+
+/// A store without a disk. A clone is another handle of the same store.
+#[derive(Clone)]
+pub struct MemoryStore {
+    len: WindowLen,
+    inner: Arc<RwLock<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    edges: BTreeMap<EdgeKey, Sums>,
+    paths: BTreeMap<PathKey, Sums>,
+    entities: BTreeMap<EntityId, Arc<Entity>>,
+    owners: BTreeMap<(Arc<str>, Arc<str>, Nanos), OwnerRecord>,
+    checkpoint: Checkpoint,
+    expired: Window,
+}
+
+// === impl MemoryStore ===
+
+impl MemoryStore {
+    /// An empty store for windows of this length.
+    pub fn new(len: WindowLen) -> Self {
+        Self { len, inner: Arc::default() }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        // A commit changes the maps without any step that can panic half-way through a row.
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadEdges for MemoryStore {
+    fn window_len(&self) -> WindowLen {
+        self.len
+    }
+
+    fn edges(&self, range: TimeRange, visit: &mut dyn FnMut(&EdgeDelta)) -> Result<(), Error> {
+        scan(&self.read().edges, range, self.len, visit);
+        Ok(())
+    }
+
+    fn paths(&self, range: TimeRange, visit: &mut dyn FnMut(&PathDelta)) -> Result<(), Error> {
+        scan(&self.read().paths, range, self.len, visit);
+        Ok(())
+    }
+
+    fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
+        self.read().entities.get(&id).cloned()
+    }
+
+    fn entities(&self, visit: &mut dyn FnMut(EntityId, &Arc<Entity>)) {
+        for (id, entity) in &self.read().entities {
+            visit(*id, entity);
+        }
+    }
+
+    fn span(&self) -> Result<Option<(Window, Window)>, Error> {
+        let inner = self.read();
+        let windows = || {
+            let edges = inner.edges.keys().map(|k| k.window);
+            edges.chain(inner.paths.keys().map(|k| k.window))
+        };
+        Ok(windows().min().zip(windows().max()))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl ReadCheckpoint for MemoryStore {
+    fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        Ok(self.read().checkpoint.clone())
+    }
+
+    fn owners(&self, visit: &mut dyn FnMut(OwnerRecord)) -> Result<(), Error> {
+        self.read().owners.values().cloned().for_each(visit);
+        Ok(())
+    }
+}
+
+impl CommitEpoch for MemoryStore {
+    fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {
+        let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *guard;
+        checkpoint::follows(&inner.checkpoint, commit)?;
+        let expired = checkpoint::expired(inner.expired, commit, self.len);
+        let moved = expired != std::mem::replace(&mut inner.expired, expired);
+        let (edges, late_edges) = checkpoint::admit(&commit.edges, inner.expired);
+        let (paths, late_paths) = checkpoint::admit(&commit.paths, inner.expired);
+        edges.iter().for_each(|row| merge(&mut inner.edges, row));
+        paths.iter().for_each(|row| merge(&mut inner.paths, row));
+        if moved {
+            inner.edges.retain(|key, _| key.window >= expired);
+            inner.paths.retain(|key, _| key.window >= expired);
+        }
+        for (id, entity) in &commit.entities {
+            inner.entities.insert(*id, Arc::new(entity.clone()));
+        }
+        for owner in &commit.owners {
+            let key = (owner.scope.clone(), owner.uid.clone(), owner.valid.from);
+            inner.owners.insert(key, owner.clone());
+        }
+        checkpoint::advance(&mut inner.checkpoint, commit, late_edges + late_paths);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn merge<R: Row>(rows: &mut BTreeMap<R::Key, Sums>, row: &R) {
+    let mut sums = rows.remove(row.key()).unwrap_or(Sums::ZERO);
+    sums.merge(&row.sums());
+    if !sums.counters.is_zero() {
+        rows.insert(row.key().clone(), sums);
+    }
+}
+
+fn scan<R: Row>(
+    rows: &BTreeMap<R::Key, Sums>,
+    range: TimeRange,
+    len: WindowLen,
+    visit: &mut dyn FnMut(&R),
+) {
+    for (key, sums) in rows {
+        if range.overlaps(R::window(key), len) {
+            visit(&R::new(key.clone(), sums.clone()));
+        }
+    }
+}
