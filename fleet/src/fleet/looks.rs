@@ -1,0 +1,159 @@
+//! What agents see, and how it gets out: twice, late or out of order, where that is asked for.
+
+use portolan_model::{FlowRow, Nanos, ScopeId, Xlat};
+use rand::Rng;
+
+use super::{Fleet, MS};
+use crate::connection::{Connection, Slice, Tuple};
+use crate::events::{Event, Outgoing};
+use crate::truth::Addition;
+use crate::wire::Observed;
+
+/// Longest that a record is held back to arrive out of order, in milliseconds: within the ordinary
+/// jitter of agents' batching.
+const REORDER_MAX_MS: u64 = 2_000;
+/// Least delay of a record that counts as late.
+const LATE_MIN_MS: u64 = 5_000;
+
+impl Fleet {
+    /// An agent looks at a connection.
+    pub(super) fn look(&mut self, number: u64, view: usize, now: Nanos) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        if connection.views[view].due != now {
+            return;
+        }
+        let slices = connection.look(view, now);
+        let seen = connection.clone();
+        let watcher = seen.views[view];
+        for tuple in seen.tuples(watcher.front) {
+            if let Some(slice) = slices[tuple.direction] {
+                let outgoing = self.observe(&seen, view, tuple, slice);
+                self.send(outgoing, now);
+            }
+        }
+        if !self.watch(number, view) {
+            self.forget(number, view);
+        }
+    }
+
+    fn observe(&self, it: &Connection, view: usize, tuple: Tuple, slice: Slice) -> Outgoing {
+        let watcher = &it.views[view];
+        let agent = &self.agents[watcher.node as usize];
+        let clock = |at: Nanos| at.saturating_add_signed(agent.skew);
+        // Only the tuple that was translated has the translation (flow semantics, section 3.1).
+        let rewritten = agent.xlat && tuple.front && tuple.direction == 0;
+        let xlat = rewritten.then_some(Xlat {
+            src: it.client.ip,
+            src_port: it.client.port,
+            dst: it.server.ip,
+            dst_port: it.server.port,
+        });
+        let row = FlowRow {
+            scope: ScopeId::default(),
+            src: tuple.src.ip,
+            dst: tuple.dst.ip,
+            src_port: tuple.src.port,
+            dst_port: tuple.dst.port,
+            proto: it.proto,
+            start: clock(slice.start),
+            end: clock(slice.end),
+            bytes: slice.bytes,
+            packets: slice.packets.into(),
+            flags: slice.flags,
+            agent: agent.ip,
+            rtt: it.rtt,
+            xlat,
+            ..FlowRow::default()
+        };
+        // The first interface that sees a packet: the pod's own one for what the pod sends, the
+        // node's for what comes from elsewhere, both as entering the host. Of a translated
+        // connection the far half of each tuple pair is first seen on its way out.
+        let translated = it.front.is_some() && watcher.front;
+        let egress = translated && tuple.front == (tuple.direction == 1);
+        let from_pod = (tuple.direction == 0) == watcher.front;
+        let on_node = if translated { !tuple.front } else { !from_pod };
+        let interface = if on_node { 0 } else { (tuple.src.ip.0 ^ tuple.dst.ip.0) as u32 };
+        let record = Observed { row, egress, interface };
+        let rows = match (watcher.designated, tuple.front) {
+            (false, _) => [None, None],
+            (true, true) => [it.front_row, None],
+            (true, false) => [Some(it.server_row), it.folded_row],
+        };
+        let adds = Addition {
+            direction: tuple.direction,
+            bytes: slice.bytes,
+            opens: slice.opens && tuple.direction == 0,
+            start: row.start,
+            end: row.end,
+        };
+        Outgoing { record, adds, rows }
+    }
+
+    /// Sends a record, or holds it back, or does either twice.
+    fn send(&mut self, outgoing: Outgoing, now: Nanos) {
+        let features = self.spec.features;
+        let rng = &mut self.random.faults;
+        let chance = rng.random_range(0..1_000);
+        let held = if chance < features.late_permille {
+            rng.random_range(LATE_MIN_MS..=u64::from(features.late_max_ms))
+        } else if chance < features.late_permille + features.reorder_permille {
+            rng.random_range(1..=REORDER_MAX_MS)
+        } else {
+            0
+        };
+        if rng.random_range(0..1_000) < features.duplicate_permille {
+            let again = Outgoing { rows: [None, None], ..outgoing };
+            let after = rng.random_range(0..=REORDER_MAX_MS);
+            self.queue.push(now + (held + after) * MS, Event::Release(Box::new(again)));
+        }
+        if held > 0 {
+            self.queue.push(now + held * MS, Event::Release(Box::new(outgoing)));
+        } else {
+            self.leave(&outgoing);
+        }
+    }
+
+    /// A record leaves the fleet; truth counts it.
+    pub(super) fn leave(&mut self, outgoing: &Outgoing) {
+        self.outbox.flow(&outgoing.record);
+        for row in outgoing.rows.into_iter().flatten() {
+            self.ledger.add(row, &outgoing.adds);
+        }
+    }
+
+    /// A view has seen all; the last one takes the connection away.
+    fn forget(&mut self, number: u64, view: usize) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        connection.views[view].due = Nanos::MAX;
+        if connection.views.iter().any(|view| view.due != Nanos::MAX) {
+            return;
+        }
+        for pod in connection.ends.into_iter().flatten() {
+            self.world.pods[pod].open.remove(&number);
+        }
+        self.connections.remove(&number);
+    }
+
+    /// Closes a connection at `at`, and its other leg beyond a balancer.
+    pub(super) fn hang_up(&mut self, number: u64, at: Nanos) {
+        let pair = self.connections.get(&number).and_then(|connection| connection.pair);
+        for number in [Some(number), pair].into_iter().flatten() {
+            let Some(connection) = self.connections.get_mut(&number) else { continue };
+            if connection.end() <= at {
+                continue;
+            }
+            connection.cut(at);
+            for view in 0..connection.views.len() {
+                self.hurry(number, view);
+            }
+        }
+    }
+
+    /// A view's next look may have come nearer.
+    fn hurry(&mut self, number: u64, view: usize) {
+        let done = self.connections.get(&number).is_none_or(|c| c.views[view].due == Nanos::MAX);
+        if !done && !self.watch(number, view) {
+            self.forget(number, view);
+        }
+    }
+}
