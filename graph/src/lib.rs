@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Queries as pure functions: what a query shows is computed here, and nowhere else.
+//!
+//! ```text
+//! edge rows, path rows ─► View (summed, hops folded) ─► Graph (named, indexed) ─► page, traverse
+//! ```
+//!
+//! No input or output, no clock, no async. An answer depends on the *set* of rows, never on the
+//! order in which they came.
+
+mod filter;
+mod graph;
+mod names;
+mod page;
+mod search;
+#[cfg(test)]
+mod text;
+mod traverse;
+mod view;
+
+pub use filter::{Filter, KindSet, LayerSet, Prepared};
+pub use graph::{Graph, Node};
+pub use names::{NameError, Names, Visit};
+pub use page::{Page, PageToken, TokenError};
+pub use search::{Found, Search};
+pub use traverse::{Reached, Traversal, Walk, WalkDirection, traverse};
+pub use view::{Doubts, Edge, FoldedHop, Link, Path, View, ViewBuilder};

@@ -1,0 +1,163 @@
+//! Filters: which edges a query keeps. Fields are combined with AND, values of a field with OR.
+
+use portolan_model::{EntityKind, Layer, Measure, Proto};
+
+use crate::Graph;
+
+/// A set of layers; the empty set stands for all.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+pub struct LayerSet(u8);
+
+/// A set of kinds of entity, by their words; the empty set stands for all.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+pub struct KindSet(u32);
+
+/// Which edges to keep. The default keeps all.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Edges of these layers.
+    pub layers: LayerSet,
+    /// Edges that touch one of these namespaces.
+    pub namespaces: Vec<String>,
+    /// Edges that touch one of these kinds.
+    pub kinds: KindSet,
+    /// Edges of these protocols.
+    pub protocols: Vec<Proto>,
+    /// Edges to these server ports.
+    pub ports: Vec<u16>,
+    /// Edges with an end whose `namespace/name` contains this text, whatever the case.
+    pub name_contains: String,
+    /// Edges that touch one of these environments.
+    pub environments: Vec<String>,
+    /// Drop edges whose ends are both nodes (machines).
+    pub hide_node_traffic: bool,
+    /// Drop edges with an end that is unresolved or ambiguous.
+    pub hide_unresolved: bool,
+    /// Drop edges from an entity to itself.
+    pub hide_self: bool,
+    /// Keep edges with at least this many connections, active or opened.
+    pub min_connections: u64,
+}
+
+/// A filter made ready for one graph: what it asks of nodes is answered once a node.
+pub struct Prepared<'a> {
+    graph: &'a Graph,
+    filter: &'a Filter,
+    nodes: Vec<u8>,
+    /// Bits of which at least one end must have each.
+    wanted: u8,
+}
+
+const NAMESPACE: u8 = 1;
+const KIND: u8 = 2;
+const NAME: u8 = 4;
+const ENVIRONMENT: u8 = 8;
+const MACHINE: u8 = 16;
+const DOUBTFUL: u8 = 32;
+
+// === impl LayerSet ===
+
+impl LayerSet {
+    /// Adds a layer.
+    pub fn insert(&mut self, layer: Layer) {
+        self.0 |= 1 << layer as u8;
+    }
+
+    /// Whether edges of a layer are kept.
+    pub const fn keeps(self, layer: Layer) -> bool {
+        self.0 == 0 || self.0 & (1 << layer as u8) != 0
+    }
+}
+
+// === impl KindSet ===
+
+impl KindSet {
+    /// Adds every kind with this word (`hop` is one for all classes of hops); false if there is
+    /// none.
+    pub fn insert(&mut self, word: &str) -> bool {
+        let before = *self;
+        for kind in EntityKind::ALL.into_iter().filter(|kind| kind.as_str() == word) {
+            self.0 |= 1 << kind.code();
+        }
+        self.0 != before.0 || EntityKind::ALL.iter().any(|kind| kind.as_str() == word)
+    }
+
+    /// Whether a kind is kept.
+    pub fn keeps(self, kind: EntityKind) -> bool {
+        self.0 == 0 || self.0 & (1 << kind.code()) != 0
+    }
+
+    /// The words that there are, in the order of their codes.
+    pub fn words() -> Vec<&'static str> {
+        let mut words: Vec<_> = EntityKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        words.dedup();
+        words
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    /// Answers for every node of a graph what the filter asks of nodes.
+    pub fn prepare<'a>(&'a self, graph: &'a Graph) -> Prepared<'a> {
+        let text = self.name_contains.to_lowercase();
+        let listed = |list: &[String], value: &str| list.iter().any(|item| item == value);
+        let bits = |node: &crate::Node| {
+            let entity = &node.entity;
+            let mut bits = 0;
+            let mut set = |bit, on: bool| bits |= if on { bit } else { 0 };
+            set(NAMESPACE, listed(&self.namespaces, &entity.namespace));
+            set(KIND, self.kinds.keeps(entity.kind));
+            set(NAME, node.folded.contains(&text));
+            set(ENVIRONMENT, listed(&self.environments, &entity.environment));
+            set(MACHINE, entity.kind == EntityKind::Node);
+            set(DOUBTFUL, matches!(entity.kind, EntityKind::Unresolved | EntityKind::Ambiguous));
+            bits
+        };
+        let mut wanted = 0;
+        let mut want = |bit, on: bool| wanted |= if on { bit } else { 0 };
+        want(NAMESPACE, !self.namespaces.is_empty());
+        want(KIND, self.kinds != KindSet::default());
+        want(NAME, !text.is_empty());
+        want(ENVIRONMENT, !self.environments.is_empty());
+        let asks_nodes = wanted != 0 || self.hide_node_traffic || self.hide_unresolved;
+        let nodes = if asks_nodes { graph.nodes().iter().map(bits).collect() } else { Vec::new() };
+        Prepared { graph, filter: self, nodes, wanted }
+    }
+}
+
+// === impl Prepared ===
+
+impl Prepared<'_> {
+    /// Whether an edge (by its place in the graph) is kept.
+    pub fn keeps(&self, edge: usize) -> bool {
+        let filter = self.filter;
+        let (client, server) = self.graph.ends(edge);
+        if !self.nodes.is_empty() {
+            let (a, b) = (self.nodes[client], self.nodes[server]);
+            if (a | b) & self.wanted != self.wanted
+                || (filter.hide_node_traffic && a & b & MACHINE != 0)
+                || (filter.hide_unresolved && (a | b) & DOUBTFUL != 0)
+            {
+                return false;
+            }
+        }
+        let edge = &self.graph.edges()[edge];
+        let connections = |measure: Measure| u64::try_from(edge.counters[measure]).unwrap_or(0);
+        !(filter.hide_self && client == server)
+            && filter.layers.keeps(edge.link.layer)
+            && (filter.protocols.is_empty() || filter.protocols.contains(&edge.link.proto))
+            && (filter.ports.is_empty() || filter.ports.contains(&edge.link.port))
+            && (filter.min_connections == 0
+                || connections(Measure::Connections).max(connections(Measure::ConnectionsActive))
+                    >= filter.min_connections)
+    }
+
+    /// The graph that it was made ready for.
+    pub const fn graph(&self) -> &Graph {
+        self.graph
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+use portolan_model::Collapse;
+
+use super::*;
+use crate::text::World;
+
+const WORLD: &str = "shop/web > shop/cart:80 5
+     shop/web > pay/gateway:443 2
+     shop/web ~ shop/web:9000 1
+     pay/gateway > ?10.0.0.9:53 1
+     @n1 > @n2:6081 9
+     @n1 > shop/web:80 1
+     shop/web > [shop/cart]:80 3";
+
+fn kept(filter: &Filter) -> Vec<String> {
+    let world = World::parse(WORLD);
+    let graph = world.graph(Collapse::None);
+    let prepared = filter.prepare(&graph);
+    let mut shown: Vec<String> = (0..graph.edges().len())
+        .filter(|at| prepared.keeps(*at))
+        .map(|at| world.show_edge(&graph.edges()[at]))
+        .collect();
+    shown.sort();
+    shown
+}
+
+fn kinds(words: &[&str]) -> KindSet {
+    let mut kinds = KindSet::default();
+    assert!(words.iter().all(|word| kinds.insert(word)));
+    kinds
+}
+
+#[test]
+fn empty_filter_keeps_all() {
+    assert_eq!(kept(&Filter::default()).len(), 7);
+}
+
+#[test]
+fn namespace_is_touched_by_either_end() {
+    let pay = Filter { namespaces: vec!["pay".into()], ..Filter::default() };
+    assert_eq!(kept(&pay), ["pay/gateway > ?10.0.0.9:53 1", "shop/web > pay/gateway:443 2"]);
+}
+
+#[test]
+fn values_of_a_field_are_alternatives_and_fields_must_all_hold() {
+    let both = Filter {
+        namespaces: vec!["pay".into(), "none".into()],
+        ports: vec![443, 80],
+        ..Filter::default()
+    };
+    assert_eq!(kept(&both), ["shop/web > pay/gateway:443 2"]);
+}
+
+#[test]
+fn kinds_are_touched_by_either_end() {
+    let hops = Filter { kinds: kinds(&["hop", "unresolved"]), ..Filter::default() };
+    assert_eq!(kept(&hops), ["pay/gateway > ?10.0.0.9:53 1", "shop/web > [shop/cart]:80 3"]);
+}
+
+#[test]
+fn every_kind_has_a_word_and_no_other_word_is_one() {
+    assert_eq!(KindSet::words().len(), 13);
+    assert!(KindSet::words().iter().all(|word| KindSet::default().insert(word)));
+    assert!(!KindSet::default().insert("pod"));
+}
+
+#[test]
+fn name_contains_whatever_the_case_and_across_the_slash() {
+    let cart = Filter { name_contains: "OP/Car".into(), ..Filter::default() };
+    assert_eq!(kept(&cart), ["shop/web > [shop/cart]:80 3", "shop/web > shop/cart:80 5"]);
+}
+
+#[test]
+fn environments_of_none_of_the_ends_keep_nothing() {
+    assert!(kept(&Filter { environments: vec!["prod".into()], ..Filter::default() }).is_empty());
+}
+
+#[test]
+fn machines_talking_to_machines_can_be_hidden() {
+    let calm = kept(&Filter { hide_node_traffic: true, ..Filter::default() });
+    assert_eq!(calm.len(), 6);
+    assert!(calm.contains(&"@n1 > shop/web:80 1".into()), "one end is enough to be shown");
+}
+
+#[test]
+fn doubtful_ends_and_self_edges_can_be_hidden() {
+    let sure = Filter { hide_unresolved: true, hide_self: true, ..Filter::default() };
+    assert_eq!(kept(&sure).len(), 5);
+}
+
+#[test]
+fn few_connections_can_be_hidden() {
+    let busy = Filter { min_connections: 5, ..Filter::default() };
+    assert_eq!(kept(&busy), ["@n1 > @n2:6081 9", "shop/web > shop/cart:80 5"]);
+}
+
+#[test]
+fn protocols_and_layers_narrow() {
+    assert!(kept(&Filter { protocols: vec![Proto::UDP], ..Filter::default() }).is_empty());
+    assert_eq!(kept(&Filter { protocols: vec![Proto::TCP], ..Filter::default() }).len(), 7);
+    let mut layers = LayerSet::default();
+    layers.insert(Layer::Trace);
+    assert!(kept(&Filter { layers, ..Filter::default() }).is_empty());
+    layers.insert(Layer::Network);
+    assert_eq!(kept(&Filter { layers, ..Filter::default() }).len(), 7);
+}
