@@ -32,8 +32,8 @@ impl Default for LineConfig {
             retention_secs: 7 * 86_400,
             // Agents under NTP (flow semantics, section 1.3.3).
             clock_tolerance_ms: 2_000,
-            // About 200 bytes each: 800 MB at the bound.
-            max_connections: 4_000_000,
+            // Some 750 bytes each with two reporters: 1.5 GB at the bound.
+            max_connections: 2_000_000,
             max_externals: 10_000,
             environment: String::new(),
         }

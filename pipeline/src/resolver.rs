@@ -41,6 +41,9 @@ pub(crate) use forward::single;
 /// An agent that has not reported for this long, in event time, is no longer counted on.
 const AGENT_TTL: Nanos = 600_000_000_000;
 
+/// How far over the bound of remembered connections windows that still fill may go.
+const HARD_BOUND: usize = 4;
+
 /// See the module.
 pub struct FlowResolver {
     window: WindowLen,
@@ -188,9 +191,12 @@ impl FlowResolver {
         let behind = barrier.watermark.saturating_sub(self.horizon);
         let mut folded = self.window.window(behind).max(self.folded);
         let mut kept: usize = self.tables.range(folded..).map(|(_, t)| t.len()).sum();
-        for (window, table) in self.tables.range(folded..) {
-            if kept <= self.max_connections || *window == *self.tables.keys().last().expect("some")
-            {
+        let newest = self.tables.keys().next_back().copied().unwrap_or_default();
+        for (window, table) in self.tables.range(folded..newest) {
+            // A window that still fills is given up only when memory itself is at stake.
+            let still_fills = window.end(self.window) + self.window.nanos() > barrier.watermark;
+            let bound = self.max_connections * if still_fills { HARD_BOUND } else { 1 };
+            if kept <= bound {
                 break;
             }
             kept -= table.len();

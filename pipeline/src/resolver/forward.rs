@@ -32,7 +32,7 @@ impl Judge<'_> {
         party: &Party,
         emitted: &Emitted,
         begin: Nanos,
-    ) -> Option<HopConnection> {
+    ) -> Option<Box<HopConnection>> {
         let class = party.owner.and_then(|o| self.directory.owner(o).hop);
         let proto = key.proto();
         let end = key.end(server);
@@ -47,7 +47,7 @@ impl Judge<'_> {
             Some(owner) => self.targets(owner, end.port, proto, self.addrs.get(end.addr)),
             None => Arc::new([]),
         };
-        Some(HopConnection {
+        Some(Box::new(HopConnection {
             client: emitted.key.client,
             hop: emitted.key.server,
             class: class.unwrap_or(HopClass::ClusterIp),
@@ -56,7 +56,7 @@ impl Judge<'_> {
             counters: emitted.counters,
             first_ns: emitted.first_ns,
             last_ns: emitted.last_ns,
-        })
+        }))
     }
 
     fn target(&mut self, to: End, proto: Proto, at: Nanos) -> HopTarget {

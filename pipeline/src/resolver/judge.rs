@@ -29,7 +29,7 @@ pub(super) struct Emitted {
     /// The client's side of the connection key.
     pub(super) client: Side,
     /// The server side is a hop.
-    pub(super) hop: Option<HopConnection>,
+    pub(super) hop: Option<Box<HopConnection>>,
     /// The server's socket is one that some hop forwards to.
     pub(super) landing: bool,
     /// The edge is a hop's own leg towards its only target.

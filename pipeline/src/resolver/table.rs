@@ -51,7 +51,7 @@ pub(super) struct Tally {
     pub(super) begin: Nanos,
     pub(super) first: Nanos,
     pub(super) last: Nanos,
-    pub(super) marks: SmallVec<[Mark; 2]>,
+    pub(super) marks: SmallVec<[Mark; 1]>,
     pub(super) extra: Extra,
 }
 
@@ -77,7 +77,8 @@ pub(super) enum Rewrite {
 /// A connection in one window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conn {
-    pub(super) tallies: SmallVec<[Tally; 2]>,
+    /// Two to four as a rule: both directions, by one or two nodes.
+    pub(super) tallies: Vec<Tally>,
     /// Of the low and of the high end.
     pub(super) rewrites: [Rewrite; 2],
     pub(super) emitted: Option<Box<Emitted>>,
