@@ -19,7 +19,7 @@
 mod connection;
 mod events;
 mod fleet;
-//mod load;
+mod load;
 mod plan;
 mod score;
 mod spec;
@@ -28,7 +28,7 @@ mod wire;
 mod world;
 
 pub use fleet::Fleet;
-//pub use load::{Load, LoadSpec};
+pub use load::{Load, LoadSpec};
 pub use score::{CountError, FoundEdge, Score, score, score_edges};
 pub use spec::{Features, FleetSpec, SpecError, Topology, XlatNodes};
 pub use truth::{EdgeName, EntityName, Truth, TruthEdge};
