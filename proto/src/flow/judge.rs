@@ -39,7 +39,7 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
     if raw.src.ip.is_none() || raw.dst.ip.is_none() {
         return Err(Reject::NoAddress);
     }
-    if raw.bytes | raw.packets | raw.drop_bytes | raw.drop_packets == 0 {
+    if is_empty(raw) {
         return Err(Reject::Empty);
     }
     let (start, end) = times(raw, context.latest)?;
@@ -73,6 +73,15 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
         icmp_type: if is_icmp { raw.icmp_type as u8 } else { 0 },
         xlat: xlat(raw),
     })
+}
+
+/// Whether no packet stands behind the record: then it is what some feature of the agent (DNS,
+/// translation) saw of a flow that is reported elsewhere. TCP flags come from packets: a record
+/// with flags and without counters is a drop whose counters were not exported.
+#[inline]
+fn is_empty(raw: &RawFlow) -> bool {
+    let counts = raw.bytes | raw.packets | raw.drop_bytes | raw.drop_packets;
+    counts == 0 && raw.flags as u16 == 0
 }
 
 /// Start and end, if they are times at all and in order.
@@ -120,7 +129,7 @@ pub(super) fn explain(reason: Reject, raw: &RawFlow) -> String {
         Reject::Derived => "a view or a copy of other records".to_owned(),
         Reject::BadField => bad_field(raw),
         Reject::NoAddress => format!("source {}, destination {}", raw.src.ip, raw.dst.ip),
-        Reject::Empty => "no bytes, no packets, no drops".to_owned(),
+        Reject::Empty => "no bytes, no packets, no drops, no flags".to_owned(),
         Reject::Implausible => format!(
             "{} bytes, {} packets, drops {} bytes, {} packets, 1 in {}, {} to {} s, rtt {} s",
             raw.bytes,

@@ -56,15 +56,12 @@ fn count_entries(payload: &[u8]) -> Result<usize, (Broken, usize, usize)> {
     let mut entries = 0;
     while !reader.is_empty() {
         let at = payload.len() - reader.left();
-        match reader.key().and_then(|key| {
-            if key == ENTRY {
-                entries += 1;
-                reader.bytes().map(drop)
-            } else {
-                reader.skip_unless(key, bits(&[1]))
-            }
-        }) {
-            Ok(()) => {}
+        let entry = reader.key().and_then(|key| match key {
+            ENTRY => reader.bytes().map(|_| 1),
+            key => reader.skip_unless(key, bits(&[1])).map(|()| 0),
+        });
+        match entry {
+            Ok(one) => entries += one,
             Err(broken) => return Err((broken, entries, at)),
         }
     }
