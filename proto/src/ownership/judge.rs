@@ -120,7 +120,7 @@ fn nanos(time: Option<v1::Time>) -> Option<Nanos> {
     time.map(|time| time.unix_ns)
 }
 
-fn kind(number: i32) -> Result<OwnerKind, Refused> {
+pub(super) fn kind(number: i32) -> Result<OwnerKind, Refused> {
     let kind = v1::OwnerKind::try_from(number);
     Ok(match kind.map_err(|_| bad(format!("kind {number} is not known")))? {
         v1::OwnerKind::Pod => OwnerKind::Pod,
@@ -136,7 +136,7 @@ fn kind(number: i32) -> Result<OwnerKind, Refused> {
     })
 }
 
-fn phase(number: i32) -> Result<Phase, Refused> {
+pub(super) fn phase(number: i32) -> Result<Phase, Refused> {
     let phase = v1::Phase::try_from(number);
     Ok(match phase.map_err(|_| bad(format!("phase {number} is not known")))? {
         v1::Phase::Running => Phase::Running,

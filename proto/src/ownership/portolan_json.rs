@@ -168,12 +168,12 @@ fn word(
 
 fn instant(field: &str, value: Option<&RawValue>) -> Result<Option<v1::Time>, Refused> {
     let Some(value) = value else { return Ok(None) };
-    match time::parse(value.get()) {
-        Some(unix_ns) => Ok(Some(v1::Time { unix_ns })),
-        None => {
-            Err(bad(format!("{field}: {value} is neither RFC 3339 nor seconds since the epoch")))
-        }
-    }
+    let written = time::parse(value.get()).map(|unix_ns| v1::Time { unix_ns });
+    // `{"unix_ns": …}` is what the message itself looks like in JSON.
+    let message = || read::<v1::Time>(value).filter(|_| value.get().starts_with('{'));
+    let time = written.or_else(message);
+    let why = || format!("{field}: {value} is neither RFC 3339 nor seconds since the epoch");
+    time.map(Some).ok_or_else(|| bad(why()))
 }
 
 fn read<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
