@@ -1,0 +1,93 @@
+//! What can be wrong at the start, and why a running line ended.
+
+use std::time::Duration;
+
+/// Why the line does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that cannot be meant.
+    #[error("{key} {problem}")]
+    Setting {
+        /// Which one.
+        key: String,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
+    },
+    /// librdkafka refuses a property. Its value is not repeated: it may be a secret.
+    #[error("kafka cluster {cluster}: librdkafka refuses property {property}: {problem}")]
+    Property {
+        /// Cluster, by its configured name.
+        cluster: String,
+        /// Property.
+        property: String,
+        /// What librdkafka says.
+        problem: String,
+    },
+    /// librdkafka gives no client.
+    #[error("kafka cluster {cluster}: {problem}")]
+    Client {
+        /// Cluster, by its configured name.
+        cluster: String,
+        /// What librdkafka says.
+        problem: String,
+    },
+    /// The store does not say where the line stands.
+    #[error(transparent)]
+    Store(#[from] portolan_storage::Error),
+    /// The operating system gives no thread.
+    #[error("no thread for the line")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a line that ran has ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExitReason {
+    /// It was told to, and everything it had read is committed.
+    #[error("stopped, everything read is committed")]
+    Stopped,
+    /// It was told to, and could not commit all it had read in time. Nothing is lost: what is not
+    /// committed is read again at the next start.
+    #[error(
+        "stopped before everything read was committed; the rest is read again at the next start"
+    )]
+    StoppedEarly,
+    /// Stages failed too often.
+    #[error("{failures} failures within {}: the last was {stage}: {reason}", secs(*.within))]
+    RestartBudget {
+        /// How many failures.
+        failures: usize,
+        /// Within what time.
+        within: Duration,
+        /// Which stage failed last.
+        stage: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The store cannot go on.
+    #[error("store: {0}")]
+    Store(String),
+    /// librdkafka cannot go on.
+    #[error("kafka cluster {cluster}: {reason}")]
+    Kafka {
+        /// Cluster, by its configured name.
+        cluster: String,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// The supervisor itself failed: a bug.
+    #[error("the supervisor failed: {0}")]
+    Supervisor(String),
+}
+
+// === impl ExitReason ===
+
+impl ExitReason {
+    /// Whether it ended because it was told to.
+    pub const fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped | Self::StoppedEarly)
+    }
+}
+
+fn secs(time: Duration) -> String {
+    format!("{} s", time.as_secs())
+}

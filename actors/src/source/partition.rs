@@ -1,0 +1,349 @@
+//! One partition as a source reads it: decodes messages into the batch that is being filled, and
+//! keeps the account of what became of every offset.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use metrics::Counter;
+use portolan_model::{
+    DeadLetter, FlowBatch, FlowColumns, Loss, Nanos, OwnerEvent, PartitionId, Reject, ScopeId,
+    TopicPartition,
+};
+use portolan_pipeline::Intake;
+use portolan_proto::{
+    DEFAULT_MAX_OWNER_BYTES, Encoding, FlowDecoder, FlowEncoding, OwnerEncoding, Refused,
+    decode_owners,
+};
+
+use crate::feed::{Ends, Parcel, Progress};
+use crate::names;
+use crate::status::Status;
+
+/// What decoding needs besides the partition.
+pub(crate) struct Tools {
+    pub(crate) decoder: FlowDecoder,
+    pub(crate) status: Arc<Status>,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) dead_letter_head: usize,
+    /// The clock as read last.
+    pub(crate) now: Nanos,
+    /// The clock that records read again are judged by: that of the last epoch.
+    pub(crate) then: Nanos,
+}
+
+/// What the messages of a partition are.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Flows(FlowEncoding, ScopeId),
+    Owners(OwnerEncoding, String),
+}
+
+/// A message as it was fetched.
+pub(crate) struct Fetched<'a> {
+    pub(crate) offset: i64,
+    /// When it was produced, as Kafka has it; 0 if it does not.
+    pub(crate) stamped: Nanos,
+    pub(crate) payload: Option<&'a [u8]>,
+}
+
+/// See the module.
+pub(crate) struct Part {
+    pub(crate) id: PartitionId,
+    pub(crate) name: TopicPartition,
+    pub(crate) kind: Kind,
+    /// Next offset that counts.
+    pub(crate) next: i64,
+    /// What is still to be read again.
+    pub(crate) reread: Range<i64>,
+    /// Being read again: nothing counts, and what lies behind is not wanted yet.
+    pub(crate) rereading: bool,
+    /// Offsets found gone at the start, and where reading goes on: noted once memory is rebuilt.
+    pub(crate) lost_at_start: Option<(Range<i64>, i64)>,
+    /// End of the partition when last looked up.
+    pub(crate) end: i64,
+    /// Being fetched.
+    pub(crate) assigned: bool,
+    /// Times that the fetcher said it had reached the end.
+    pub(crate) ends_reached: u64,
+    gaps_are_losses: bool,
+    filling: Filling,
+    meters: Meters,
+}
+
+/// The batch that is being filled, and what happened since the last one left.
+#[derive(Default)]
+struct Filling {
+    flows: FlowColumns,
+    owners: Vec<OwnerEvent>,
+    first_offset: i64,
+    rejects: [u64; Reject::ALL.len()],
+    losses: Vec<Loss>,
+    moved: bool,
+    since: Option<Instant>,
+    messages: u64,
+    bytes: u64,
+    room: usize,
+}
+
+struct Meters {
+    messages: Counter,
+    bytes: Counter,
+    records: Counter,
+    lost: Counter,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(crate) fn of(encoding: Encoding, scope: &str) -> Self {
+        match encoding {
+            Encoding::Flow(encoding) => Self::Flows(encoding, ScopeId::of(scope)),
+            Encoding::Owner(encoding) => Self::Owners(encoding, scope.into()),
+        }
+    }
+
+    pub(crate) const fn is_flows(&self) -> bool {
+        matches!(self, Self::Flows(..))
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn new(
+        id: PartitionId,
+        name: TopicPartition,
+        kind: Kind,
+        next: i64,
+        gaps_are_losses: bool,
+    ) -> Self {
+        let meters = Meters::of(&name);
+        Self {
+            id,
+            name,
+            kind,
+            next,
+            reread: next..next,
+            rereading: false,
+            lost_at_start: None,
+            end: -1,
+            assigned: false,
+            ends_reached: 0,
+            gaps_are_losses,
+            filling: Filling::default(),
+            meters,
+        }
+    }
+
+    /// The offset to fetch from.
+    pub(crate) fn fetch_from(&self) -> i64 {
+        if self.rereading { self.reread.start } else { self.next }
+    }
+
+    /// Whether it is assigned only to be read again, and has been.
+    pub(crate) fn is_reread(&self) -> bool {
+        self.rereading && self.assigned && self.reread.is_empty()
+    }
+
+    /// Rows of the batch that is being filled.
+    pub(crate) fn rows(&self) -> usize {
+        self.filling.flows.len().max(self.filling.owners.len())
+    }
+
+    /// Since when something waits to leave.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.filling.since
+    }
+
+    /// Takes a message in. Offsets below the one expected were taken before.
+    pub(crate) fn take(&mut self, message: &Fetched<'_>, tools: &mut Tools) {
+        if self.rereading {
+            return self.take_again(message, tools);
+        }
+        if message.offset < self.next {
+            return;
+        }
+        if message.offset > self.next {
+            self.gap(message.offset, tools);
+        }
+        self.decode(message, tools, true);
+        self.next = message.offset + 1;
+        self.filling.moved = true;
+        self.filling.messages += 1;
+        self.filling.bytes += message.payload.map_or(0, <[u8]>::len) as u64;
+        self.filling.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Goes on at `to`: what lies before is gone.
+    pub(crate) fn lose(&mut self, lost: Range<i64>, to: i64, tools: &Tools) {
+        let name = &self.name;
+        tracing::error!(
+            cluster = %name.cluster, topic = %name.topic, partition = name.partition,
+            from = lost.start, to = lost.end,
+            "offsets are gone before they were read: their records are lost to the map"
+        );
+        let count = lost.end - lost.start;
+        self.meters.lost.increment(count.max(0) as u64);
+        tools.status.update(name, |p| p.lost += count);
+        self.filling.losses.push(Loss {
+            partition: name.clone(),
+            from: lost.start,
+            to: lost.end,
+            at: tools.now,
+        });
+        self.next = to;
+        self.filling.moved = true;
+        self.filling.since.get_or_insert_with(Instant::now);
+    }
+
+    /// What has gathered, to be handed to the line.
+    pub(crate) fn parcel(&mut self) -> Option<Parcel> {
+        let room = self.filling.room.max(self.filling.flows.len());
+        let mut filled = std::mem::take(&mut self.filling);
+        self.filling.room = room;
+        if !filled.moved {
+            // Read again: nothing counts. Or nothing at all.
+            return self.batch(&mut filled).map(Parcel::Again);
+        }
+        let ends = ends(&filled.flows.end);
+        let accepted = filled.flows.len() as u64;
+        let records = accepted + filled.owners.len() as u64;
+        self.meters.messages.increment(filled.messages);
+        self.meters.bytes.increment(filled.bytes);
+        self.meters.records.increment(records);
+        let progress = Progress {
+            partition: self.id,
+            next: self.next,
+            accepted,
+            rejects: self.count_rejects(&filled.rejects),
+            losses: std::mem::take(&mut filled.losses),
+            ends,
+        };
+        Some(Parcel::New(self.batch(&mut filled), progress))
+    }
+
+    /// Forgets what was read again and not yet handed over.
+    pub(crate) fn forget(&mut self) {
+        self.filling = Filling::default();
+        self.reread = self.next..self.next;
+    }
+
+    fn take_again(&mut self, message: &Fetched<'_>, tools: &mut Tools) {
+        if message.offset < self.reread.start {
+            return;
+        }
+        if message.offset < self.reread.end {
+            self.decode(message, tools, false);
+            self.filling.since.get_or_insert_with(Instant::now);
+        }
+        self.reread.start = (message.offset + 1).min(self.reread.end);
+    }
+
+    fn gap(&mut self, found: i64, tools: &Tools) {
+        if self.gaps_are_losses {
+            self.lose(self.next..found, found, tools);
+        } else {
+            let missing = found - self.next;
+            tools.status.update(&self.name, |p| p.gaps += missing);
+        }
+    }
+
+    fn decode(&mut self, message: &Fetched<'_>, tools: &mut Tools, counts: bool) {
+        if self.filling.flows.is_empty() && self.filling.owners.is_empty() {
+            self.filling.first_offset = message.offset;
+        }
+        let Filling { flows, owners, rejects, room, .. } = &mut self.filling;
+        let now = if counts { tools.now } else { tools.then };
+        let head = message.payload.unwrap_or_default();
+        let head = &head[..head.len().min(tools.dead_letter_head)];
+        let (name, status) = (&self.name, &tools.status);
+        let mut refused = |refused: Refused| {
+            if counts {
+                rejects[refused.reason as usize] += 1;
+                status.bury(DeadLetter {
+                    partition: name.clone(),
+                    offset: message.offset,
+                    reason: refused.reason,
+                    at: now,
+                    detail: refused.detail,
+                    head: head.to_vec(),
+                });
+            }
+        };
+        match (&self.kind, message.payload) {
+            (Kind::Flows(encoding, scope), Some(payload)) => {
+                if flows.is_empty() && *room > 0 {
+                    *flows = FlowColumns::with_capacity(*room);
+                }
+                tools.decoder.decode(*encoding, *scope, now, payload, flows, &mut refused);
+            }
+            (Kind::Flows(..), None) => refused(Refused {
+                reason: Reject::Undecodable,
+                detail: "a message without a payload".into(),
+            }),
+            (Kind::Owners(encoding, scope), Some(payload)) => {
+                // A record without a time of its own gets that of the message, so that reading it
+                // again, or in another replica, means the same.
+                let received = if message.stamped == 0 { now } else { message.stamped.min(now) };
+                let most = tools.max_message_bytes.min(DEFAULT_MAX_OWNER_BYTES);
+                let (events, refusals) = decode_owners(*encoding, scope, received, most, payload);
+                owners.extend(events);
+                refusals.into_iter().for_each(refused);
+            }
+            // A tombstone: compaction will remove the key. The owner's end was its own record.
+            (Kind::Owners(..), None) => {}
+        }
+    }
+
+    fn batch(&self, filled: &mut Filling) -> Option<Intake> {
+        if !filled.flows.is_empty() {
+            return Some(Intake::Flows(FlowBatch {
+                partition: self.id,
+                first_offset: filled.first_offset,
+                flows: std::mem::take(&mut filled.flows),
+            }));
+        }
+        if filled.owners.is_empty() {
+            return None;
+        }
+        Some(Intake::Owners(std::mem::take(&mut filled.owners)))
+    }
+
+    fn count_rejects(&self, rejects: &[u64]) -> Vec<(Reject, u64)> {
+        let counts = Reject::ALL.into_iter().map(|reason| (reason, rejects[reason as usize]));
+        let counts: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+        for (reason, count) in &counts {
+            metrics::counter!(
+                names::SOURCE_REJECTED,
+                "cluster" => self.name.cluster.to_string(),
+                "topic" => self.name.topic.to_string(),
+                "reason" => reason.as_str()
+            )
+            .increment(*count);
+        }
+        counts
+    }
+}
+
+// === impl Meters ===
+
+impl Meters {
+    fn of(name: &TopicPartition) -> Self {
+        let labels = [("cluster", name.cluster.to_string()), ("topic", name.topic.to_string())];
+        Self {
+            messages: metrics::counter!(names::SOURCE_MESSAGES, &labels),
+            bytes: metrics::counter!(names::SOURCE_BYTES, &labels),
+            records: metrics::counter!(names::SOURCE_RECORDS, &labels),
+            lost: metrics::counter!(names::SOURCE_LOST, &labels),
+        }
+    }
+}
+
+/// Median and maximum.
+fn ends(ends: &[Nanos]) -> Option<Ends> {
+    let newest = ends.iter().copied().max()?;
+    let mut sorted = ends.to_vec();
+    let (_, median, _) = sorted.select_nth_unstable(ends.len() / 2);
+    Some(Ends { median: *median, newest })
+}
