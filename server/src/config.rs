@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portolan_pipeline::LineConfig;
+use portolan_proto::{Encoding, FlowEncoding, OwnerEncoding};
 use serde::{Deserialize, Serialize};
 
 mod check;
@@ -151,6 +152,7 @@ pub struct Topic {
     /// Its name.
     pub name: String,
     /// How its messages are encoded.
+    #[serde(with = "word")]
     pub encoding: Encoding,
     /// The address space of its records, where a record does not name one.
     #[serde(default = "default_scope")]
@@ -159,20 +161,6 @@ pub struct Topic {
     /// compaction, which skip offsets in good health.
     #[serde(default)]
     pub gaps_are_losses: bool,
-}
-
-/// How the messages of a topic are encoded.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// NetObserv `pbflow.Record` or `pbflow.Records`.
-    NetobservPb,
-    /// NetObserv flow logs as JSON.
-    NetobservJson,
-    /// `portolan.v1.OwnershipRecord`.
-    PortolanPb,
-    /// The same as JSON.
-    PortolanJson,
 }
 
 fn default_scope() -> String {
@@ -254,8 +242,8 @@ impl Default for Log {
 
 impl Default for Limits {
     fn default() -> Self {
-        // Sixteen times the largest message that a broker takes by default (1 MiB).
-        Self { max_message_bytes: 16 << 20, dead_letters: 100 }
+        // As many dead letters as an eye can go through.
+        Self { max_message_bytes: portolan_proto::DEFAULT_MAX_MESSAGE_BYTES, dead_letters: 100 }
     }
 }
 
@@ -277,14 +265,17 @@ impl Default for Kafka {
 impl Topic {
     /// What is read where nothing else is said.
     pub fn defaults() -> Vec<Self> {
-        [("network-flows", Encoding::NetobservPb), ("portolan.ownership", Encoding::PortolanPb)]
-            .map(|(name, encoding)| Self {
-                name: name.to_owned(),
-                encoding,
-                scope: default_scope(),
-                gaps_are_losses: false,
-            })
-            .into()
+        [
+            ("network-flows", Encoding::Flow(FlowEncoding::NetobservPb)),
+            ("portolan.ownership", Encoding::Owner(OwnerEncoding::PortolanPb)),
+        ]
+        .map(|(name, encoding)| Self {
+            name: name.to_owned(),
+            encoding,
+            scope: default_scope(),
+            gaps_are_losses: false,
+        })
+        .into()
     }
 }
 
@@ -302,6 +293,22 @@ mod humantime_serde {
         let text = String::deserialize(from)?;
         humantime::parse_duration(&text)
             .map_err(|e| D::Error::custom(format_args!("\"{text}\" is not a duration ({e})")))
+    }
+}
+
+/// Encodings by the words that `proto` has for them.
+mod word {
+    use portolan_proto::Encoding;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(value: &Encoding, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Encoding, D::Error> {
+        let word = String::deserialize(from)?;
+        word.parse().map_err(|_| D::Error::custom(format_args!("\"{word}\" is not an encoding")))
     }
 }
 

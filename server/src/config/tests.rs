@@ -68,7 +68,7 @@ fn the_whole_is_shown_without_its_secrets() {
         [line]
         horizon = "1m"
         clock_tolerance = "2s"
-        max_connections = 4000000
+        max_connections = 2000000
         commit_interval = "1s"
         max_epoch_records = 1000000
         now_range = "5m"
@@ -258,7 +258,7 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &format!("{KAFKA}[[kafka.topics]]\nname = \"a\"\nencoding = \"avro\"\n"),
         &[],
         &expect![[r#"
-            portolan.toml, line 5: kafka[0].topics[0].encoding: unknown variant `avro`, expected one of `netobserv-pb`, `netobserv-json`, `portolan-pb`, `portolan-json`
+            portolan.toml, line 5: kafka[0].topics[0].encoding: "avro" is not an encoding
               allowed: "netobserv-pb", "netobserv-json", "portolan-pb" or "portolan-json""#]],
     );
     refused(
@@ -417,6 +417,14 @@ fn every_key_that_is_shown_says_what_is_allowed() {
             "{} is in the list of keys and nowhere else",
             key.path
         );
+    }
+}
+
+#[test]
+fn every_encoding_is_among_what_is_allowed() {
+    let allowed = keys::find("kafka[0].topics[0].encoding").unwrap().allowed;
+    for encoding in Encoding::ALL {
+        assert!(allowed.contains(&format!("\"{encoding}\"")), "{encoding}");
     }
 }
 
