@@ -23,8 +23,7 @@ pub(crate) fn follows(checkpoint: &Checkpoint, commit: &EpochCommit) -> Result<(
     }
 }
 
-/// The first window that is kept after a commit. It never moves back: what is expired stays so,
-/// whatever a longer retention wants later.
+/// The first window that is kept after a commit.
 pub(crate) fn expired(before: Window, commit: &EpochCommit, len: WindowLen) -> Window {
     before.max(len.window(commit.expire_before.start()))
 }
@@ -43,8 +42,14 @@ pub(crate) fn admit<R: Row>(rows: &[R], expired: Window) -> (Cow<'_, [R]>, usize
     }
 }
 
-/// The checkpoint after a commit of which `late` rows were not kept.
-pub(crate) fn advance(checkpoint: &mut Checkpoint, commit: &EpochCommit, late: usize) {
+/// The checkpoint after a commit, of which `late` rows were not kept because they are `expired`.
+pub(crate) fn advance(
+    checkpoint: &mut Checkpoint,
+    commit: &EpochCommit,
+    expired: Window,
+    late: usize,
+) {
+    checkpoint.expired = expired;
     checkpoint.epoch = commit.epoch;
     checkpoint.clock = commit.clock;
     checkpoint.watermark = commit.watermark;

@@ -9,11 +9,13 @@ mod cache;
 mod checkpoint;
 mod codec;
 mod keys;
+mod live;
 mod lsm;
 mod memory;
 mod records;
 mod row;
 
+pub use live::{Live, NowGraph, NowRange};
 pub use lsm::{FORMAT, FjallReader, FjallStore, Options, PendingCopy};
 pub use memory::MemoryStore;
 
@@ -35,6 +37,9 @@ pub struct Checkpoint {
     pub positions: Vec<Position>,
     /// Windows before this one are no longer remembered per connection.
     pub folded: Window,
+    /// Windows before this one are expired. It never moves back: what is expired stays so, whatever
+    /// a longer retention wants later.
+    pub expired: Window,
     /// Totals by name.
     pub tallies: Vec<(Arc<str>, i64)>,
     /// Losses, oldest first (bounded; the oldest are merged into the tally `lost`).

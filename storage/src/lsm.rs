@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
-use portolan_model::{EdgeDelta, Entity, EntityId, PathDelta, Window, WindowLen};
+use portolan_model::{EdgeDelta, Entity, EntityId, PathDelta, WindowLen};
 use rustc_hash::FxHashMap;
 
 use crate::cache::RowCache;
@@ -62,8 +62,6 @@ pub struct FjallStore {
     paths: RowCache<PathDelta>,
     touched: Touched,
     checkpoint: Arc<Checkpoint>,
-    /// Windows before this one are expired.
-    expired: Window,
     /// Number of the next loss.
     next_loss: u64,
 }
@@ -85,7 +83,6 @@ struct View {
     snapshot: Snapshot,
     buckets: Arc<BucketMap>,
     checkpoint: Arc<Checkpoint>,
-    expired: Window,
 }
 
 // === impl Options ===

@@ -26,7 +26,6 @@ struct Inner {
     entities: BTreeMap<EntityId, Arc<Entity>>,
     owners: BTreeMap<(Arc<str>, Arc<str>, Nanos), OwnerRecord>,
     checkpoint: Checkpoint,
-    expired: Window,
 }
 
 // === impl MemoryStore ===
@@ -98,10 +97,10 @@ impl CommitEpoch for MemoryStore {
         let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *guard;
         checkpoint::follows(&inner.checkpoint, commit)?;
-        let expired = checkpoint::expired(inner.expired, commit, self.len);
-        let moved = expired != std::mem::replace(&mut inner.expired, expired);
-        let (edges, late_edges) = checkpoint::admit(&commit.edges, inner.expired);
-        let (paths, late_paths) = checkpoint::admit(&commit.paths, inner.expired);
+        let expired = checkpoint::expired(inner.checkpoint.expired, commit, self.len);
+        let moved = expired != inner.checkpoint.expired;
+        let (edges, late_edges) = checkpoint::admit(&commit.edges, expired);
+        let (paths, late_paths) = checkpoint::admit(&commit.paths, expired);
         edges.iter().for_each(|row| merge(&mut inner.edges, row));
         paths.iter().for_each(|row| merge(&mut inner.paths, row));
         if moved {
@@ -115,7 +114,7 @@ impl CommitEpoch for MemoryStore {
             let key = (owner.scope.clone(), owner.uid.clone(), owner.valid.from);
             inner.owners.insert(key, owner.clone());
         }
-        checkpoint::advance(&mut inner.checkpoint, commit, late_edges + late_paths);
+        checkpoint::advance(&mut inner.checkpoint, commit, expired, late_edges + late_paths);
         Ok(())
     }
 

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portolan_model::{EpochCommit, Loss, Nanos, TimeRange, Window};
-use portolan_storage::{
-    CommitEpoch, Error, FjallStore, MemoryStore, Options, ReadEdges, ReadStore,
-};
+use portolan_storage::{CommitEpoch, Error, FjallStore, MemoryStore, Options, ReadStore};
 
 #[path = "support/rows.rs"]
 mod rows;

@@ -55,7 +55,7 @@ impl CommitEpoch for FjallStore {
 impl FjallStore {
     fn write(&mut self, commit: &EpochCommit) -> Result<(), Error> {
         let shared = self.shared.clone();
-        let expired = checkpoint::expired(self.expired, commit, shared.len);
+        let expired = checkpoint::expired(self.checkpoint.expired, commit, shared.len);
         let (edges, late_edges) = checkpoint::admit(&commit.edges, expired);
         let (paths, late_paths) = checkpoint::admit(&commit.paths, expired);
         let snapshot = shared.db.snapshot();
@@ -71,13 +71,13 @@ impl FjallStore {
             touched.touch(&mut batch, &shared.meta, &name, &keyspace, epoch);
         }
         let mut next = Checkpoint::clone(&self.checkpoint);
-        checkpoint::advance(&mut next, commit, late_edges + late_paths);
+        checkpoint::advance(&mut next, commit, expired, late_edges + late_paths);
         touched.touch(&mut batch, &shared.meta, META, &shared.meta, epoch);
         if let Some(old) = epoch.checked_sub(DEPTH) {
             batch.remove(&shared.meta, keys::ledger(old));
         }
         put_catalogue(&mut batch, &shared.meta, commit);
-        let next_loss = self.put_checkpoint(&mut batch, commit, &next, expired);
+        let next_loss = self.put_checkpoint(&mut batch, commit, &next);
         // From here on only the batch itself can fail, and then the engine takes no more writes.
         let expiring = self.buckets.has_expired(expired);
         if expiring {
@@ -89,7 +89,6 @@ impl FjallStore {
 
         self.touched = touched;
         self.checkpoint = Arc::new(next);
-        self.expired = expired;
         self.next_loss = next_loss;
         self.name_entities(commit);
         self.publish();
@@ -112,7 +111,6 @@ impl FjallStore {
             snapshot: self.shared.db.snapshot(),
             buckets: self.buckets.snapshot(),
             checkpoint: self.checkpoint.clone(),
-            expired: self.expired,
         }));
     }
 
@@ -132,7 +130,6 @@ impl FjallStore {
         batch: &mut OwnedWriteBatch,
         commit: &EpochCommit,
         next: &Checkpoint,
-        expired: Window,
     ) -> u64 {
         let meta = &self.shared.meta;
         for position in &commit.positions {
@@ -168,7 +165,7 @@ impl FjallStore {
             clock: next.clock,
             watermark: next.watermark,
             folded: next.folded,
-            expired,
+            expired: next.expired,
             next_loss,
         };
         batch.insert(meta, [HEAD], built(|out| put_head(out, &head)));

@@ -90,12 +90,7 @@ impl FjallStore {
             })?;
 
         let checkpoint = Arc::new(checkpoint);
-        let view = View {
-            snapshot,
-            buckets: buckets.snapshot(),
-            checkpoint: checkpoint.clone(),
-            expired: head.expired,
-        };
+        let view = View { snapshot, buckets: buckets.snapshot(), checkpoint: checkpoint.clone() };
         let shared = Shared {
             db,
             meta,
@@ -112,7 +107,6 @@ impl FjallStore {
             paths: RowCache::new(options.cached_rows),
             touched,
             checkpoint,
-            expired: head.expired,
             next_loss: head.next_loss,
         })
     }
@@ -162,6 +156,7 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
         clock: head.clock,
         watermark: head.watermark,
         folded: head.folded,
+        expired: head.expired,
         ..Checkpoint::default()
     };
     let mut entities = FxHashMap::default();

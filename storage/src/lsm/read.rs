@@ -31,7 +31,7 @@ impl FjallReader {
         let Shared { len, .. } = *self.shared;
         let view = self.shared.view();
         let Some(last) = range.to.checked_sub(1).map(|at| len.window(at)) else { return Ok(()) };
-        let first = len.window(range.from).max(view.expired);
+        let first = len.window(range.from).max(view.checkpoint.expired);
         if first > last {
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl ReadEdges for FjallReader {
             Ok(())
         };
         for kind in [keys::EDGE, keys::PATH] {
-            let parts = || view.parts(view.expired, Window(u32::MAX));
+            let parts = || view.parts(view.checkpoint.expired, Window(u32::MAX));
             let ends = parts()
                 .find_map(|(_, k, from, to)| rows(&view.snapshot, k, kind, from, to).next())
                 .into_iter()

@@ -9,24 +9,24 @@ use portolan_model::{
 };
 use portolan_storage::ReadStore;
 
-pub const LEN: WindowLen = WindowLen::BASE;
+pub(crate) const LEN: WindowLen = WindowLen::BASE;
 
 /// 2026-11-23T00:00:00Z.
-pub const T0: u32 = 1_795_392_000;
+pub(crate) const T0: u32 = 1_795_392_000;
 
 /// The n-th base window after [`T0`].
-pub fn window(n: u32) -> Window {
+pub(crate) fn window(n: u32) -> Window {
     Window(T0 + n * 10)
 }
 
-pub fn sums(flows: i64, bytes: i64) -> Counters {
+pub(crate) fn sums(flows: i64, bytes: i64) -> Counters {
     let mut counters = Counters::ZERO;
     counters[Measure::Flows] = flows;
     counters[Measure::BytesSent] = bytes;
     counters
 }
 
-pub fn key(w: Window, client: u64, server: u64) -> EdgeKey {
+pub(crate) fn key(w: Window, client: u64, server: u64) -> EdgeKey {
     EdgeKey {
         window: w,
         layer: Layer::Network,
@@ -38,7 +38,7 @@ pub fn key(w: Window, client: u64, server: u64) -> EdgeKey {
     }
 }
 
-pub fn edge(w: Window, client: u64, server: u64, flows: i64) -> EdgeDelta {
+pub(crate) fn edge(w: Window, client: u64, server: u64, flows: i64) -> EdgeDelta {
     EdgeDelta {
         key: key(w, client, server),
         counters: sums(flows, flows * 100),
@@ -48,11 +48,11 @@ pub fn edge(w: Window, client: u64, server: u64, flows: i64) -> EdgeDelta {
 }
 
 /// The same, taken away.
-pub fn less(w: Window, client: u64, server: u64, flows: i64) -> EdgeDelta {
+pub(crate) fn less(w: Window, client: u64, server: u64, flows: i64) -> EdgeDelta {
     EdgeDelta { first_ns: Nanos::MAX, last_ns: 0, ..edge(w, client, server, -flows) }
 }
 
-pub fn path(w: Window, client: u64, via: &[u64], server: u64, flows: i64) -> PathDelta {
+pub(crate) fn path(w: Window, client: u64, via: &[u64], server: u64, flows: i64) -> PathDelta {
     PathDelta {
         key: PathKey {
             window: w,
@@ -72,20 +72,20 @@ pub fn path(w: Window, client: u64, via: &[u64], server: u64, flows: i64) -> Pat
     }
 }
 
-pub fn partition(n: i32) -> TopicPartition {
+pub(crate) fn partition(n: i32) -> TopicPartition {
     TopicPartition { cluster: "main".into(), topic: "network-flows".into(), partition: n }
 }
 
-pub fn position(n: i32, next: i64) -> Position {
+pub(crate) fn position(n: i32, next: i64) -> Position {
     Position { partition: partition(n), next, reread: next - 1 }
 }
 
-pub fn entity(name: &str) -> (EntityId, Entity) {
+pub(crate) fn entity(name: &str) -> (EntityId, Entity) {
     let entity = Entity::new(EntityKind::Workload, "shop", name);
     (entity.id(), entity)
 }
 
-pub fn owner(uid: &str, from: Nanos) -> OwnerRecord {
+pub(crate) fn owner(uid: &str, from: Nanos) -> OwnerRecord {
     OwnerRecord {
         scope: "cluster/a/pod".into(),
         uid: uid.into(),
@@ -107,23 +107,23 @@ pub fn owner(uid: &str, from: Nanos) -> OwnerRecord {
     }
 }
 
-pub fn commit(epoch: u64, edges: Vec<EdgeDelta>) -> EpochCommit {
+pub(crate) fn commit(epoch: u64, edges: Vec<EdgeDelta>) -> EpochCommit {
     EpochCommit { epoch, clock: epoch * 1_000, watermark: epoch * 900, edges, ..Default::default() }
 }
 
-pub fn edges(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<EdgeDelta> {
+pub(crate) fn edges(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<EdgeDelta> {
     let mut rows = Vec::new();
     store.edges(range, &mut |row| rows.push(*row)).unwrap();
     rows
 }
 
-pub fn paths(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<PathDelta> {
+pub(crate) fn paths(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<PathDelta> {
     let mut rows = Vec::new();
     store.paths(range, &mut |row| rows.push(row.clone())).unwrap();
     rows
 }
 
-pub fn owners(store: &(impl ReadStore + ?Sized)) -> Vec<OwnerRecord> {
+pub(crate) fn owners(store: &(impl ReadStore + ?Sized)) -> Vec<OwnerRecord> {
     let mut all = Vec::new();
     store.owners(&mut |owner| all.push(owner)).unwrap();
     all
