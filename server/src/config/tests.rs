@@ -465,6 +465,21 @@ fn commented_example_is_accepted_and_says_the_defaults() {
 }
 
 #[test]
+fn image_and_compose_file_set_real_keys() {
+    let files = [include_str!("../../../Dockerfile"), include_str!("../../../docker-compose.yml")];
+    let lines = files.iter().flat_map(|file| file.lines());
+    let variables: Vec<_> = lines
+        .filter_map(|line| line.trim_start_matches("ENV").trim().split_once(['=', ':']))
+        .filter(|(name, _)| name.starts_with("PORTOLAN__"))
+        .map(|(name, value)| (name, value.trim_end_matches('\\').trim()))
+        .collect();
+    assert_eq!(variables.len(), 5, "{variables:?}");
+    let config = parse("", &variables).unwrap();
+    assert!(!config.listen.grpc.ip().is_loopback(), "loopback reaches nobody in a container");
+    assert_eq!(config.kafka[0].brokers, "kafka:9092");
+}
+
+#[test]
 fn missing_file_is_named() {
     let error = Config::load(Some(std::path::Path::new("/nowhere/portolan.toml"))).unwrap_err();
     assert_eq!(error.to_string(), "configuration /nowhere/portolan.toml cannot be read");

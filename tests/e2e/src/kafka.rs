@@ -149,6 +149,8 @@ fn java(jars: &Path) -> Command {
     command
 }
 
+/// One node, one of everything. A killed broker is let in again once its session is over, which by
+/// default takes 9 s; a third of it still bears a busy machine.
 fn properties(root: &Path, port: u16, controller: u16) -> String {
     let data = root.join("data");
     format!(
@@ -161,6 +163,8 @@ fn properties(root: &Path, port: u16, controller: u16) -> String {
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
          log.dirs={}\n\
          auto.create.topics.enable=false\n\
+         broker.session.timeout.ms=3000\n\
+         broker.heartbeat.interval.ms=500\n\
          group.initial.rebalance.delay.ms=0\n\
          offsets.topic.num.partitions=1\n\
          offsets.topic.replication.factor=1\n\
