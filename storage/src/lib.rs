@@ -13,11 +13,13 @@ mod live;
 mod lsm;
 mod memory;
 mod records;
+mod recover;
 mod row;
 
 pub use live::{Live, NowGraph, NowRange};
 pub use lsm::{FORMAT, FjallReader, FjallStore, Options, PendingCopy};
 pub use memory::MemoryStore;
+pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
 
 use portolan_model::{
     EdgeDelta, Entity, EntityId, EpochCommit, Loss, Nanos, OwnerRecord, PathDelta, Position,
@@ -131,6 +133,16 @@ pub enum Error {
         path: String,
         /// What was found.
         detail: String,
+    },
+    /// The same, where the policy is to touch nothing.
+    #[error("store {path} is damaged: {detail}; nothing was changed; to go on: {steps}")]
+    Refused {
+        /// Directory.
+        path: String,
+        /// What was found.
+        detail: String,
+        /// What to do, step by step.
+        steps: String,
     },
     /// An epoch that is not the next one.
     #[error("epoch {got} does not follow {last}")]

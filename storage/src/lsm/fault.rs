@@ -37,7 +37,7 @@ pub(super) fn translate(path: &Path, error: &fjall::Error) -> Error {
 }
 
 /// Translates an error of the operating system.
-pub(super) fn io(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn io(path: &Path, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::Full { path: path.display().to_string() }
