@@ -96,13 +96,15 @@ impl Committer {
         arbiter: &ArbiterHandle,
         mailbox: Arc<Mailbox>,
     ) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |_| Self {
-            parts,
-            mailbox,
-            generation: None,
-            unsynced: false,
-            failed: false,
-        })
+        let (start, started) = std::sync::mpsc::sync_channel(1);
+        let addr = Self::start_in_arbiter(arbiter, move |ctx| {
+            ctx.set_mailbox_capacity(mailbox.capacity());
+            let _ = start.send(());
+            Self { parts, mailbox, generation: None, unsynced: false, failed: false }
+        });
+        // The capacity holds from here on; see `StageActor::start`.
+        let _ = started.recv();
+        addr
     }
 
     /// Commits, now or later, and keeps everything else waiting until it has.
@@ -203,7 +205,6 @@ impl Actor for Committer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(self.mailbox.capacity());
         ctx.run_interval(self.parts.sync_interval, |committer, _| {
             committer.sync();
         });

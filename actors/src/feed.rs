@@ -24,8 +24,6 @@ use crate::stage_actor::Crew;
 use crate::status::{EpochStatus, LineState};
 
 mod ledger;
-#[cfg(test)]
-mod tests;
 mod watermark;
 
 use ledger::Ledger;

@@ -95,6 +95,7 @@ impl Crew {
 
 impl<S: Stage> StageActor<S> {
     /// Starts the actor on `arbiter` with a mailbox of `capacity`, and returns its only address.
+    /// Waits until it has started, so never call it on that arbiter.
     pub fn start(
         stage: S,
         crew: &Crew,
@@ -106,11 +107,16 @@ impl<S: Stage> StageActor<S> {
         let status = crew.status.stage(S::NAME, crew.generation, Arc::clone(&mailbox));
         let crew = crew.clone();
         let own = Arc::clone(&mailbox);
+        let (start, started) = std::sync::mpsc::sync_channel(1);
         let addr: Addr<Self> = Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(capacity);
+            let _ = start.send(());
             let (stage, meters) = (Box::new(stage), Meters::of(S::NAME));
             Self { stage, crew, down, mailbox: own, status, meters, failed: false }
         });
+        // Until it runs the mailbox has actix's own capacity, whatever was asked for. If the
+        // arbiter is gone this fails at once, and so will the first message.
+        let _ = started.recv();
         Downstream::new(addr.recipient(), mailbox)
     }
 

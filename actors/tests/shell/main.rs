@@ -1,0 +1,17 @@
+//! What the shell promises, a behaviour a file. The line runs here with stages made for the test,
+//! over the embedded broker and the store in memory.
+
+mod back_pressure;
+mod broker_down;
+mod crash_recovery;
+mod drain;
+mod fencing;
+mod metric_names;
+mod new_partitions;
+mod owners_first;
+mod poison;
+mod restart_budget;
+mod resume;
+mod retention;
+mod store_faults;
+mod support;
