@@ -7,7 +7,7 @@
 
 use portolan_model::{
     Backend, DeclaredPort, Flags, FlowColumns, FlowRow, Ip, Nanos, OwnerKind, OwnerRecord, Phase,
-    Proto, Socket, ValidTime, Xlat,
+    Proto, ScopeId, Socket, ValidTime, Xlat,
 };
 use portolan_proto::pbflow;
 use prost::Message as _;
@@ -22,6 +22,8 @@ const SECOND: u64 = 1_000_000_000;
 const SLICE: u64 = 5 * SECOND;
 /// Slices of one connection: enough to repeat a connection within and across windows.
 const SLICES: u64 = 4;
+/// Scope of addresses and owners alike: the one of a topic without a default scope.
+const SCOPE: &str = "";
 const SERVER_PORT: u16 = 8_080;
 const SERVICE_PORT: u16 = 80;
 
@@ -47,7 +49,8 @@ pub struct LoadSpec {
 /// Records and the ownership that explains them.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Nodes, pods and services, in that order.
+    /// Nodes, pods and services, in that order. Their scope is the one that [`Load::batches`] has,
+    /// and that a decoder gives to a topic whose default scope is empty.
     pub owners: Vec<OwnerRecord>,
     /// Records in the order in which agents would export them.
     records: Vec<Observed>,
@@ -178,6 +181,7 @@ fn connect(
                 }
                 let bytes = sizes[direction];
                 let mut row = FlowRow {
+                    scope: ScopeId::of(SCOPE),
                     proto: Proto::TCP,
                     start,
                     end,
@@ -217,7 +221,7 @@ fn connect(
 
 fn owners(services: u32, pods: u32, start: Nanos) -> Vec<OwnerRecord> {
     let blank = |kind, uid: String, name: String| OwnerRecord {
-        scope: "".into(),
+        scope: SCOPE.into(),
         uid: uid.into(),
         kind,
         environment: "".into(),
@@ -293,7 +297,6 @@ fn service_ip(service: u32) -> Ip {
 mod tests {
     use std::collections::BTreeSet;
 
-    use portolan_model::ScopeId;
     use portolan_proto::{FlowDecoder, FlowEncoding};
 
     use super::*;
@@ -310,7 +313,7 @@ mod tests {
         for payload in load.messages(500) {
             let mut refused = |why| panic!("{why:?}");
             let encoding = FlowEncoding::NetobservPb;
-            let scope = ScopeId::default();
+            let scope = ScopeId::of(SCOPE);
             decoder.decode(encoding, scope, load.end, &payload, &mut decoded, &mut refused);
         }
         let columns: Vec<FlowRow> = load.batches(777).iter().flat_map(FlowColumns::rows).collect();
