@@ -1,0 +1,93 @@
+//! The graph as messages of `portolan.v1`.
+
+use std::sync::Arc;
+
+use portolan_graph::{Edge, Graph};
+use portolan_model::{Direction, Entity, EntityId, Nanos, TimeRange, WindowLen};
+use portolan_proto::{counters_to_v1, entity_to_v1, nanos_to_micros, v1};
+use rustc_hash::FxHashMap;
+
+use crate::reader::Snapshot;
+
+/// Makes messages of one graph, each entity once.
+pub(crate) struct Messages<'a> {
+    graph: &'a Graph,
+    entities: FxHashMap<EntityId, v1::Entity>,
+}
+
+// === impl Messages ===
+
+impl<'a> Messages<'a> {
+    pub(crate) fn of(graph: &'a Graph) -> Self {
+        Self { graph, entities: FxHashMap::default() }
+    }
+
+    pub(crate) fn edge(&mut self, place: usize) -> v1::Edge {
+        let edge: &Edge = &self.graph.edges()[place];
+        let hops = edge.hops().into_iter().map(|hop| v1::Hop {
+            entity: Some(self.entity(hop.hop)),
+            evidence: hop.evidence.as_str().to_owned(),
+            counters: Some(counters_to_v1(&hop.counters)),
+        });
+        v1::Edge {
+            via: hops.collect(),
+            client: Some(self.entity(edge.link.client)),
+            server: Some(self.entity(edge.link.server)),
+            layer: edge.link.layer.as_str().to_owned(),
+            protocol: edge.link.proto.to_string(),
+            port: u32::from(edge.link.port),
+            counters: Some(counters_to_v1(&edge.counters)),
+            // An edge that only retractions ever timed has no first event: its last stands for it.
+            first_seen_unix_us: nanos_to_micros(edge.first_ns.min(edge.last_ns)),
+            last_seen_unix_us: nanos_to_micros(edge.last_ns),
+            direction: match edge.link.direction {
+                Direction::Known => "known",
+                Direction::Unknown => "unknown",
+            }
+            .to_owned(),
+            residual: edge.residual,
+        }
+    }
+
+    /// An entity of the graph.
+    pub(crate) fn entity(&mut self, id: EntityId) -> v1::Entity {
+        let graph = self.graph;
+        self.entities
+            .entry(id)
+            .or_insert_with(|| match graph.entity(id) {
+                Some(entity) => entity_to_v1_as(id, entity),
+                None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
+            })
+            .clone()
+    }
+
+    /// Every entity that was asked for, sorted as people read.
+    pub(crate) fn finish(self) -> Vec<v1::Entity> {
+        let mut all: Vec<v1::Entity> = self.entities.into_values().collect();
+        all.sort_unstable_by(|a, b| {
+            let key = |e: &v1::Entity| (e.namespace.clone(), e.name.clone(), e.id.clone());
+            key(a).cmp(&key(b))
+        });
+        all
+    }
+}
+
+/// An entity under the id by which edges know it: that of a stand-in is not its own.
+pub(crate) fn entity_to_v1_as(id: EntityId, entity: &Arc<Entity>) -> v1::Entity {
+    v1::Entity { id: id.to_string(), ..entity_to_v1(entity) }
+}
+
+pub(crate) fn coverage(snapshot: &Snapshot, len: WindowLen) -> v1::Coverage {
+    v1::Coverage {
+        covered: snapshot.covered.map(range),
+        resolution_secs: len.secs(),
+        epoch: snapshot.epoch,
+        watermark_unix_us: nanos_to_micros(snapshot.watermark),
+        records_lost: snapshot.records_lost,
+    }
+}
+
+pub(crate) fn range(TimeRange { from, to }: TimeRange) -> v1::TimeRange {
+    let micros = |at: Nanos| nanos_to_micros(at);
+    v1::TimeRange { from_unix_us: micros(from), to_unix_us: micros(to) }
+}

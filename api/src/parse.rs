@@ -1,0 +1,156 @@
+//! Requests: what they ask for, or which field makes no sense and what is allowed there.
+
+use portolan_graph::{Filter, KindSet, LayerSet, WalkDirection};
+use portolan_model::{Collapse, Layer, Proto, TimeRange};
+use portolan_proto::{micros_to_nanos, v1};
+
+use crate::Error;
+
+/// Longest text in a request, in bytes. A name in Kubernetes has at most 253, and so has a
+/// namespace with its slash at most 64.
+const MAX_TEXT: usize = 512;
+/// Most values of one field.
+const MAX_LIST: usize = 100;
+
+/// A range; `None` stands for now.
+pub(crate) fn range(range: Option<v1::TimeRange>) -> Result<Option<TimeRange>, Error> {
+    let Some(v1::TimeRange { from_unix_us: from, to_unix_us: to }) = range else {
+        return Ok(None);
+    };
+    if from < 0 || to < 0 {
+        return Err(Error::invalid("range", "times before 1970 are not kept"));
+    }
+    if to != 0 && from >= to {
+        let problem = format!("from_unix_us {from} is not before to_unix_us {to}");
+        return Err(Error::invalid("range", problem));
+    }
+    let to = if to == 0 { u64::MAX } else { micros_to_nanos(to) };
+    Ok(Some(TimeRange { from: micros_to_nanos(from), to }))
+}
+
+pub(crate) fn collapse(value: i32) -> Result<Collapse, Error> {
+    match v1::Collapse::try_from(value) {
+        Ok(v1::Collapse::None) => Ok(Collapse::None),
+        Ok(v1::Collapse::L4) => Ok(Collapse::L4),
+        Ok(v1::Collapse::Mesh) => Ok(Collapse::Mesh),
+        Ok(v1::Collapse::Proven) => Ok(Collapse::Proven),
+        Ok(v1::Collapse::Unspecified | v1::Collapse::ProvenAndDeclared) => {
+            Ok(Collapse::ProvenAndDeclared)
+        }
+        Err(_) => Err(Error::invalid("collapse", format!("{value} is not one of 0 to 5"))),
+    }
+}
+
+pub(crate) fn direction(value: i32) -> Result<WalkDirection, Error> {
+    match v1::TraverseDirection::try_from(value) {
+        Ok(v1::TraverseDirection::Unspecified | v1::TraverseDirection::Downstream) => {
+            Ok(WalkDirection::Downstream)
+        }
+        Ok(v1::TraverseDirection::Upstream) => Ok(WalkDirection::Upstream),
+        Ok(v1::TraverseDirection::Both) => Ok(WalkDirection::Both),
+        Err(_) => Err(Error::invalid("direction", format!("{value} is not one of 0 to 3"))),
+    }
+}
+
+/// A number with a default and an upper bound.
+pub(crate) fn bounded(
+    field: &'static str,
+    value: u32,
+    default: u32,
+    most: u32,
+) -> Result<u32, Error> {
+    match value {
+        0 => Ok(default),
+        value if value <= most => Ok(value),
+        value => Err(Error::invalid(field, format!("{value} is over {most}"))),
+    }
+}
+
+pub(crate) fn filter(filter: Option<v1::Filter>, layers: &[String]) -> Result<Filter, Error> {
+    let filter = filter.unwrap_or_default();
+    list("filter.namespaces", &filter.namespaces)?;
+    list("filter.protocols", &filter.protocols)?;
+    list("filter.environments", &filter.environments)?;
+    text("filter.name_contains", &filter.name_contains)?;
+    if filter.ports.len() > MAX_LIST {
+        return Err(too_many("filter.ports", filter.ports.len()));
+    }
+    let proto = |text: &String| {
+        Proto::parse(text).ok_or_else(|| {
+            let problem = format!("{text:?} is not tcp, udp, sctp, icmp, icmp6 or a number to 255");
+            Error::invalid("filter.protocols", problem)
+        })
+    };
+    let port = |port: &u32| {
+        u16::try_from(*port)
+            .map_err(|_| Error::invalid("filter.ports", format!("{port} is over 65535")))
+    };
+    Ok(Filter {
+        layers: layer_set(layers)?,
+        kinds: kind_set("filter.kinds", &filter.kinds)?,
+        protocols: filter.protocols.iter().map(proto).collect::<Result<_, _>>()?,
+        ports: filter.ports.iter().map(port).collect::<Result<_, _>>()?,
+        namespaces: filter.namespaces,
+        name_contains: filter.name_contains,
+        environments: filter.environments,
+        hide_node_traffic: filter.hide_node_traffic,
+        hide_unresolved: filter.hide_unresolved,
+        hide_self: filter.hide_self,
+        min_connections: filter.min_connections,
+    })
+}
+
+pub(crate) fn kind_set(field: &'static str, words: &[String]) -> Result<KindSet, Error> {
+    list(field, words)?;
+    let mut kinds = KindSet::default();
+    match words.iter().find(|word| !kinds.insert(word)) {
+        None => Ok(kinds),
+        Some(word) => {
+            let all = KindSet::words().join(", ");
+            Err(Error::invalid(field, format!("{word:?} is not one of {all}")))
+        }
+    }
+}
+
+/// What to start from: at least one text.
+pub(crate) fn starts(starts: &[String]) -> Result<(), Error> {
+    if starts.is_empty() {
+        return Err(Error::invalid("start", "name at least one entity"));
+    }
+    list("start", starts)?;
+    if starts.iter().any(String::is_empty) {
+        return Err(Error::invalid("start", "a name is empty"));
+    }
+    Ok(())
+}
+
+pub(crate) fn text(field: &'static str, text: &str) -> Result<(), Error> {
+    if text.len() > MAX_TEXT {
+        let problem = format!("a text of {} bytes is over {MAX_TEXT}", text.len());
+        return Err(Error::invalid(field, problem));
+    }
+    Ok(())
+}
+
+fn layer_set(words: &[String]) -> Result<LayerSet, Error> {
+    list("layers", words)?;
+    let mut layers = LayerSet::default();
+    for word in words {
+        let layer = Layer::ALL.iter().find(|layer| layer.as_str() == word).ok_or_else(|| {
+            Error::invalid("layers", format!("{word:?} is not one of network, ipc, trace"))
+        })?;
+        layers.insert(*layer);
+    }
+    Ok(layers)
+}
+
+fn list(field: &'static str, list: &[String]) -> Result<(), Error> {
+    if list.len() > MAX_LIST {
+        return Err(too_many(field, list.len()));
+    }
+    list.iter().try_for_each(|item| text(field, item))
+}
+
+fn too_many(field: &'static str, count: usize) -> Error {
+    Error::invalid(field, format!("{count} values are over {MAX_LIST}"))
+}

@@ -1,0 +1,76 @@
+//! The service: each method in a file of its own.
+
+use std::sync::Arc;
+
+use portolan_proto::v1::{self, topology_service_server::TopologyService};
+use tonic::{Request, Response, Status};
+
+use crate::observe::{deadline, observe};
+use crate::scan::Places;
+use crate::shown::Graphs;
+use crate::{Limits, StatusPort, TopologyReader};
+
+mod get_graph;
+mod get_status;
+mod search;
+mod traverse;
+
+/// `portolan.v1.TopologyService`. It can also be asked without a network, as a value.
+#[derive(Clone)]
+pub struct Topology {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) reader: Arc<dyn TopologyReader>,
+    pub(crate) line: Arc<dyn StatusPort>,
+    pub(crate) graphs: Graphs,
+    pub(crate) queries: Places,
+    pub(crate) limits: Limits,
+}
+
+// === impl Topology ===
+
+impl Topology {
+    /// The service over what it reads.
+    pub fn new(reader: Arc<dyn TopologyReader>, line: Arc<dyn StatusPort>, limits: Limits) -> Self {
+        let graphs = Graphs::new(reader.clone(), &limits);
+        let queries = Places::new(limits.queries, limits.wait);
+        Self { inner: Arc::new(Inner { reader, line, graphs, queries, limits }) }
+    }
+}
+
+#[tonic::async_trait]
+impl TopologyService for Topology {
+    async fn get_graph(
+        &self,
+        request: Request<v1::GetGraphRequest>,
+    ) -> Result<Response<v1::GetGraphResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("GetGraph", deadline, get_graph::get_graph(&self.inner, request.into_inner())).await
+    }
+
+    async fn traverse(
+        &self,
+        request: Request<v1::TraverseRequest>,
+    ) -> Result<Response<v1::TraverseResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("Traverse", deadline, traverse::traverse(&self.inner, request.into_inner())).await
+    }
+
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("Search", deadline, search::search(&self.inner, request.into_inner())).await
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("GetStatus", deadline, get_status::get_status(&self.inner)).await
+    }
+}

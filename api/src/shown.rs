@@ -1,0 +1,135 @@
+//! Graphs ready for queries: of now, kept until the next epoch; of a range, made for the question.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use portolan_graph::{Graph, ViewBuilder};
+use portolan_model::{Collapse, EntityKind, TimeRange};
+use tokio::sync::Mutex;
+
+use crate::reader::{Snapshot, TopologyReader};
+use crate::scan::Places;
+use crate::{Error, Limits, names};
+
+/// A graph, and what it is made of.
+pub(crate) struct Shown {
+    pub(crate) graph: Graph,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// Where graphs come from.
+pub(crate) struct Graphs {
+    reader: Arc<dyn TopologyReader>,
+    scans: Places,
+    max: (usize, u64),
+    now: [Slot; MODES],
+}
+
+/// The graph of now in one mode.
+#[derive(Default)]
+struct Slot {
+    current: ArcSwapOption<Shown>,
+    /// Held by the one query that makes it; the others wait for its work.
+    making: Mutex<()>,
+}
+
+const MODES: usize = Collapse::ProvenAndDeclared as usize + 1;
+
+/// A mode that nobody asked for in so many epochs gives its memory back.
+const FORGET_AFTER: u64 = 60;
+
+// === impl Graphs ===
+
+impl Graphs {
+    pub(crate) fn new(reader: Arc<dyn TopologyReader>, limits: &Limits) -> Self {
+        Self {
+            reader,
+            scans: Places::new(limits.scans, limits.wait),
+            max: (limits.max_edges, limits.max_windows),
+            now: Default::default(),
+        }
+    }
+
+    /// The graph of a range, or of now.
+    pub(crate) async fn get(
+        &self,
+        range: Option<TimeRange>,
+        collapse: Collapse,
+    ) -> Result<Arc<Shown>, Error> {
+        match range {
+            None => self.now(collapse).await,
+            Some(range) => self.range(range, collapse).await.map(Arc::new),
+        }
+    }
+
+    async fn now(&self, collapse: Collapse) -> Result<Arc<Shown>, Error> {
+        let slot = &self.now[collapse as usize];
+        if let Some(shown) = slot.fresh(self.reader.version()) {
+            return Ok(shown);
+        }
+        let _one = slot.making.lock().await;
+        let version = self.reader.version();
+        if let Some(shown) = slot.fresh(version) {
+            return Ok(shown);
+        }
+        for other in &self.now {
+            other.forget(version);
+        }
+        let reader = self.reader.clone();
+        let shown = self.scans.run(move |_| {
+            let mut rows = ViewBuilder::new(collapse);
+            let snapshot = reader.now(&mut rows)?;
+            Ok(show(&*reader, rows, snapshot, "now"))
+        });
+        let shown = Arc::new(shown.await?);
+        slot.current.store(Some(shown.clone()));
+        Ok(shown)
+    }
+
+    async fn range(&self, range: TimeRange, collapse: Collapse) -> Result<Shown, Error> {
+        let (reader, max) = (self.reader.clone(), self.max);
+        let work = self.scans.run(move |cancel| {
+            let mut rows = ViewBuilder::new(collapse);
+            let snapshot = reader.range(range, max, cancel, &mut rows)?;
+            cancel.check()?;
+            Ok(show(&*reader, rows, snapshot, "range"))
+        });
+        work.await
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn fresh(&self, version: u64) -> Option<Arc<Shown>> {
+        self.current.load_full().filter(|shown| shown.snapshot.version >= version)
+    }
+
+    fn forget(&self, version: u64) {
+        let old = |shown: &Shown| shown.snapshot.version.saturating_add(FORGET_AFTER) < version;
+        if self.current.load().as_ref().is_some_and(|shown| old(shown)) {
+            self.current.store(None);
+        }
+    }
+}
+
+/// Folds, names and indexes.
+fn show(
+    reader: &dyn TopologyReader,
+    rows: ViewBuilder,
+    snapshot: Snapshot,
+    of: &'static str,
+) -> Shown {
+    let class = |id| match reader.entity(id)?.kind {
+        EntityKind::Hop(class) => Some(class),
+        _ => None,
+    };
+    let graph = Graph::new(rows.finish(&class), &|id| reader.entity(id));
+    metrics::counter!(names::FOLDINGS, "of" => of).increment(1);
+    let doubts = graph.doubts();
+    metrics::counter!(names::INCONSISTENT).increment(doubts.inconsistent());
+    if doubts.inconsistent() > 0 || graph.unnamed() > 0 {
+        tracing::warn!(?doubts, unnamed = graph.unnamed(), of, "rows contradict each other");
+    }
+    Shown { graph, snapshot }
+}

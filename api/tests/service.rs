@@ -1,0 +1,17 @@
+//! The service as a client sees it: an in-process server on a loopback port, over a store in memory
+//! that was filled by hand.
+
+#[path = "service/get_graph.rs"]
+mod get_graph;
+#[path = "service/harness.rs"]
+mod harness;
+#[path = "service/load.rs"]
+mod load;
+#[path = "service/search.rs"]
+mod search;
+#[path = "service/status.rs"]
+mod status;
+#[path = "service/transport.rs"]
+mod transport;
+#[path = "service/traverse.rs"]
+mod traverse;
