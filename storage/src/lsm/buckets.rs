@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fjall::{Database, Keyspace, Readable, Snapshot};
+use fjall::{Database, Keyspace, PersistMode, Readable, Snapshot};
 use portolan_model::Window;
 
 use super::{Shared, fault};
@@ -123,6 +123,10 @@ impl Buckets {
     /// Deletes what expired. Safe to be cut off anywhere: nothing here is visible, and the next
     /// open begins again.
     pub(super) fn drop_doomed(&mut self, db: &Database, first: Window) -> fjall::Result<()> {
+        if !self.doomed.is_empty() {
+            // The deletion outlives a power loss; so must the epoch that says why they are gone.
+            db.persist(PersistMode::SyncData)?;
+        }
         while let Some(keyspace) = self.doomed.pop() {
             if let Err(e) = db.delete_keyspace(keyspace.clone()) {
                 self.doomed.push(keyspace);
