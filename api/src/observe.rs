@@ -102,4 +102,29 @@ mod tests {
         request.set_timeout(Duration::from_millis(1600));
         assert_eq!(deadline(&request, own), Duration::from_millis(1500));
     }
+
+    #[test]
+    fn every_end_of_a_request_is_counted_by_its_code() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let long = Duration::from_secs(60);
+        metrics::with_local_recorder(&recorder, || {
+            crate::describe_metrics();
+            runtime.block_on(async {
+                observe("A", long, async { Ok(()) }).await.unwrap();
+                observe("A", long, async { Err::<(), _>(Error::Busy) }).await.unwrap_err();
+                observe("A", Duration::ZERO, std::future::pending::<Result<(), _>>())
+                    .await
+                    .unwrap_err();
+                let given_up = observe("A", long, std::future::pending::<Result<(), _>>());
+                assert!(futures::FutureExt::now_or_never(given_up).is_none());
+            });
+        });
+        let text = recorder.handle().render();
+        for code in ["OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"] {
+            let line = format!("portolan_api_requests_total{{rpc=\"A\",code=\"{code}\"}} 1");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+        assert!(text.contains("portolan_api_request_seconds_count{rpc=\"A\"} 4"), "{text}");
+    }
 }

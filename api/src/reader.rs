@@ -210,8 +210,10 @@ impl TopologyReader for StoreReader {
         }
         // A folded window gets no more paths, so edges and paths of it may be read apart. One more
         // window back, because a leg and the edge that explains it may lie in neighbours.
-        let folded = Window(checkpoint.folded.0).previous(len).start();
-        let split = folded.clamp(covered.from, covered.to);
+        let folded = checkpoint.folded.previous(len).start();
+        // Where nothing folds, at most as much as one look reads is held twice.
+        let latest = covered.to.saturating_sub(len.nanos() * WINDOWS_A_SCAN);
+        let split = folded.max(latest).clamp(covered.from, covered.to);
         self.settled(TimeRange { from: covered.from, to: split }, max_edges, cancel, rows)?;
         let moving = self.moving(TimeRange { from: split, to: covered.to }, cancel)?;
         moving.paths.iter().for_each(|row| rows.path(row));

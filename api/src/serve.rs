@@ -41,7 +41,6 @@ pub async fn serve(
     };
     let service = TopologyServiceServer::new(topology)
         .max_decoding_message_size(limits.max_request_bytes)
-        .max_encoding_message_size(usize::MAX)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let router = Server::builder()
