@@ -25,6 +25,6 @@ EXPOSE 7474 7475
 # SIGTERM drains the line and commits.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["portolan", "query", "status"]
+    CMD ["portolan", "healthcheck"]
 ENTRYPOINT ["portolan"]
 CMD ["serve"]
