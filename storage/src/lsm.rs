@@ -160,3 +160,6 @@ impl Shared {
         self.entities.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests;

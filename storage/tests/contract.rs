@@ -1,5 +1,7 @@
 //! What every store promises. Each test runs on the store in memory and on the store on disk.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,14 +15,14 @@ use rows::*;
 /// A store, and how to close and open it again.
 enum Store {
     Memory(MemoryStore),
-    Disk(Option<FjallStore>, PathBuf, Options),
+    Disk(Option<Box<FjallStore>>, PathBuf, Options),
 }
 
 impl Store {
     fn writer(&mut self) -> &mut dyn CommitEpoch {
         match self {
             Self::Memory(store) => store,
-            Self::Disk(store, ..) => store.as_mut().unwrap(),
+            Self::Disk(store, ..) => store.as_deref_mut().unwrap(),
         }
     }
 
@@ -38,7 +40,7 @@ impl Store {
     fn reopen(&mut self) {
         if let Self::Disk(store, path, options) = self {
             drop(store.take());
-            *store = Some(FjallStore::open(path, LEN, options).unwrap());
+            *store = Some(Box::new(FjallStore::open(path, LEN, options).unwrap()));
         }
     }
 }
@@ -50,7 +52,7 @@ fn on_every_store(test: impl Fn(&mut Store)) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
         let store = FjallStore::open(&path, LEN, &options).unwrap();
-        test(&mut Store::Disk(Some(store), path, options));
+        test(&mut Store::Disk(Some(Box::new(store)), path, options));
     }
 }
 

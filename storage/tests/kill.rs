@@ -1,6 +1,8 @@
 //! A process that is killed in the middle of its writes has, when opened again, every epoch that it
 //! was told was committed, and whole epochs only.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

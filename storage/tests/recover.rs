@@ -1,5 +1,7 @@
 //! A store that is damaged is noticed, set apart, and goes on from its last good copy.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -111,7 +111,13 @@ fn bytes_of_format_1_are_these() {
         port: 443,
         direction: Direction::Unknown,
     };
-    let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |bytes: Vec<u8>| {
+        bytes
+            .iter()
+            .flat_map(|b| [b >> 4, b & 15])
+            .map(|d| char::from(b"0123456789abcdef"[usize::from(d)]))
+            .collect::<String>()
+    };
     let expected = "01006b03d50001010203040506070811121314151617180601bb01";
     assert_eq!(hex(edge_bytes(&key)), expected);
     let key = PathKey {

@@ -255,13 +255,8 @@ impl<R: Row> Source<R> for OldRows<'_> {
     fn window(&self, window: Window, row: &mut dyn FnMut(R)) -> Result<(), Error> {
         for guard in rows(self.snapshot, self.keyspace, R::KIND, window, window) {
             let (key, value) = guard.into_inner().map_err(|e| self.shared.fault(&e))?;
-            match read_row(&key, &value) {
-                Some(read) => row(read),
-                None => {
-                    let detail = format!("a row of window {} does not read", window.0);
-                    return Err(self.shared.damaged(detail));
-                }
-            }
+            let unreadable = || format!("a row of window {} does not read", window.0);
+            row(read_row(&key, &value).ok_or_else(|| self.shared.damaged(unreadable()))?);
         }
         Ok(())
     }

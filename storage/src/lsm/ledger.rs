@@ -41,7 +41,7 @@ impl Touched {
         Ok(Self(touched))
     }
 
-    /// Writes that an epoch touches a keyspace, into the keyspace and into `meta`.
+    /// Writes that an epoch touches a keyspace, once, into the keyspace and into `meta`.
     pub(super) fn touch(
         &mut self,
         batch: &mut OwnedWriteBatch,
@@ -51,6 +51,10 @@ impl Touched {
         epoch: u64,
     ) {
         let before = self.0.insert(name.into(), epoch).unwrap_or(0);
+        if before == epoch {
+            // Another bucket of the shared keyspace.
+            return;
+        }
         let mut value = Vec::with_capacity(10);
         put_varint(&mut value, before);
         batch.insert(keyspace, keys::ledger(epoch), value);

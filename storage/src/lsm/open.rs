@@ -167,7 +167,7 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
                 .positions
                 .push(read_position(&value).ok_or_else(|| unreadable("a position"))?),
             TALLY => {
-                checkpoint.tallies.push(read_tally(&value).ok_or_else(|| unreadable("a tally"))?)
+                checkpoint.tallies.push(read_tally(&value).ok_or_else(|| unreadable("a tally"))?);
             }
             _ => checkpoint.losses.push(read_loss(&value).ok_or_else(|| unreadable("a loss"))?),
         }

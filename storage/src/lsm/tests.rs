@@ -1,0 +1,135 @@
+use std::collections::BTreeSet;
+
+use portolan_model::{
+    Counters, Direction, EdgeKey, EpochCommit, Layer, Measure, Proto, TimeRange, Window,
+};
+
+use super::buckets::BUCKET_SECS;
+use super::*;
+use crate::{CommitEpoch, ReadEdges};
+
+const LEN: WindowLen = WindowLen::BASE;
+
+fn row(window: Window, flows: i64) -> EdgeDelta {
+    let mut counters = Counters::ZERO;
+    counters[Measure::Flows] = flows;
+    let key = EdgeKey {
+        window,
+        layer: Layer::Network,
+        client: EntityId(1),
+        server: EntityId(2),
+        proto: Proto::TCP,
+        port: 80,
+        direction: Direction::Known,
+    };
+    EdgeDelta { key, counters, first_ns: window.start(), last_ns: window.start() }
+}
+
+/// A row in each bucket named, and one in its last window.
+fn commit(epoch: u64, buckets: &[u32]) -> EpochCommit {
+    let windows = buckets.iter().flat_map(|n| {
+        let first = n * BUCKET_SECS;
+        [Window(first), Window(first + BUCKET_SECS - 10)]
+    });
+    EpochCommit { epoch, edges: windows.map(|w| row(w, 1)).collect(), ..Default::default() }
+}
+
+fn found(store: &FjallStore) -> Vec<(u32, i64)> {
+    let mut found = Vec::new();
+    store
+        .edges(TimeRange::ALL, &mut |row| {
+            found.push((row.key.window.0, row.counters[Measure::Flows]));
+        })
+        .unwrap();
+    assert!(found.is_sorted(), "in the order of windows");
+    found
+}
+
+fn keyspaces(store: &FjallStore) -> BTreeSet<String> {
+    store.shared.db.list_keyspace_names().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn buckets_over_the_bound_share_a_keyspace_and_nothing_else_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
+        store.buckets.set_max(2);
+        store
+    };
+    let mut store = open();
+    store.commit(&commit(1, &[10, 20])).unwrap();
+    store.commit(&commit(2, &[5, 15, 20, 25, 198_000])).unwrap();
+    let names = ["meta", "rows-0-10", "rows-0-20", "rows-0-rest"];
+    assert_eq!(keyspaces(&store), names.into_iter().map(String::from).collect());
+    let all = found(&store);
+    assert_eq!(all.len(), 12);
+    assert_eq!(all.iter().filter(|(_, flows)| *flows == 2).count(), 2);
+    drop(store);
+
+    let mut store = open();
+    assert_eq!(found(&store), all, "found again after it was closed");
+    let expire_before = Window(21 * BUCKET_SECS);
+    store.commit(&EpochCommit { expire_before, ..commit(3, &[25]) }).unwrap();
+    let kept: Vec<_> = all.iter().filter(|(w, _)| *w >= expire_before.0).collect();
+    assert_eq!(found(&store).len(), kept.len());
+    let names = ["meta", "rows-0-rest"];
+    assert_eq!(keyspaces(&store), names.into_iter().map(String::from).collect());
+    // Rows that expired in the shared keyspace are removed, not only out of sight.
+    let rest = store.shared.keyspace("rows-0-rest").unwrap();
+    let rows = rest.prefix([crate::keys::EDGE]).count();
+    assert_eq!(rows, kept.len());
+    // There is room again for a bucket of its own; one in the shared keyspace stays there.
+    store.commit(&commit(4, &[25, 30])).unwrap();
+    assert!(keyspaces(&store).contains("rows-0-30"));
+    assert!(!keyspaces(&store).contains("rows-0-25"));
+    drop((store, rest));
+    assert_eq!(found(&open()).len(), kept.len() + 2);
+}
+
+#[test]
+fn crash_between_the_commit_and_the_deletion_of_expired_files_is_harmless() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
+    store.commit(&commit(1, &[10, 20])).unwrap();
+    let doomed = store.shared.keyspace("rows-0-10").unwrap();
+    let expire_before = Window(20 * BUCKET_SECS);
+    store.commit(&EpochCommit { expire_before, ..commit(2, &[20]) }).unwrap();
+    let expected = found(&store);
+    assert_eq!(expected.len(), 2);
+    drop((store, doomed));
+
+    // As if the keyspace had never been deleted: its rows are back, the checkpoint is as it was.
+    let db = Database::builder(dir.path()).open().unwrap();
+    let back = db.keyspace("rows-0-10", KeyspaceCreateOptions::default).unwrap();
+    let mut key = Vec::new();
+    crate::keys::put_edge(&mut key, &row(Window(10 * BUCKET_SECS), 1).key);
+    back.insert(key, [0]).unwrap();
+    back.insert(crate::keys::ledger(1), [0]).unwrap();
+    drop((db, back));
+
+    let store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
+    assert_eq!(found(&store), expected);
+    assert!(!keyspaces(&store).contains("rows-0-10"), "deleted at last");
+}
+
+#[test]
+fn expired_files_are_freed_when_the_last_reader_lets_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
+    store.commit(&commit(1, &[10, 20])).unwrap();
+    let before = store.shared.view();
+    let expire_before = Window(20 * BUCKET_SECS);
+    store.commit(&EpochCommit { expire_before, ..commit(2, &[20]) }).unwrap();
+    // Someone still reads the epoch before: it is all there.
+    let rows: usize = before
+        .buckets
+        .values()
+        .map(|k| fjall::Readable::prefix(&before.snapshot, k, [crate::keys::EDGE]).count())
+        .sum();
+    assert_eq!(rows, 4);
+    let trees = || std::fs::read_dir(dir.path().join("keyspaces")).unwrap().count();
+    let held = trees();
+    drop(before);
+    assert_eq!(trees(), held - 1);
+}
