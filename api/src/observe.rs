@@ -26,7 +26,7 @@ pub(crate) async fn observe<T>(
 /// a little is kept back, so that the answer "too late" still arrives in time.
 pub(crate) fn deadline<T>(request: &Request<T>, own: Duration) -> Duration {
     let asked = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
-    asked.and_then(parse_timeout).map_or(own, |asked| own.min(asked - asked / 16))
+    asked.and_then(parse_timeout).map_or(own, |asked| own.min(asked.saturating_sub(asked / 16)))
 }
 
 /// A timeout as the gRPC protocol writes it: at most eight digits and a unit

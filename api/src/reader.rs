@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_graph::{ViewBuilder, Visit};
-use portolan_model::{EdgeDelta, Entity, EntityId, Nanos, PathDelta, TimeRange, Window, WindowLen};
+use portolan_model::{EdgeDelta, Entity, EntityId, Nanos, PathDelta, TimeRange, WindowLen};
 use portolan_storage::{Checkpoint, Live, ReadStore};
 
 use crate::{Cancel, Error};

@@ -1,6 +1,8 @@
 //! The service as a client sees it: an in-process server on a loopback port, over a store in memory
 //! that was filled by hand.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 #[path = "service/get_graph.rs"]
 mod get_graph;
 #[path = "service/harness.rs"]

@@ -229,7 +229,7 @@ fn show_edge(edge: &v1::Edge) -> String {
     let count = edge.counters.unwrap().connections;
     let mut text = format!("{} > {}:{} {count}", name(&edge.client), name(&edge.server), edge.port);
     for hop in &edge.via {
-        text += &format!(" via {} {}", name(&hop.entity), hop.evidence);
+        text = format!("{text} via {} {}", name(&hop.entity), hop.evidence);
     }
     if edge.residual {
         text += " residual";
@@ -237,6 +237,7 @@ fn show_edge(edge: &v1::Edge) -> String {
     text
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "requests and answers have it so")]
 pub(crate) fn range(from_secs: u32, to_secs: u32) -> Option<v1::TimeRange> {
     let micros = |secs: u32| i64::from(secs) * 1_000_000;
     Some(v1::TimeRange { from_unix_us: micros(from_secs), to_unix_us: micros(to_secs) })
