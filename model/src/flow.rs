@@ -184,6 +184,7 @@ impl FlowColumns {
     }
 
     /// Appends a record.
+    #[inline]
     pub fn push(&mut self, row: &FlowRow) {
         if let Some(xlat) = row.xlat {
             self.xlats.push((self.len() as u32, xlat));

@@ -4,7 +4,7 @@
 use portolan_model::{Flags, FlowRow, Ip, Nanos, Proto, Reject, Xlat};
 
 use super::Context;
-use super::raw::RawFlow;
+use super::raw::{Address, RawFlow};
 
 /// How far ahead of the time of arrival a record may lie: one hour. More is a broken clock.
 pub const MAX_AHEAD_NANOS: Nanos = 3_600 * NANOS;
@@ -36,7 +36,7 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
     if has_bad_field(raw) {
         return Err(Reject::BadField);
     }
-    if raw.src.ip.is_none() || raw.dst.ip.is_none() {
+    if raw.src.is_none() || raw.dst.is_none() {
         return Err(Reject::NoAddress);
     }
     if is_empty(raw) {
@@ -44,18 +44,17 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
     }
     let (start, end) = times(raw, context.latest)?;
     let rtt = raw.rtt.nanos().filter(|rtt| *rtt <= MAX_RTT_NANOS).ok_or(Reject::Implausible)?;
-    let sampling = u32::try_from(raw.sampling).map_err(|_| Reject::Implausible)?;
-    let factor = u64::from(sampling).max(1);
+    let factor = u64::from(raw.sampling).max(1);
     let largest = raw.bytes.max(raw.packets).max(raw.drop_bytes).max(raw.drop_packets);
-    if largest.saturating_mul(factor) > MAX_COUNT {
+    if largest.saturating_mul(factor) > MAX_COUNT || raw.sampling == u32::MAX {
         return Err(Reject::Implausible);
     }
     let proto = Proto(raw.proto as u8);
     let is_icmp = matches!(proto, Proto::ICMP | Proto::ICMP6);
     Ok(FlowRow {
         scope: context.scope,
-        src: raw.src.ip,
-        dst: raw.dst.ip,
+        src: raw.src,
+        dst: raw.dst,
         src_port: raw.src_port as u16,
         dst_port: raw.dst_port as u16,
         proto,
@@ -65,8 +64,8 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
         packets: raw.packets,
         // Bits over the sixteenth mean nothing yet.
         flags: Flags(raw.flags as u16),
-        agent: raw.agent.known(),
-        sampling,
+        agent: known(raw.agent),
+        sampling: raw.sampling,
         rtt,
         drop_bytes: raw.drop_bytes,
         drop_packets: raw.drop_packets,
@@ -106,14 +105,19 @@ fn times(raw: &RawFlow, latest: Nanos) -> Result<(Nanos, Nanos), Reject> {
 fn has_bad_field(raw: &RawFlow) -> bool {
     let ports = raw.src_port | raw.dst_port | raw.xlat_src_port | raw.xlat_dst_port;
     let bytes = raw.proto | raw.icmp_type;
-    let addresses = [raw.src, raw.dst, raw.agent, raw.xlat_src, raw.xlat_dst];
-    ports > 0xffff || bytes > 0xff || addresses.iter().any(|address| address.malformed)
+    ports > 0xffff || bytes > 0xff || !raw.malformed.is_empty()
+}
+
+/// The address, with both ways of writing "none" as one.
+#[inline]
+fn known(ip: Ip) -> Ip {
+    if ip.is_none() { Ip::NONE } else { ip }
 }
 
 /// The translation, unless both its addresses are absent: then there was none.
 #[inline]
 fn xlat(raw: &RawFlow) -> Option<Xlat> {
-    let (src, dst) = (raw.xlat_src.known(), raw.xlat_dst.known());
+    let (src, dst) = (known(raw.xlat_src), known(raw.xlat_dst));
     if src == Ip::NONE && dst == Ip::NONE {
         return None;
     }
@@ -128,7 +132,7 @@ pub(super) fn explain(reason: Reject, raw: &RawFlow) -> String {
         Reject::NotIp => format!("ethernet type {:#06x}", raw.ether_type),
         Reject::Derived => "a view or a copy of other records".to_owned(),
         Reject::BadField => bad_field(raw),
-        Reject::NoAddress => format!("source {}, destination {}", raw.src.ip, raw.dst.ip),
+        Reject::NoAddress => format!("source {}, destination {}", raw.src, raw.dst),
         Reject::Empty => "no bytes, no packets, no drops, no flags".to_owned(),
         Reject::Implausible => format!(
             "{} bytes, {} packets, drops {} bytes, {} packets, 1 in {}, {} to {} s, rtt {} s",
@@ -162,12 +166,12 @@ fn bad_field(raw: &RawFlow) -> String {
         return format!("{name} {value}, at most {most}");
     }
     let addresses = [
-        ("source", raw.src),
-        ("destination", raw.dst),
-        ("agent", raw.agent),
-        ("translated source", raw.xlat_src),
-        ("translated destination", raw.xlat_dst),
+        ("source", Address::Src),
+        ("destination", Address::Dst),
+        ("agent", Address::Agent),
+        ("translated source", Address::XlatSrc),
+        ("translated destination", Address::XlatDst),
     ];
-    let name = addresses.iter().find(|(_, address)| address.malformed).map(|(name, _)| *name);
-    format!("{} address is not an IP address", name.unwrap_or("an"))
+    let name = addresses.iter().find(|(_, address)| raw.malformed.has(*address));
+    format!("{} address is not an IP address", name.map_or("an", |(name, _)| *name))
 }

@@ -7,7 +7,7 @@ use portolan_model::{FlowColumns, Reject};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::raw::{RawFlow, WireIp, WireTime};
+use super::raw::{Address, RawFlow, WireTime};
 use super::{Context, FlowDecoder, admit, refuse};
 use crate::Refused;
 use crate::json::{self, Number, Text, Truth};
@@ -106,34 +106,40 @@ fn take(
 
 impl JsonFlow<'_> {
     fn raw(&self) -> RawFlow {
-        RawFlow {
-            // An ethernet type over 32 bits is none that is IP.
-            ether_type: u32::try_from(self.etype.0).unwrap_or(u32::MAX),
+        let mut raw = RawFlow {
+            ether_type: narrow(self.etype),
             start: WireTime::from_units(self.time_flow_start_ms.0, 1_000),
             end: WireTime::from_units(self.time_flow_end_ms.0, 1_000),
-            src: WireIp::text(&self.src_addr),
-            dst: WireIp::text(&self.dst_addr),
-            src_port: self.src_port.0,
-            dst_port: self.dst_port.0,
-            proto: self.proto.0,
+            src_port: narrow(self.src_port),
+            dst_port: narrow(self.dst_port),
+            proto: narrow(self.proto),
             bytes: self.bytes.0,
             packets: self.packets.0,
             flags: self.flags.0,
-            icmp_type: self.icmp_type.0,
+            icmp_type: narrow(self.icmp_type),
             drop_bytes: self.pkt_drop_bytes.0,
             drop_packets: self.pkt_drop_packets.0,
             rtt: WireTime::from_units(self.time_flow_rtt_ns.0, 1_000_000_000),
-            agent: WireIp::text(&self.agent_ip),
-            xlat_src: WireIp::text(&self.xlat_src_addr),
-            xlat_dst: WireIp::text(&self.xlat_dst_addr),
-            xlat_src_port: self.xlat_src_port.0,
-            xlat_dst_port: self.xlat_dst_port.0,
-            sampling: self.sampling.0,
+            xlat_src_port: narrow(self.xlat_src_port),
+            xlat_dst_port: narrow(self.xlat_dst_port),
+            sampling: narrow(self.sampling),
             // Conversation records sum up flow logs that come by themselves; a duplicate is the
             // same packets at another interface.
             derived: self.duplicate.0 || !matches!(&*self.record_type, "" | "flowLog"),
-        }
+            ..RawFlow::default()
+        };
+        raw.set_text(Address::Src, &self.src_addr);
+        raw.set_text(Address::Dst, &self.dst_addr);
+        raw.set_text(Address::Agent, &self.agent_ip);
+        raw.set_text(Address::XlatSrc, &self.xlat_src_addr);
+        raw.set_text(Address::XlatDst, &self.xlat_dst_addr);
+        raw
     }
+}
+
+/// What does not fit into 32 bits becomes their largest value, which no field may have.
+fn narrow(number: Number) -> u32 {
+    u32::try_from(number.0).unwrap_or(u32::MAX)
 }
 
 // === impl FlagNames ===

@@ -9,26 +9,43 @@ pub(super) struct RawFlow {
     pub(super) ether_type: u32,
     pub(super) start: WireTime,
     pub(super) end: WireTime,
-    pub(super) src: WireIp,
-    pub(super) dst: WireIp,
-    pub(super) src_port: u64,
-    pub(super) dst_port: u64,
-    pub(super) proto: u64,
+    pub(super) src: Ip,
+    pub(super) dst: Ip,
+    pub(super) src_port: u32,
+    pub(super) dst_port: u32,
+    pub(super) proto: u32,
     pub(super) bytes: u64,
     pub(super) packets: u64,
     pub(super) flags: u32,
-    pub(super) icmp_type: u64,
+    pub(super) icmp_type: u32,
     pub(super) drop_bytes: u64,
     pub(super) drop_packets: u64,
     pub(super) rtt: WireTime,
-    pub(super) agent: WireIp,
-    pub(super) xlat_src: WireIp,
-    pub(super) xlat_dst: WireIp,
-    pub(super) xlat_src_port: u64,
-    pub(super) xlat_dst_port: u64,
-    pub(super) sampling: u64,
+    pub(super) agent: Ip,
+    pub(super) xlat_src: Ip,
+    pub(super) xlat_dst: Ip,
+    pub(super) xlat_src_port: u32,
+    pub(super) xlat_dst_port: u32,
+    pub(super) sampling: u32,
     /// A view of records that also come by themselves, or a copy of one.
     pub(super) derived: bool,
+    /// The addresses that are there and cannot be read.
+    pub(super) malformed: Malformed,
+}
+
+/// A set of addresses of a record.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Malformed(u8);
+
+/// Which address of a record.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Address {
+    Src,
+    Dst,
+    Agent,
+    XlatSrc,
+    XlatDst,
 }
 
 /// Seconds and nanoseconds, as `google.protobuf.Timestamp` and `Duration` have them.
@@ -36,13 +53,6 @@ pub(super) struct RawFlow {
 pub(super) struct WireTime {
     pub(super) secs: i64,
     pub(super) nanos: i32,
-}
-
-/// An address, or the knowledge that there is one that cannot be read.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct WireIp {
-    pub(super) ip: Ip,
-    pub(super) malformed: bool,
 }
 
 // === impl WireTime ===
@@ -65,35 +75,38 @@ impl WireTime {
     }
 }
 
-// === impl WireIp ===
+// === impl RawFlow ===
 
-impl WireIp {
-    /// From the big-endian reading of an IPv4 address.
-    #[inline]
-    pub(super) const fn v4(address: u32) -> Self {
-        Self { ip: Ip::v4(address), malformed: false }
+impl RawFlow {
+    /// Sets an address, or notes that it is one that cannot be read. The last word counts.
+    #[inline(always)]
+    pub(super) fn set(&mut self, address: Address, ip: Option<Ip>) {
+        let bit = 1 << address as u8;
+        let place = match address {
+            Address::Src => &mut self.src,
+            Address::Dst => &mut self.dst,
+            Address::Agent => &mut self.agent,
+            Address::XlatSrc => &mut self.xlat_src,
+            Address::XlatDst => &mut self.xlat_dst,
+        };
+        *place = ip.unwrap_or(Ip::NONE);
+        if ip.is_some() { self.malformed.0 &= !bit } else { self.malformed.0 |= bit }
     }
 
-    /// From the bytes of an IPv6 address; none at all is an absent one.
-    #[inline]
-    pub(super) fn v6(bytes: &[u8]) -> Self {
-        match <[u8; 16]>::try_from(bytes) {
-            Ok(bytes) => Self { ip: Ip::v6(bytes), malformed: false },
-            Err(_) => Self { ip: Ip::NONE, malformed: !bytes.is_empty() },
-        }
+    /// Sets an address from text; empty text is an absent one.
+    pub(super) fn set_text(&mut self, address: Address, text: &str) {
+        self.set(address, if text.is_empty() { Some(Ip::NONE) } else { text.parse().ok() });
+    }
+}
+
+// === impl Malformed ===
+
+impl Malformed {
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
-    /// From text; empty text is an absent one.
-    pub(super) fn text(text: &str) -> Self {
-        match text.parse() {
-            Ok(ip) => Self { ip, malformed: false },
-            Err(_) => Self { ip: Ip::NONE, malformed: !text.is_empty() },
-        }
-    }
-
-    /// The address, with both ways of writing "none" as one.
-    #[inline]
-    pub(super) const fn known(self) -> Ip {
-        if self.ip.is_none() { Ip::NONE } else { self.ip }
+    pub(super) const fn has(self, address: Address) -> bool {
+        self.0 & 1 << address as u8 != 0
     }
 }

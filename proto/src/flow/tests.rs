@@ -177,6 +177,21 @@ fn order_of_fields_and_unknown_fields_do_not_matter() {
 }
 
 #[test]
+fn embedded_message_ends_where_its_length_says() {
+    // A start of whole seconds, then the direction (field 2), whose key is that of nanoseconds.
+    let mut bytes = vec![0x1a, 0x06, 0x08, 0xb6, 0xd5, 0x90, 0xd8, 0x06, 0x10, 0x01];
+    bytes.extend(&GOLDEN[..3]);
+    bytes.extend(&GOLDEN[19..]);
+    let row = FlowRow { start: 1_795_435_190_000_000_000, ..golden_row() };
+    assert_eq!(decode(&bytes), (vec![row], vec![]));
+    // The same with a length that is one byte short, or long, is no message.
+    for length in [0x05, 0x07] {
+        bytes[1] = length;
+        assert_eq!(decode(&bytes).1[0].0, Reject::Undecodable);
+    }
+}
+
+#[test]
 fn many_records_come_in_one_message() {
     let records = pbflow::Records { entries: vec![golden(), golden(), golden()] };
     assert_eq!(decode(&records.encode_to_vec()), (vec![golden_row(); 3], vec![]));
