@@ -65,8 +65,8 @@ const NAME: &str = "committer";
 const STORE: &str = "store";
 /// First wait before a commit is tried again; it doubles …
 const FIRST_RETRY: Duration = Duration::from_millis(50);
-/// … up to this: a disk that was cleared is noticed within five seconds.
-const LAST_RETRY: Duration = Duration::from_secs(5);
+/// … up to this, which is also what a stop may have to wait for.
+const LAST_RETRY: Duration = Duration::from_secs(1);
 
 impl Message for Adopt {
     type Result = ();

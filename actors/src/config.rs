@@ -125,8 +125,8 @@ impl Default for ActorsConfig {
             offsets_refresh: Duration::from_secs(1),
             partition_idle: Duration::from_secs(5),
             sync_interval: Duration::from_secs(3),
-            // Docker kills 10 s after it asks to stop.
-            drain_deadline: Duration::from_secs(8),
+            // Docker kills 10 s after it asks to stop, and closing takes a moment, too.
+            drain_deadline: Duration::from_secs(7),
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             dead_letters: 100,
             dead_letter_head: 256,

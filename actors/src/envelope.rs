@@ -63,7 +63,7 @@ impl Mailbox {
     }
 
     /// The owner took one out.
-    pub(crate) fn taken(&self) {
+    pub fn taken(&self) {
         self.depth.fetch_sub(1, Relaxed);
     }
 }

@@ -24,6 +24,8 @@ use crate::stage_actor::Crew;
 use crate::status::{EpochStatus, LineState};
 
 mod ledger;
+#[cfg(test)]
+mod tests;
 mod watermark;
 
 use ledger::Ledger;
@@ -156,8 +158,8 @@ impl Feed {
                     state.reread = true;
                     Offered::Taken
                 }
-                Sent::Full(Body::Batch(intake)) => Offered::Full(Box::new(Parcel::Again(intake))),
-                Sent::Full(Body::Barrier(_)) | Sent::Closed => self.gone(&mut state),
+                Sent::Full(Some(intake)) => Offered::Full(Box::new(Parcel::Again(intake))),
+                Sent::Full(None) | Sent::Closed => self.gone(&mut state),
             },
             Parcel::New(intake, progress) => {
                 if state.ledger.records() >= self.pace.max_epoch_records
@@ -171,10 +173,8 @@ impl Feed {
                         state.ledger.advance(progress, clock::now(), Instant::now());
                         Offered::Taken
                     }
-                    Sent::Full(Body::Batch(intake)) => {
-                        Offered::Full(Box::new(Parcel::New(Some(intake), progress)))
-                    }
-                    Sent::Full(Body::Barrier(_)) | Sent::Closed => self.gone(&mut state),
+                    Sent::Full(intake) => Offered::Full(Box::new(Parcel::New(intake, progress))),
+                    Sent::Closed => self.gone(&mut state),
                 }
             }
         }
@@ -350,7 +350,10 @@ impl Feed {
     fn send(&self, body: Body<Intake>) -> Sent {
         match self.resolver.try_send(Envelope { generation: self.crew.generation, body }) {
             Ok(()) => Sent::Yes,
-            Err(SendError::Full(back)) => Sent::Full(back.body),
+            Err(SendError::Full(back)) => match back.body {
+                Body::Batch(intake) => Sent::Full(Some(intake)),
+                Body::Barrier(_) => Sent::Full(None),
+            },
             Err(SendError::Closed(_)) => Sent::Closed,
         }
     }
@@ -367,9 +370,11 @@ impl Feed {
     }
 }
 
+/// What became of a message to the resolver.
 enum Sent {
     Yes,
-    Full(Body<Intake>),
+    /// No room: the batch comes back; a barrier is made anew when there is.
+    Full(Option<Intake>),
     Closed,
 }
 

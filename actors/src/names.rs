@@ -75,6 +75,8 @@ pub const STORE_COMMIT_SECONDS: &str = "portolan_store_commit_seconds";
 pub const STORE_SYNC_SECONDS: &str = "portolan_store_sync_seconds";
 /// Commits that the store refused and that were tried again.
 pub const STORE_RETRIES: &str = "portolan_store_retries_total";
+/// Bytes of the store on disk; set by whoever opened it.
+pub const STORE_BYTES: &str = "portolan_store_bytes";
 /// Resets of the line after a failure.
 pub const RESTARTS: &str = "portolan_restarts_total";
 /// Generation of the line.
@@ -183,6 +185,7 @@ pub const ALL: &[MetricInfo] = &[
         &[],
         "Commits that the store refused and that were retried.",
     ),
+    info(STORE_BYTES, Kind::Gauge, &[], "Bytes of the store on disk."),
     info(RESTARTS, Kind::Counter, &["stage"], "Resets of the line, by the stage that failed."),
     info(GENERATION, Kind::Gauge, &[], "Generation of the line: resets since the start, plus one."),
 ];

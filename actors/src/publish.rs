@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::pulse::Pulse;
+use crate::source::problem;
 
 /// What can go wrong when publishing.
 #[derive(Debug, thiserror::Error)]
@@ -268,7 +269,7 @@ impl ProducerContext for Context {
 fn error(error: KafkaError) -> PublishError {
     match error {
         KafkaError::ClientConfig(result, _, property, _) => {
-            PublishError::Property { property, problem: format!("{result:?}") }
+            PublishError::Property { property, problem: problem(result).into() }
         }
         error => PublishError::Kafka(error.to_string()),
     }

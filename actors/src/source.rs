@@ -35,7 +35,7 @@ mod plan;
 mod survey;
 
 use client::Consumer;
-pub(crate) use client::check;
+pub(crate) use client::{check, problem};
 use partition::{Fetched, Part, Tools};
 use survey::Monitor;
 
@@ -212,6 +212,10 @@ impl Source {
         let place = self.places.get(message.topic());
         let place = place.and_then(|places| places.get(message.partition() as usize));
         let Some(Some(at)) = place.copied() else { return };
+        if !self.parts[at].assigned {
+            // It was on its way when its partition was taken off: it will come again.
+            return;
+        }
         let fetched = Fetched {
             offset: message.offset(),
             stamped: message.timestamp().to_millis().map_or(0, |ms| ms.max(0) as u64 * 1_000_000),

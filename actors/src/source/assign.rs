@@ -120,15 +120,15 @@ impl Source {
             if !part.assigned {
                 continue;
             }
-            if !part.rereading {
+            if part.rereading {
+                part.reread.start = part.reread.start.max(extent.low).min(part.reread.end);
+            } else {
                 let plan = plan(part.next, part.next, extent.low, extent.end);
                 if let Some(lost) = plan.lost {
                     // What was read before the hole leaves under its own offsets.
                     self.outbox.extend(part.parcel());
                     part.lose(lost, plan.next, &self.tools);
                 }
-            } else {
-                part.reread.start = part.reread.start.max(extent.low).min(part.reread.end);
             }
             self.measure(at, extent.low, extent.end);
         }

@@ -7,6 +7,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::{ActorsConfig, KafkaCluster};
 use crate::error::Error;
@@ -72,9 +73,19 @@ fn refused(cluster: &KafkaCluster, error: KafkaError) -> Error {
     let cluster = cluster.name.clone();
     match error {
         KafkaError::ClientConfig(result, _, property, _) => {
-            Error::Property { cluster, property, problem: format!("{result:?}") }
+            Error::Property { cluster, property, problem: problem(result).into() }
         }
         error => Error::Client { cluster, problem: error.to_string() },
+    }
+}
+
+/// What is wrong with a property, without its value.
+pub(crate) fn problem(result: RDKafkaConfRes) -> &'static str {
+    match result {
+        RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => {
+            "there is no such property, or it was built without it"
+        }
+        _ => "its value is not one of the allowed",
     }
 }
 

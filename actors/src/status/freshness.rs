@@ -19,6 +19,8 @@ pub struct Freshness {
     pub p50: Duration,
     /// 99th percentile.
     pub p99: Duration,
+    /// The slowest, to two digits.
+    pub max: Duration,
     /// Records that they are of.
     pub records: u64,
 }
@@ -76,7 +78,8 @@ impl FreshnessMeter {
         }
         let all = all?;
         let quantile = |q| Duration::from_millis(all.value_at_quantile(q));
-        Some(Freshness { p50: quantile(0.5), p99: quantile(0.99), records: all.len() })
+        let max = Duration::from_millis(all.max());
+        Some(Freshness { p50: quantile(0.5), p99: quantile(0.99), max, records: all.len() })
     }
 }
 
@@ -92,7 +95,7 @@ mod tests {
         meter.record(start, Duration::from_secs(9), 1_000);
         let later = start + Duration::from_secs(30);
         meter.record(later, Duration::from_millis(500), 980);
-        meter.record(later, Duration::from_millis(2_000), 20);
+        meter.record(later, Duration::from_secs(2), 20);
         let both = meter.read(later).unwrap();
         assert_eq!(both.records, 2_000);
         assert!(both.p99 > Duration::from_secs(8));

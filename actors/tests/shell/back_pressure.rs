@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext as _, Context, Handler};
+use actix::{Actor, Arbiter, ArbiterHandle, Context, Handler};
 use portolan_actors::Status;
 use portolan_actors::shell::{
     Body, Crew, Downstream, Envelope, Failure, Mailbox, Pulse, StageActor,
@@ -69,6 +69,7 @@ impl Actor for Sink {
 impl Handler<Envelope<u64>> for Sink {
     type Result = ();
     fn handle(&mut self, message: Envelope<u64>, _: &mut Context<Self>) {
+        self.mailbox.taken();
         self.gate.pass();
         if let Body::Batch(number) = message.body {
             self.received.lock().unwrap().push(number);
@@ -143,7 +144,7 @@ impl Bench {
     }
 }
 
-/// Waits until the arbiters have done all there was: a second passes without a beat of the pulse.
+/// Waits until the arbiters have done all there was: the pulse no longer beats.
 pub(crate) async fn eventually_idle(bench: &Bench) {
     let pulse = &bench.crew.pulse;
     loop {
@@ -166,6 +167,7 @@ fn a_blocked_stage_holds_an_exact_number_of_batches_and_loses_none() {
         let (fast, slow) = (Arbiter::new(), Arbiter::new());
         let bench = Bench::new(1).closed();
         let sink = bench.sink(&slow.handle(), CAPACITY);
+        let sink_mailbox = Arc::clone(sink.mailbox());
         let stage = bench.stage(&fast.handle(), CAPACITY, sink);
         let mut accepted = 0;
         loop {
@@ -182,6 +184,7 @@ fn a_blocked_stage_holds_an_exact_number_of_batches_and_loses_none() {
         }
         assert_eq!(accepted, IN_FLIGHT);
         assert_eq!(stage.mailbox().depth(), CAPACITY);
+        assert_eq!(sink_mailbox.depth(), CAPACITY + 1);
 
         bench.gate.open();
         let pulse = &bench.crew.pulse;

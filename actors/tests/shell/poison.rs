@@ -33,7 +33,7 @@ fn a_message_over_the_limit_is_refused_as_such() {
     let mut world = World::new(1);
     world.config.max_message_bytes = 10_000;
     let ran = world.start();
-    world.publisher.send(FLOWS, Some(0), None, &[b' '; 20_000]).unwrap();
+    world.publisher.send(FLOWS, Some(0), None, &vec![b' '; 20_000]).unwrap();
     world.publisher.flush(NEVER).unwrap();
     world.publish(0..3, 1);
     ran.until_counted(3);

@@ -273,9 +273,8 @@ impl Ran {
         let deadline = Instant::now() + NEVER;
         while !done(&self.store) {
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.commits.recv_timeout(left).is_err() {
-                panic!("it never came: {:?}, {:?}", self.running.ended(), self.running.status());
-            }
+            let came = self.commits.recv_timeout(left).is_ok();
+            assert!(came, "never: {:?}, {:?}", self.running.ended(), self.running.status());
         }
     }
 
