@@ -1,3 +1,17 @@
 //! What the `portolan` binary is made of, so that its tests can reach it.
 
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod exit;
+pub mod http;
+pub mod keep;
+pub mod load;
+pub mod logging;
+pub mod map;
+pub mod mapping;
+pub mod output;
+pub mod query;
+pub mod serve;
+pub mod vitals;
+pub mod when;

@@ -1,2 +1,36 @@
 //! The `portolan` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use portolan_server::cli::{Cli, Command, LoadCommand};
+use portolan_server::{demo, exit, http, load, map, query, serve};
+
+/// Decoding and counting allocate in bursts on several threads: `mimalloc` returns what one thread
+/// frees to the one that needs it, without a lock.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::code(&anyhow::Error::new(error).context("no runtime")),
+    };
+    let outcome = runtime.block_on(async {
+        match Cli::parse().command {
+            Command::Serve(args) => serve::run(&args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Query(command) => query::run(command).await,
+            Command::Load(LoadCommand::Replay(args)) => load::replay(&args),
+            Command::Map(args) => map::run(args).await,
+            Command::CheckConfig(args) => serve::check_config(&args),
+            Command::Healthcheck(args) => http::healthcheck(&args.http).await,
+        }
+    });
+    // A blocked thread (a scan, a broker that does not answer) must not hold the exit up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::code(&error),
+    }
+}

@@ -1,0 +1,379 @@
+//! The command line: what can be asked of the binary, with help that shows how.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::when::When;
+
+/// A live map of which service calls which, for engineers on call.
+#[derive(Debug, Parser)]
+#[command(name = "portolan", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read Kafka, keep the map, answer over gRPC.
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// Show it all at work: an embedded broker, a simulated fleet, the line, the API.
+    #[command(after_help = DEMO_HELP)]
+    Demo(DemoArgs),
+    /// Ask a running server.
+    #[command(subcommand, after_help = QUERY_HELP)]
+    Query(QueryCommand),
+    /// Put records onto Kafka.
+    #[command(subcommand)]
+    Load(LoadCommand),
+    /// Draw the map of captured files, without any server.
+    #[command(after_help = MAP_HELP)]
+    Map(MapArgs),
+    /// Read a configuration as `serve` would, and show what it comes to.
+    CheckConfig(CheckConfigArgs),
+    /// Ask a running server whether it is ready; for container health checks.
+    Healthcheck(HealthcheckArgs),
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  portolan serve --config portolan.toml
+  PORTOLAN__LISTEN__GRPC=0.0.0.0:7474 portolan serve --config portolan.toml
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 configuration refused, 3 store refused.";
+
+const DEMO_HELP: &str = "\
+Examples:
+  portolan demo
+  portolan demo --for 60s --seed 7 --json
+  portolan demo --brokers localhost:9092 --for 5m
+
+Exit code 0 only if no edge was invented and none was lost.";
+
+const QUERY_HELP: &str = "\
+Examples:
+  portolan query graph
+  portolan query graph --from -1h --namespace shop --output json
+  portolan query traverse shop/checkout --direction both --depth 2
+  portolan query search redis
+  portolan query status
+
+Times are RFC 3339 (2026-11-23T03:00:00Z), seconds since 1970, `now`, or relative (-15m).";
+
+const MAP_HELP: &str = "\
+Examples:
+  portolan map --flows flows.ndjson:netobserv-pb --ownership owners.ndjson
+  portolan map --flows a.ndjson:netobserv-pb --flows b.ndjson:netobserv-json \\
+      --ownership owners.ndjson:portolan-json --output json --collapse none
+
+A file holds lines of {\"key\": base64?, \"value\": base64 | object}, plain JSON records, one a line,
+or the bare bytes of one message. Encodings: netobserv-pb, netobserv-json for flows; portolan-pb,
+portolan-json for ownership.";
+
+/// How to print.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For eyes.
+    #[default]
+    Table,
+    /// The response as JSON, with the field names of the API.
+    Json,
+}
+
+/// How far hops are folded away.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CollapseArg {
+    /// Raw hops, as observed.
+    None,
+    /// Service addresses and NAT.
+    L4,
+    /// These and the proxies of a mesh.
+    Mesh,
+    /// All that is proven.
+    Proven,
+    /// And hops declared to have one target.
+    #[default]
+    ProvenAndDeclared,
+}
+
+/// Direction of a walk.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DirectionArg {
+    /// What it calls.
+    #[default]
+    Downstream,
+    /// Who calls it.
+    Upstream,
+    /// Both.
+    Both,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML). `PORTOLAN__SECTION__KEY` variables override it.
+    #[arg(long, short, value_name = "FILE", env = "PORTOLAN_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Stop after this long (`90s`, `5m`); without it, run until interrupted.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub run_for: Option<Duration>,
+    /// Seed of the fleet: the same seed, the same fleet.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// End with one JSON document on standard output; progress goes to standard error.
+    #[arg(long)]
+    pub json: bool,
+    /// A real Kafka (`host:port`, several with commas) instead of the embedded broker.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Flow records a second that the fleet publishes, about.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=200_000))]
+    pub rate: u32,
+    /// Where gRPC listens.
+    #[arg(long, default_value = "127.0.0.1:7474", value_name = "ADDR")]
+    pub grpc: SocketAddr,
+    /// Where metrics and health listen.
+    #[arg(long, default_value = "127.0.0.1:7475", value_name = "ADDR")]
+    pub http: SocketAddr,
+    /// Keep the store here; without it, a temporary directory that is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Only publish the fleet: another Portolan reads it. Needs --brokers.
+    #[arg(long, requires = "brokers")]
+    pub publish_only: bool,
+}
+
+/// Which time a query is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RangeArgs {
+    /// From this time on (inclusive).
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<When>,
+    /// Until this time (exclusive).
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<When>,
+}
+
+/// Which edges to show.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FilterArgs {
+    /// Keep edges that touch this namespace (repeats).
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Vec<String>,
+    /// Keep edges that touch this kind of entity (repeats).
+    #[arg(long, value_name = "KIND")]
+    pub kind: Vec<String>,
+    /// Keep edges of this protocol (repeats).
+    #[arg(long, value_name = "PROTO")]
+    pub protocol: Vec<String>,
+    /// Keep edges to this server port (repeats).
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<u16>,
+    /// Keep edges of this environment (repeats).
+    #[arg(long, value_name = "NAME")]
+    pub environment: Vec<String>,
+    /// Keep edges with an end whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub name: String,
+    /// Keep edges with at least this many connections.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_connections: u64,
+    /// Drop edges between nodes (overlay and host traffic).
+    #[arg(long)]
+    pub hide_node_traffic: bool,
+    /// Drop edges with an end that is unresolved or ambiguous.
+    #[arg(long)]
+    pub hide_unresolved: bool,
+    /// Drop edges from an entity to itself.
+    #[arg(long)]
+    pub hide_self: bool,
+    /// How far hops are folded away.
+    #[arg(long, value_enum, default_value_t)]
+    pub collapse: CollapseArg,
+}
+
+/// Which server, and how to print.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// gRPC address of the server.
+    #[arg(
+        long,
+        default_value = "http://127.0.0.1:7474",
+        env = "PORTOLAN_SERVER",
+        value_name = "URL"
+    )]
+    pub server: String,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+    /// Give up after this long.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `query`.
+#[derive(Debug, Subcommand)]
+pub enum QueryCommand {
+    /// The graph, now or over a range.
+    Graph {
+        /// Time.
+        #[command(flatten)]
+        range: RangeArgs,
+        /// Filter.
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Server.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Stop after this many edges.
+        #[arg(long, default_value_t = 100_000)]
+        limit: usize,
+    },
+    /// What a service calls, or who calls it, over several hops.
+    Traverse {
+        /// Where to start: `namespace/name`, a name, or an id (repeats).
+        #[arg(required = true)]
+        start: Vec<String>,
+        /// Which way.
+        #[arg(long, value_enum, default_value_t)]
+        direction: DirectionArg,
+        /// How many hops.
+        #[arg(long, default_value_t = 3)]
+        depth: u32,
+        /// Time.
+        #[command(flatten)]
+        range: RangeArgs,
+        /// Filter.
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Entities by name.
+    Search {
+        /// Text that the name contains; empty lists all.
+        #[arg(default_value = "")]
+        query: String,
+        /// Only this kind (repeats).
+        #[arg(long)]
+        kind: Vec<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// Server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// How far the line is, what it lost, refused or could not resolve.
+    Status {
+        /// Server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `load`.
+#[derive(Debug, Subcommand)]
+pub enum LoadCommand {
+    /// Publish the messages of a captured file.
+    #[command(after_help = "\
+Examples:
+  portolan load replay flows.ndjson --topic network-flows --brokers localhost:9092
+  portolan load replay owners.ndjson --topic portolan.ownership --brokers localhost:9092
+
+A file holds lines of {\"key\": base64?, \"value\": base64 | object}; an object is sent as JSON.")]
+    Replay(ReplayArgs),
+}
+
+/// `load replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The captured file; `-` is standard input.
+    pub file: PathBuf,
+    /// Topic to publish to.
+    #[arg(long)]
+    pub topic: String,
+    /// Kafka (`host:port`, several with commas).
+    #[arg(
+        long,
+        default_value = "127.0.0.1:9092",
+        env = "PORTOLAN_BROKERS",
+        value_name = "HOST:PORT"
+    )]
+    pub brokers: String,
+    /// Property of the producer (`key=value`, repeats), passed on to librdkafka.
+    #[arg(long = "property", value_name = "KEY=VALUE")]
+    pub properties: Vec<String>,
+    /// Make the topic with this many partitions if it is not there.
+    #[arg(long, value_name = "N")]
+    pub create: Option<i32>,
+    /// Messages a second; without it, as fast as the broker takes them.
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+}
+
+/// `map`.
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    /// Flow records: `FILE:ENCODING` (repeats).
+    #[arg(long, value_name = "FILE:ENCODING")]
+    pub flows: Vec<String>,
+    /// Ownership records: `FILE` or `FILE:ENCODING` (repeats; portolan-json if not said).
+    #[arg(long, value_name = "FILE[:ENCODING]")]
+    pub ownership: Vec<String>,
+    /// Scope of records that name none.
+    #[arg(long, default_value = "default")]
+    pub scope: String,
+    /// Length of the windows in seconds.
+    #[arg(long, default_value_t = 10)]
+    pub window_secs: u32,
+    /// Time.
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// Filter.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `check-config`.
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    /// Configuration file (TOML).
+    #[arg(value_name = "FILE", env = "PORTOLAN_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `healthcheck`.
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    /// Address of the HTTP port.
+    #[arg(long, default_value = "127.0.0.1:7475", env = "PORTOLAN_HTTP")]
+    pub http: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,303 @@
+//! The map of captured files: the same line, in process, on the memory store.
+//!
+//! Ownership is read first; then flow files are read side by side, always the one whose event time
+//! is furthest behind, so that no file is late for another.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use portolan_model::{
+    Barrier, FlowBatch, FlowColumns, Nanos, OwnerEvent, PartitionId, Reject, ScopeId, Window,
+    WindowLen,
+};
+use portolan_pipeline::{Line, LineConfig, Restored};
+use portolan_proto::{
+    Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding,
+    FlowDecoder, FlowEncoding, OwnerEncoding, decode_owners,
+};
+use portolan_storage::{CommitEpoch, MemoryStore};
+
+/// A step reads about this many records of one file: enough to make the staged work pay, and a few
+/// milliseconds at most.
+const STEP_RECORDS: usize = 4_096;
+/// An epoch ends after this many records, so that a long file is folded as it goes.
+const EPOCH_RECORDS: usize = 500_000;
+
+/// A file with its encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input<E> {
+    /// File; `-` is standard input.
+    pub path: PathBuf,
+    /// How its messages are encoded.
+    pub encoding: E,
+}
+
+/// What is to be drawn.
+#[derive(Clone, Debug)]
+pub struct Drawing {
+    /// Flow files.
+    pub flows: Vec<Input<FlowEncoding>>,
+    /// Ownership files.
+    pub owners: Vec<Input<OwnerEncoding>>,
+    /// Scope of records that name none.
+    pub scope: String,
+    /// Settings of the line.
+    pub line: LineConfig,
+}
+
+/// What was drawn.
+pub struct Drawn {
+    /// The rows.
+    pub store: MemoryStore,
+    /// Flow records counted.
+    pub accepted: u64,
+    /// Ownership events taken.
+    pub owners: u64,
+    /// Refused records by reason, flows and ownership together.
+    pub rejects: BTreeMap<Reject, u64>,
+    /// What was said of the first refused ones, with file and line.
+    pub refusals: Vec<String>,
+}
+
+/// How many refusals are quoted.
+const QUOTED: usize = 5;
+
+struct FlowFile {
+    name: String,
+    captures: Captures<Box<dyn BufRead>>,
+    encoding: FlowEncoding,
+    reached: Nanos,
+}
+
+struct Draw {
+    line: Line,
+    drawn: Drawn,
+    scope: ScopeId,
+    now: Nanos,
+    epoch: u64,
+    since_barrier: usize,
+    rejects: BTreeMap<Reject, u64>,
+    accepted: u64,
+}
+
+impl Input<FlowEncoding> {
+    /// From `FILE:ENCODING`.
+    pub fn parse_flows(text: &str) -> anyhow::Result<Self> {
+        let Some((path, word)) = text.rsplit_once(':') else {
+            bail!(
+                "--flows {text}: say how it is encoded: FILE:netobserv-pb or FILE:netobserv-json"
+            );
+        };
+        match word.parse::<Encoding>().with_context(|| format!("--flows {text}"))? {
+            Encoding::Flow(encoding) => Ok(Self { path: path.into(), encoding }),
+            Encoding::Owner(_) => bail!("--flows {text}: {word} is an encoding of ownership"),
+        }
+    }
+}
+
+impl Input<OwnerEncoding> {
+    /// From `FILE` or `FILE:ENCODING`.
+    pub fn parse_owners(text: &str) -> anyhow::Result<Self> {
+        if let Some((path, word)) = text.rsplit_once(':')
+            && let Ok(encoding) = word.parse::<OwnerEncoding>()
+        {
+            return Ok(Self { path: path.into(), encoding });
+        }
+        if let Some((_, word)) = text.rsplit_once(':')
+            && !Path::new(text).exists()
+        {
+            word.parse::<OwnerEncoding>().with_context(|| format!("--ownership {text}"))?;
+        }
+        Ok(Self { path: text.into(), encoding: OwnerEncoding::PortolanJson })
+    }
+}
+
+/// Draws the map. `progress` is told how many records were read.
+pub fn draw(drawing: &Drawing, progress: &dyn Fn(u64)) -> anyhow::Result<Drawn> {
+    if drawing.flows.is_empty() {
+        bail!("nothing to draw: give at least one --flows FILE:ENCODING");
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as Nanos;
+    let mut draw = Draw {
+        line: Line::new(&drawing.line, &Restored::default()),
+        drawn: Drawn {
+            store: MemoryStore::new(drawing.line.window),
+            accepted: 0,
+            owners: 0,
+            rejects: BTreeMap::new(),
+            refusals: Vec::new(),
+        },
+        scope: ScopeId::of(&drawing.scope),
+        now,
+        epoch: 0,
+        since_barrier: 0,
+        rejects: BTreeMap::new(),
+        accepted: 0,
+    };
+    for input in &drawing.owners {
+        draw.owners(input, &drawing.scope)?;
+    }
+    draw.flows(&drawing.flows, progress)?;
+    Ok(draw.drawn)
+}
+
+impl Draw {
+    fn owners(&mut self, input: &Input<OwnerEncoding>, scope: &str) -> anyhow::Result<()> {
+        let name = input.path.display().to_string();
+        for captured in Captures::new(open(&input.path)?, DEFAULT_MAX_LINE_BYTES) {
+            let captured = captured.with_context(|| name.clone())?;
+            let (mut events, refused) = decode_owners(
+                input.encoding,
+                scope,
+                self.now,
+                DEFAULT_MAX_OWNER_BYTES,
+                &captured.value,
+            );
+            for event in &mut events {
+                self.undate(event);
+            }
+            self.drawn.owners += events.len() as u64;
+            self.line.owners(events);
+            for why in refused {
+                self.refuse(&name, captured.line, why.reason, &why.detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// A record without times gets that of its arrival. A file has none: it has always been true.
+    fn undate(&self, event: &mut OwnerEvent) {
+        if let OwnerEvent::Upsert(record) = event
+            && record.valid.from == self.now
+        {
+            record.valid.from = 0;
+            record.valid.from_lo = 0;
+        }
+    }
+
+    fn flows(
+        &mut self,
+        inputs: &[Input<FlowEncoding>],
+        progress: &dyn Fn(u64),
+    ) -> anyhow::Result<()> {
+        let mut decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
+        let mut files = Vec::new();
+        for input in inputs {
+            files.push(FlowFile {
+                name: input.path.display().to_string(),
+                captures: Captures::new(open(&input.path)?, DEFAULT_MAX_LINE_BYTES),
+                encoding: input.encoding,
+                reached: 0,
+            });
+        }
+        let mut behind = 0;
+        while let Some(place) = (0..files.len()).min_by_key(|i| files[*i].reached) {
+            behind = behind.max(files[place].reached);
+            let more = self.step(&mut files[place], &mut decoder, place)?;
+            if !more {
+                files.swap_remove(place);
+            }
+            if self.since_barrier >= EPOCH_RECORDS {
+                self.barrier(behind)?;
+                progress(self.drawn.accepted);
+            }
+        }
+        self.barrier(behind)?;
+        progress(self.drawn.accepted);
+        Ok(())
+    }
+
+    /// Reads on in one file; false at its end.
+    fn step(
+        &mut self,
+        file: &mut FlowFile,
+        decoder: &mut FlowDecoder,
+        place: usize,
+    ) -> anyhow::Result<bool> {
+        let mut columns = FlowColumns::with_capacity(STEP_RECORDS);
+        let mut more = true;
+        while columns.len() < STEP_RECORDS {
+            let Some(captured) = file.captures.next() else {
+                more = false;
+                break;
+            };
+            let captured = captured.with_context(|| file.name.clone())?;
+            let mut refused = Vec::new();
+            decoder.decode(
+                file.encoding,
+                self.scope,
+                self.now,
+                &captured.value,
+                &mut columns,
+                &mut |why| refused.push(why),
+            );
+            for why in refused {
+                self.refuse(&file.name, captured.line, why.reason, &why.detail);
+            }
+        }
+        self.accepted += columns.len() as u64;
+        self.since_barrier += columns.len();
+        // The middle of the step, not its end: one record with a wrong clock moves nothing.
+        let mut ends = columns.end.clone();
+        if !ends.is_empty() {
+            let middle = ends.len() / 2;
+            file.reached = file.reached.max(*ends.select_nth_unstable(middle).1);
+        }
+        let partition = PartitionId(place as u32);
+        self.line.flows(FlowBatch { partition, first_offset: 0, flows: columns });
+        Ok(more)
+    }
+
+    fn barrier(&mut self, watermark: Nanos) -> anyhow::Result<()> {
+        self.epoch += 1;
+        self.since_barrier = 0;
+        let accepted = std::mem::take(&mut self.accepted);
+        let rejects: Vec<_> = std::mem::take(&mut self.rejects).into_iter().collect();
+        let commit = self.line.barrier(Barrier {
+            generation: 0,
+            epoch: self.epoch,
+            clock: self.now,
+            watermark,
+            positions: Vec::new(),
+            losses: Vec::new(),
+            rejects,
+            accepted,
+            rebuild: false,
+            folded: Window::default(),
+            tallies: Vec::new(),
+        });
+        self.drawn.accepted += accepted;
+        if let Some(commit) = commit {
+            self.drawn.store.commit(&commit)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, file: &str, line: usize, reason: Reject, detail: &str) {
+        *self.rejects.entry(reason).or_default() += 1;
+        *self.drawn.rejects.entry(reason).or_default() += 1;
+        if self.drawn.refusals.len() < QUOTED {
+            self.drawn.refusals.push(format!("{file} line {line}: {}: {detail}", reason.as_str()));
+        }
+    }
+}
+
+/// The line settings of a map: everything is kept, however old.
+pub fn line_config(window_secs: u32) -> anyhow::Result<LineConfig> {
+    let Some(window) = WindowLen::try_new(window_secs) else {
+        bail!("--window-secs {window_secs}: give a number of seconds that divides a day (86400)");
+    };
+    Ok(LineConfig { window, retention_secs: 0, ..LineConfig::default() })
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+}

@@ -1,0 +1,26 @@
+//! Responses as tables and JSON.
+
+mod graph;
+mod status;
+mod units;
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+pub use graph::{edges, entities, reached};
+pub use status::status;
+pub use units::{bytes, count, time};
+
+/// Prints a line or a table; a closed pipe ends the program quietly, as it ends other tools.
+pub fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())
+}
+
+/// Prints a value as JSON, with the field names of the API.
+pub fn json<T: Serialize>(value: &T) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)
+}

@@ -1,0 +1,114 @@
+//! Edges and entities as tables.
+
+use comfy_table::{CellAlignment, Table, presets};
+use portolan_proto::v1;
+
+use super::units::{bytes, count, time};
+
+/// The edges of a graph, one a row, the busiest first.
+pub fn edges(edges: &[v1::Edge]) -> String {
+    let mut table = table(&[
+        "CLIENT",
+        "",
+        "SERVER",
+        "PORT",
+        "CONNECTIONS",
+        "FAILED",
+        "SENT",
+        "RECEIVED",
+        "RTT",
+        "VIA",
+        "LAST SEEN",
+    ]);
+    let mut rows: Vec<&v1::Edge> = edges.iter().collect();
+    rows.sort_by_key(|e| {
+        let c = e.counters.unwrap_or_default();
+        std::cmp::Reverse((c.connections, c.bytes_sent + c.bytes_received))
+    });
+    for edge in rows {
+        let c = edge.counters.unwrap_or_default();
+        let rtt = match c.rtt_sum_micros.checked_div(c.rtt_count) {
+            Some(us) => format!("{:.2} ms", us as f64 / 1e3),
+            None => "-".to_owned(),
+        };
+        table.add_row([
+            name(edge.client.as_ref()),
+            if edge.direction == "unknown" { "--" } else { "->" }.to_owned(),
+            name(edge.server.as_ref()),
+            if edge.port == 0 {
+                edge.protocol.clone()
+            } else {
+                format!("{}/{}", edge.protocol, edge.port)
+            },
+            count(c.connections),
+            count(c.connections_failed),
+            bytes(c.bytes_sent),
+            bytes(c.bytes_received),
+            rtt,
+            via(edge),
+            time(edge.last_seen_unix_us),
+        ]);
+    }
+    for column in 4..=8 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+fn via(edge: &v1::Edge) -> String {
+    let mut hops: Vec<String> = edge.via.iter().map(|h| name(h.entity.as_ref())).collect();
+    hops.dedup();
+    if edge.residual {
+        hops.push("(rest)".to_owned());
+    }
+    hops.join(", ")
+}
+
+/// Entities, one a row.
+pub fn entities(entities: &[v1::Entity]) -> String {
+    let mut table = table(&["KIND", "NAMESPACE", "NAME", "DETAIL", "ID"]);
+    for entity in entities {
+        let kind = if entity.hop_class.is_empty() {
+            entity.kind.clone()
+        } else {
+            format!("{} ({})", entity.kind, entity.hop_class)
+        };
+        table.add_row([&kind, &entity.namespace, &entity.name, &entity.detail, &entity.id]);
+    }
+    table.to_string()
+}
+
+/// Entities that a walk reached, nearest first.
+pub fn reached(nodes: &[v1::ReachedNode]) -> String {
+    let mut table = table(&["HOPS", "ENTITY", "KIND"]);
+    for node in nodes {
+        let entity = node.entity.as_ref();
+        let kind = entity.map_or(String::new(), |e| e.kind.clone());
+        table.add_row([node.distance.to_string(), name(entity), kind]);
+    }
+    table.to_string()
+}
+
+fn name(entity: Option<&v1::Entity>) -> String {
+    let Some(entity) = entity else { return "?".to_owned() };
+    let plain = if entity.namespace.is_empty() {
+        entity.name.clone()
+    } else {
+        format!("{}/{}", entity.namespace, entity.name)
+    };
+    match entity.kind.as_str() {
+        "workload" | "service" => plain,
+        "hop" => format!("[{plain}]"),
+        kind => format!("{plain} ({kind})"),
+    }
+}
+
+/// A table without walls: it pastes well into a chat at 3 am.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(header.to_vec());
+    table
+}

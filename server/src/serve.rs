@@ -1,0 +1,195 @@
+//! `portolan serve`: the store, the line and the servers, wired; and their end, in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
+use portolan_actors::{ActorsConfig, ExitReason, KafkaCluster, Running, Topic};
+use portolan_api::{Limits, StoreReader, Topology};
+use portolan_storage::{Live, NowRange, ReadStore};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cli::{CheckConfigArgs, ServeArgs};
+use crate::config::Config;
+use crate::vitals::Vitals;
+use crate::{http, keep, logging, output};
+
+/// A running server.
+pub struct Server {
+    /// The line.
+    pub running: Running,
+    /// The query service, to be asked in process.
+    pub topology: Topology,
+    /// Where gRPC listens.
+    pub grpc: std::net::SocketAddr,
+    /// Where HTTP listens.
+    pub http: std::net::SocketAddr,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// `portolan check-config`.
+pub fn check_config(args: &CheckConfigArgs) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref())?;
+    output::say(&config.render_masked())?;
+    Ok(())
+}
+
+/// `portolan serve`.
+pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref())?;
+    if config.kafka.is_empty() {
+        bail!(
+            "no [[kafka]] cluster is configured: there is nothing to read; see `portolan demo` for a start without one"
+        );
+    }
+    logging::start(&config.log)?;
+    let metrics = http::install_recorder()?;
+    let server = start(&config, metrics).await?;
+    tracing::info!(grpc = %server.grpc, http = %server.http, store = %config.store.path.display(), "listening");
+    let reason = tokio::select! {
+        reason = server.running.wait() => reason,
+        signal = interrupted() => {
+            tracing::info!(signal, "stopping: committing what was read");
+            server.running.stop();
+            server.running.wait().await
+        }
+    };
+    server.close().await?;
+    tracing::info!(%reason, "ended");
+    finish(reason)
+}
+
+/// The outcome of a line that ended.
+pub fn finish(reason: ExitReason) -> anyhow::Result<()> {
+    if reason.is_stop() {
+        Ok(())
+    } else {
+        Err(anyhow::Error::new(reason).context("the line ended"))
+    }
+}
+
+/// Waits for SIGINT or SIGTERM and names it.
+pub async fn interrupted() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return "SIGINT";
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "SIGINT",
+        _ = term.recv() => "SIGTERM",
+    }
+}
+
+/// Opens the store, starts the line, and listens.
+pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result<Server> {
+    let grpc = bind("listen.grpc", config.listen.grpc).await?;
+    let http_listener = bind("listen.http", config.listen.http).await?;
+    let (kept, recovery) = keep::open(config)?;
+    let recovery = recovery.map(|r| keep::explain(&r)).unwrap_or_default();
+    if !recovery.is_empty() {
+        tracing::error!("{recovery}");
+    }
+    let reader: Arc<dyn ReadStore> = kept.store().reader();
+    let range = NowRange { secs: config.line.now_range.as_secs() as u32, ..NowRange::default() };
+    let live = Arc::new(Live::load(&*reader, range)?);
+    let applied = Arc::clone(&live);
+    let measured = Arc::clone(&reader);
+    let mut epochs = 0_u64;
+    let on_commit = Box::new(move |commit: &portolan_model::EpochCommit| {
+        applied.apply(commit);
+        epochs += 1;
+        // Looking at every file is too much for every epoch.
+        if epochs % 10 == 1 {
+            metrics::gauge!(portolan_actors::names::STORE_BYTES).set(measured.disk_bytes() as f64);
+        }
+    });
+    let checkpoint = kept.store().reader();
+    let running = portolan_actors::start(
+        actors_config(config),
+        Box::new(kept),
+        as_checkpoint(checkpoint),
+        on_commit,
+    )?;
+    let vitals = Arc::new(Vitals {
+        status: Arc::clone(running.status()),
+        store_path: config.store.path.display().to_string(),
+        recovery,
+    });
+    let topology =
+        Topology::new(Arc::new(StoreReader::new(reader, live)), vitals, Limits::default());
+    let (stop, stopped) = watch::channel(false);
+    let mut server = Server {
+        topology: topology.clone(),
+        grpc: grpc.local_addr()?,
+        http: http_listener.local_addr()?,
+        servers: Vec::new(),
+        stop,
+        running,
+    };
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means that the server is gone: stop as well.
+        let _ = stopped.wait_for(|s| *s).await;
+    };
+    let serving = portolan_api::serve(grpc, topology, until(stopped.clone()));
+    server.servers.push(tokio::spawn(async move { serving.await.context("grpc server") }));
+    let status = Arc::clone(server.running.status());
+    server.servers.push(tokio::spawn(http::serve(http_listener, metrics, status, until(stopped))));
+    Ok(server)
+}
+
+impl Server {
+    /// Ends the servers: answers under way are given.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        for server in self.servers {
+            if let Ok(ended) = tokio::time::timeout(Duration::from_secs(10), server).await {
+                ended.context("a server failed")??;
+            } else {
+                tracing::warn!("a server did not end in time");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn bind(key: &str, addr: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| {
+        format!("{key} = {addr}: cannot listen there; is another portolan running? Set {key} to a free address")
+    })
+}
+
+fn as_checkpoint(store: Arc<dyn ReadStore>) -> Arc<dyn portolan_storage::ReadCheckpoint> {
+    store
+}
+
+fn actors_config(config: &Config) -> ActorsConfig {
+    let clusters = config.kafka.iter().map(|k| KafkaCluster {
+        name: k.name.clone(),
+        brokers: k.brokers.clone(),
+        properties: k.properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        topics: k
+            .topics
+            .iter()
+            .map(|t| Topic {
+                name: t.name.clone(),
+                encoding: t.encoding,
+                scope: t.scope.clone(),
+                gaps_are_losses: t.gaps_are_losses,
+            })
+            .collect(),
+    });
+    ActorsConfig {
+        clusters: clusters.collect(),
+        line: config.line_config(),
+        commit_interval: config.line.commit_interval,
+        max_epoch_records: config.line.max_epoch_records,
+        max_message_bytes: config.limits.max_message_bytes,
+        dead_letters: config.limits.dead_letters,
+        ..ActorsConfig::default()
+    }
+}
