@@ -346,6 +346,37 @@ mod tests {
     }
 
     #[test]
+    fn no_view_has_seen_what_a_cut_takes_away() {
+        let socket = Socket::default();
+        let view = View { node: 0, delay: 50, front: true, designated: true, sent: [0; 2], due: 0 };
+        for at in 10_001..16_000 {
+            let mut it = Connection {
+                proto: Proto::TCP,
+                client: socket,
+                front: None,
+                server: socket,
+                streams: tcp(),
+                views: vec![view],
+                ends: [None; 2],
+                front_row: None,
+                server_row: 0,
+                folded_row: None,
+                rtt: 100,
+                pair: None,
+            };
+            let before = it.look(0, at);
+            it.cut(at);
+            let after = it.look(0, at + 1_000);
+            for direction in [0, 1] {
+                let parts = [before[direction], after[direction]];
+                let seen: u64 = parts.iter().flatten().map(|slice| slice.bytes).sum();
+                let whole = it.streams[direction].slice(0, it.streams[direction].packets);
+                assert_eq!(seen, whole.map_or(0, |slice| slice.bytes), "cut at {at}");
+            }
+        }
+    }
+
+    #[test]
     fn unanswered_connection_is_syns_only() {
         let [forward, back] = Stream::both(Proto::TCP, Fate::Unanswered, &DRAWN, 0, 100);
         assert_eq!(forward.slice(0, 3).unwrap().flags.0, Flags::SYN);

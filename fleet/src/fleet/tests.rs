@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use expect_test::expect;
 use portolan_model::{
     Entity, Flags, FlowColumns, FlowRow, Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord, Phase,
-    Proto, ScopeId,
+    ScopeId,
 };
 use portolan_proto::{FlowDecoder, FlowEncoding, OwnerEncoding, decode_owners};
 
@@ -13,6 +13,9 @@ use super::{Fleet, MS, SECOND};
 use crate::spec::{Features, FleetSpec, SpecError, Topology};
 use crate::truth::{Truth, TruthEdge};
 use crate::wire::{Message, Topic};
+
+mod oracle;
+use oracle::Oracle;
 
 const START: Nanos = 1_795_420_800 * SECOND;
 const LIMIT: usize = 1 << 20;
@@ -123,66 +126,47 @@ fn rate_is_about_what_was_asked_for() {
 
 #[test]
 fn truth_counts_each_connection_once_and_all_its_bytes() {
-    // A reader that knows nothing but sockets: it takes the designated agent's word for each
-    // connection towards a real server, and forgets duplicates.
     let (messages, truth) = run(FleetSpec::hard(11), 40);
     let events = events(&messages);
-    let nodes = lives(&events);
-    let mut node_of = BTreeMap::new();
-    let mut fronts = BTreeSet::new();
-    for event in &events {
-        if let OwnerEvent::Upsert(record) = event {
-            for ip in &record.ips {
-                node_of.insert(*ip, record.node);
-                if matches!(record.kind, OwnerKind::Service | OwnerKind::LoadBalancer) {
-                    fronts.insert(*ip);
-                }
-            }
-        }
-    }
-    assert!(nodes.len() > 35, "churn makes new pods: {}", nodes.len());
-    let unknown = |ip| node_of.get(&ip).is_none_or(|node: &Ip| node.is_none());
-    let mut seen = BTreeSet::new();
-    let (mut opened, mut bytes, mut slices) = (BTreeSet::new(), 0, 0);
-    let balancers: BTreeSet<Ip> = ["10.0.0.10".parse().unwrap()].into();
+    assert!(lives(&events).len() > 35, "churn makes new pods");
+    let counted = Oracle::new(&events).count(&flows(&messages));
+    let (connections, bytes) = sum(&truth);
+    assert_eq!(counted.bytes, bytes);
+    assert_eq!(counted.connections.len() as u64, connections);
+    assert!(counted.openings > connections, "unanswered connections repeat their SYN");
+}
+
+#[test]
+fn both_agents_report_the_same_of_a_connection() {
+    let (messages, _) = run(FleetSpec::hard(12), 40);
+    let mut slices = BTreeSet::new();
+    let mut sums = BTreeMap::<_, BTreeMap<Ip, (u64, u16)>>::new();
     for row in flows(&messages) {
-        if !seen.insert((row.agent, row.src, row.dst, row.src_port, row.dst_port, row.start)) {
-            continue;
-        }
-        let service = |ip| fronts.contains(&ip) && !balancers.contains(&ip);
-        let clientward = row.src_port < row.dst_port
-            && row.dst_port >= 32_768
-            && (row.src_port != 50_051 || service(row.src));
-        let forward = if row.dst_port == 50_051 {
-            true
-        } else if row.src_port == 50_051 {
-            false
-        } else {
-            !clientward
-        };
-        let (client, server) = if forward { (row.src, row.dst) } else { (row.dst, row.src) };
-        // A balancer's leg is no edge of the collapsed map, and a service address is seen twice.
-        if service(server) || balancers.contains(&client) {
-            continue;
-        }
-        let designated = if unknown(client) { node_of[&server] } else { node_of[&client] };
-        if row.agent != designated {
-            continue;
-        }
-        bytes += row.bytes;
-        let ports =
-            if forward { (row.src_port, row.dst_port) } else { (row.dst_port, row.src_port) };
-        let opens = forward && (row.proto == Proto::UDP || row.flags.syn());
-        slices += u64::from(opens);
-        // An unanswered client repeats its SYN: one connection still.
-        if opens {
-            opened.insert((client, server, ports));
+        let tuple = (row.src, row.src_port, row.dst, row.dst_port);
+        if slices.insert((row.agent, tuple, row.start)) {
+            let sum = sums.entry(tuple).or_default().entry(row.agent).or_default();
+            *sum = (sum.0 + row.bytes, sum.1 | row.flags.0);
         }
     }
-    let (connections, true_bytes) = sum(&truth);
-    assert_eq!(bytes, true_bytes);
-    assert_eq!(opened.len() as u64, connections);
-    assert!(slices > connections, "unanswered connections repeat their SYN");
+    let twice: Vec<_> = sums.values().filter(|agents| agents.len() > 1).collect();
+    assert!(twice.len() > 5_000, "{}", twice.len());
+    for agents in twice {
+        let said: BTreeSet<_> = agents.values().collect();
+        assert_eq!(said.len(), 1, "{agents:?}");
+    }
+}
+
+#[test]
+fn closed_fleet_ends_there_and_stays_silent() {
+    let mut fleet = Fleet::try_new(FleetSpec::hard(13), START).unwrap();
+    let now = START + 10 * SECOND;
+    fleet.tick(now);
+    let last = fleet.close(now);
+    // The slowest answer to the last packet takes 20 ms, and the clocks err by 20 ms.
+    let rows = flows(&last);
+    assert!(rows.iter().any(|row| row.flags.closes()));
+    assert!(rows.iter().all(|row| row.end <= now + 41 * MS), "{rows:?}");
+    assert!(fleet.tick(now + 60 * SECOND).is_empty());
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) fn plan() -> Plan {
         (payments, gateway, Way::Direct, Shape::Rpc, 6),
         (redis, redis, Way::Direct, Shape::Pool, 1),
         (report, postgres, Way::Service, Shape::Rpc, 4),
-        (warm, redis, Way::Direct, Shape::Rpc, 4),
+        (warm, redis, Way::Direct, Shape::Pool, 1),
     ] {
         call(&mut plan, Client::Workload(client), server, way, shape, weight);
     }
