@@ -206,10 +206,9 @@ impl<R: BufRead> Iterator for Captures<R> {
 /// key of its first field, and of these only the end time's (4) looks like a quote.
 fn is_ndjson(head: &[u8]) -> bool {
     match head.trim_ascii_start() {
-        // A brace alone on its line begins one object over many lines: one message.
-        [b'{', b'\n', ..] | [b'{', b'\r', b'\n', ..] => false,
-        [b'{', b'"' | b' ' | b'\t' | b'}', ..] => true,
         [b'{'] => true,
+        // A brace alone on its line begins one object over many lines: one message.
+        [b'{', next, ..] => matches!(next, b'"' | b' ' | b'\t' | b'}'),
         _ => false,
     }
 }

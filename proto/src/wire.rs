@@ -3,6 +3,11 @@
 //! Plain safe slices, no allocation, no recursion. Groups (wire types 3 and 4, long deprecated) are
 //! refused, so nothing on the wire can nest deeper than the caller goes.
 
+#![expect(
+    clippy::inline_always,
+    reason = "measured: a call for each byte or two costs more than it does"
+)]
+
 use std::fmt;
 
 /// A cursor over the bytes of a message.

@@ -12,6 +12,7 @@ fn read_with(bytes: &[u8], max: usize) -> Vec<Result<Captured, String>> {
     Captures::new(reader, max).map(|item| item.map_err(|error| error.to_string())).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "stands beside what was read, which may fail")]
 fn message(line: usize, key: Option<&[u8]>, value: &[u8]) -> Result<Captured, String> {
     Ok(Captured { line, key: key.map(<[u8]>::to_vec), value: value.to_vec() })
 }

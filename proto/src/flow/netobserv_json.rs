@@ -62,10 +62,10 @@ pub(super) fn decode(
     refused: &mut dyn FnMut(Refused),
 ) {
     // One object is the rule, and needs one pass.
-    if let Ok(flow) = serde_json::from_slice::<JsonFlow<'_>>(payload) {
-        if is_object(payload) {
-            return take(decoder, &flow, context, None, out, refused);
-        }
+    if is_object(payload)
+        && let Ok(flow) = serde_json::from_slice::<JsonFlow<'_>>(payload)
+    {
+        return take(decoder, &flow, context, None, out, refused);
     }
     json::each_value(payload, &mut |place, value| match value.and_then(object) {
         Ok(flow) => take(decoder, &flow, context, place, out, refused),
@@ -73,7 +73,7 @@ pub(super) fn decode(
     });
 }
 
-/// Whether the value is an object: a struct is read from an array, too, by position.
+/// Whether the value is an object: serde reads a struct from an array, too, by position.
 fn is_object(value: &[u8]) -> bool {
     value.trim_ascii_start().first() == Some(&b'{')
 }

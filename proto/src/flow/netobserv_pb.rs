@@ -5,6 +5,11 @@
 //! (strings that are not UTF-8, the inside of interface lists); what `prost` accepts, this decoder
 //! reads, unless it holds a group.
 
+#![expect(
+    clippy::inline_always,
+    reason = "measured: a call for each byte or two costs more than it does"
+)]
+
 use portolan_model::{FlowColumns, Ip, Reject};
 
 use super::raw::{Address, RawFlow, WireTime};

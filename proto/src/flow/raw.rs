@@ -1,5 +1,10 @@
 //! A flow record as the wire had it: every field read, nothing judged.
 
+#![expect(
+    clippy::inline_always,
+    reason = "measured: a call for each byte or two costs more than it does"
+)]
+
 use portolan_model::Ip;
 
 /// Fields of one record, in the widths of the wire. Absent is zero, as in proto3.

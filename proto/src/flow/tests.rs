@@ -94,6 +94,7 @@ fn reason(record: &pbflow::Record) -> Reject {
     refused[0].0
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields of the message are optional")]
 fn ip(address: &str) -> Option<pbflow::Ip> {
     let ip = address.parse::<Ip>().unwrap();
     let family = match ip.as_v4() {
@@ -103,6 +104,7 @@ fn ip(address: &str) -> Option<pbflow::Ip> {
     Some(pbflow::Ip { ip_family: Some(family) })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields of the message are optional")]
 fn at(seconds: i64, nanos: i32) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos })
 }

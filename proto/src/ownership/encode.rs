@@ -21,7 +21,7 @@ pub fn encode_owner(owner: &OwnerRecord) -> v1::OwnershipRecord {
         phase: phase(owner.phase).into(),
         ips: owner.ips.iter().map(Ip::to_string).collect(),
         cidrs: owner.cidrs.iter().map(|(ip, prefix)| format!("{ip}/{prefix}")).collect(),
-        ports: owner.ports.iter().map(port).collect(),
+        ports: owner.ports.iter().copied().map(port).collect(),
         backends: owner.backends.iter().map(backend).collect(),
         observed_at: at(owner.observed_at),
         valid_from: at(owner.valid.from),
@@ -58,7 +58,7 @@ fn at(unix_ns: Nanos) -> Option<v1::Time> {
     Some(v1::Time { unix_ns })
 }
 
-fn port(port: &DeclaredPort) -> v1::Port {
+fn port(port: DeclaredPort) -> v1::Port {
     v1::Port { port: port.port.into(), protocol: port.proto.to_string(), name: String::new() }
 }
 
