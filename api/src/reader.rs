@@ -172,6 +172,8 @@ impl TopologyReader for StoreReader {
 
     fn now(&self, rows: &mut ViewBuilder) -> Result<Snapshot, Error> {
         let mut snapshot = self.live.read(|now| {
+            let (edges, paths) = now.counts();
+            rows.reserve(edges, paths);
             now.edges().for_each(|row| rows.edge(&row));
             now.paths().for_each(|row| rows.path(&row));
             Snapshot {

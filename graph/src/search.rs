@@ -11,6 +11,7 @@ use crate::KindSet;
 /// A search under way: entities are offered one at a time, in any order.
 pub struct Search {
     query: String,
+    may_be_id: bool,
     kinds: KindSet,
     limit: usize,
     total: u64,
@@ -54,6 +55,7 @@ impl Search {
     pub fn new(query: &str, kinds: KindSet, limit: usize) -> Self {
         Self {
             query: query.to_lowercase(),
+            may_be_id: query.len() <= 16 && query.bytes().all(|b| b.is_ascii_hexdigit()),
             kinds,
             limit,
             total: 0,
@@ -115,16 +117,22 @@ impl Search {
             (name, _) if name.starts_with(query) => Some(Rank::Prefix),
             (name, _) if name.contains(query) => Some(Rank::Within),
             (_, full) if full.contains(query) => Some(Rank::Elsewhere),
-            _ => {
-                use std::fmt::Write as _;
-                buffer.clear();
-                write!(buffer, "{id}").expect("a string takes all that is written");
-                match buffer.as_str() {
-                    id if id == query => Some(Rank::Exact),
-                    id if id.contains(query) => Some(Rank::Elsewhere),
-                    _ => None,
-                }
-            }
+            _ => self.rank_id(id),
+        }
+    }
+
+    /// An id is sixteen hexadecimal digits: other texts are in none.
+    fn rank_id(&mut self, id: EntityId) -> Option<Rank> {
+        use std::fmt::Write as _;
+        if !self.may_be_id {
+            return None;
+        }
+        self.buffer.clear();
+        write!(self.buffer, "{id}").expect("a string takes all that is written");
+        match self.buffer.as_str() {
+            id if id == self.query => Some(Rank::Exact),
+            id if id.contains(&self.query) => Some(Rank::Elsewhere),
+            _ => None,
         }
     }
 }
@@ -132,7 +140,9 @@ impl Search {
 /// Appends a text in lower case.
 fn fold(buffer: &mut String, text: &str) {
     if text.is_ascii() {
-        buffer.extend(text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())));
+        let start = buffer.len();
+        buffer.push_str(text);
+        buffer[start..].make_ascii_lowercase();
     } else {
         buffer.push_str(&text.to_lowercase());
     }

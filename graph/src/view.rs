@@ -98,8 +98,8 @@ pub struct Doubts {
     pub unplaced: u64,
 }
 
-/// The edges of a view, sorted by [`Link`].
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+/// The edges of a view, in no order ([`crate::Graph`] has one).
+#[derive(Clone, Debug, Default)]
 pub struct View {
     /// Edges that have something left.
     pub edges: Vec<Edge>,

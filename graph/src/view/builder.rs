@@ -1,12 +1,13 @@
 //! Sums rows over windows, in any order.
 
-use std::collections::hash_map::Entry;
+use std::hash::BuildHasher as _;
 
+use hashbrown::HashTable;
 use portolan_model::{
     Collapse, Counters, Direction, EdgeDelta, EntityId, HopClass, Nanos, PathDelta, PathKey,
     PathKind, Window,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::fold::{self, Row, Sum};
 use super::rules::applies;
@@ -15,9 +16,18 @@ use super::{Doubts, Link, View};
 /// Takes rows one at a time, so that a store can visit them without collecting them.
 pub struct ViewBuilder {
     collapse: Collapse,
-    places: FxHashMap<Link, u32>,
+    /// Places in `sums`, by the hash of the link there: a twentieth of the memory that keys of
+    /// their own would take, and each look-up ends at the sum that is wanted.
+    places: HashTable<u32>,
     sums: Vec<Sum>,
-    paths: FxHashMap<PathKey, PathDelta>,
+    path_places: FxHashMap<PathKey, u32>,
+    path_sums: Vec<PathSum>,
+}
+
+struct PathSum {
+    counters: Counters,
+    first_ns: Nanos,
+    last_ns: Nanos,
 }
 
 impl ViewBuilder {
@@ -25,9 +35,21 @@ impl ViewBuilder {
     pub fn new(collapse: Collapse) -> Self {
         Self {
             collapse,
-            places: FxHashMap::default(),
+            places: HashTable::new(),
             sums: Vec::new(),
-            paths: FxHashMap::default(),
+            path_places: FxHashMap::default(),
+            path_sums: Vec::new(),
+        }
+    }
+
+    /// Makes room for so many more edges and paths.
+    pub fn reserve(&mut self, edges: usize, paths: usize) {
+        let sums = &self.sums;
+        self.places.reserve(edges, |at| hash(&sums[*at as usize].link));
+        self.sums.reserve(edges);
+        if self.collapse != Collapse::None {
+            self.path_places.reserve(paths);
+            self.path_sums.reserve(paths);
         }
     }
 
@@ -42,14 +64,18 @@ impl ViewBuilder {
         if self.collapse == Collapse::None {
             return;
         }
-        let mut row = row.clone();
-        row.key.window = Window(0);
-        match self.paths.entry(row.key.clone()) {
-            Entry::Occupied(mut sum) => sum.get_mut().merge(&row),
-            Entry::Vacant(empty) => {
-                empty.insert(row);
-            }
+        let PathDelta { ref key, counters, first_ns, last_ns } = *row;
+        let key = PathKey { window: Window(0), ..key.clone() };
+        let next = self.path_sums.len() as u32;
+        let at = *self.path_places.entry(key).or_insert(next);
+        if at == next {
+            self.path_sums.push(PathSum { counters, first_ns, last_ns });
+            return;
         }
+        let sum = &mut self.path_sums[at as usize];
+        sum.counters.add(&counters);
+        sum.first_ns = sum.first_ns.min(first_ns);
+        sum.last_ns = sum.last_ns.max(last_ns);
     }
 
     /// How many different edges there are so far, before folding.
@@ -72,22 +98,26 @@ impl ViewBuilder {
         fold::fold(self.sums, rows, doubts)
     }
 
-    /// The path rows that apply in this mode, in the order of their keys.
+    /// The path rows that apply in this mode, by leg and then by key.
     fn rows(
         &mut self,
         hop_class: &dyn Fn(EntityId) -> Option<HopClass>,
         doubts: &mut Doubts,
     ) -> Vec<Row> {
-        let paths = std::mem::take(&mut self.paths);
-        let mut paths: Vec<PathDelta> = paths
-            .into_values()
-            .filter(|p| !p.counters.is_zero() && applies(&p.key, self.collapse, hop_class))
+        let sums = std::mem::take(&mut self.path_sums);
+        let paths = std::mem::take(&mut self.path_places).into_iter();
+        let mut keys: Vec<(Link, PathKey, u32)> = paths
+            .filter(|(key, at)| {
+                !sums[*at as usize].counters.is_zero() && applies(key, self.collapse, hop_class)
+            })
+            .map(|(key, at)| (ends(&key).0, key, at))
             .collect();
-        paths.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let mut rows = Vec::with_capacity(paths.len());
-        for mut path in paths {
-            doubts.negative += u64::from(clamp(&mut path.counters));
-            let (leg, target) = ends(&path.key);
+        keys.sort_unstable();
+        let mut rows = Vec::with_capacity(keys.len());
+        for (leg, key, at) in keys {
+            let PathSum { mut counters, first_ns, last_ns } = sums[at as usize];
+            doubts.negative += u64::from(clamp(&mut counters));
+            let target = ends(&key).1;
             if Some(leg) == target {
                 // A hop that forwards to itself says nothing.
                 doubts.circular += 1;
@@ -96,19 +126,32 @@ impl ViewBuilder {
             rows.push(Row {
                 leg: self.place(leg),
                 target: target.map(|link| self.place(link)),
-                open: path.counters,
-                path,
+                kind: key.kind,
+                evidence: key.evidence,
+                via: key.via,
+                open: counters,
+                first_ns,
+                last_ns,
             });
         }
         rows
     }
 
     fn place(&mut self, link: Link) -> u32 {
-        *self.places.entry(link).or_insert_with(|| {
-            self.sums.push(Sum::empty(link));
-            (self.sums.len() - 1) as u32
-        })
+        let sums = &mut self.sums;
+        let found = self.places.find(hash(&link), |at| sums[*at as usize].link == link);
+        if let Some(at) = found {
+            return *at;
+        }
+        let at = sums.len() as u32;
+        sums.push(Sum::empty(link));
+        self.places.insert_unique(hash(&link), at, |at| hash(&sums[*at as usize].link));
+        at
     }
+}
+
+fn hash(link: &Link) -> u64 {
+    FxBuildHasher.hash_one(link)
 }
 
 /// The raw edge that a row takes from, and the edge that it speaks for.

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use portolan_model::{Counters, EntityId, Evidence, Measure, Nanos, PathDelta, PathKind};
+use portolan_model::{Counters, EntityId, Evidence, Measure, Nanos, PathKind, Via};
 use rustc_hash::FxHashMap;
 
 use super::{Doubts, Edge, Link, Path, View};
@@ -23,13 +23,19 @@ pub(super) struct Sum {
     pub(super) last_ns: Nanos,
 }
 
-/// A path row that applies: places of its leg and of its target in the list of sums, and what of
-/// its claim is still open.
+/// A path row that applies.
 pub(super) struct Row {
+    /// Place of its leg in the list of sums.
     pub(super) leg: u32,
+    /// Place of its target.
     pub(super) target: Option<u32>,
-    pub(super) path: PathDelta,
+    pub(super) kind: PathKind,
+    pub(super) evidence: Evidence,
+    pub(super) via: Via,
+    /// What of its claim is still open.
     pub(super) open: Counters,
+    pub(super) first_ns: Nanos,
+    pub(super) last_ns: Nanos,
 }
 
 type Hops = [(EntityId, Evidence)];
@@ -53,10 +59,8 @@ struct Order {
     circles: Vec<Range<usize>>,
 }
 
-/// Applies all rows. `rows` are in the order of their keys.
-pub(super) fn fold(sums: Vec<Sum>, mut rows: Vec<Row>, doubts: Doubts) -> View {
-    // Stable: rows of one leg stay in the order of their keys.
-    rows.sort_by_key(|row| sums[row.leg as usize].link);
+/// Applies all rows. `rows` stand by leg, and for one leg in the order of their keys.
+pub(super) fn fold(sums: Vec<Sum>, rows: Vec<Row>, doubts: Doubts) -> View {
     let places = sums.len();
     let order = Order::new(&rows, places);
     let mut fold = Fold {
@@ -152,7 +156,7 @@ impl Fold {
     /// it, but a connection may cross a window's end: where the range holds the leg and not the
     /// edge, nobody else counted the traffic, and the proof that it went there still stands.
     fn moves(&self, row: &Row) -> bool {
-        match row.path.key.kind {
+        match row.kind {
             PathKind::Moved => true,
             PathKind::Explained => row.target.is_some_and(|target| !self.seen[target as usize]),
             PathKind::Leg => false,
@@ -161,13 +165,12 @@ impl Fold {
 
     /// Puts what a row took where it goes.
     fn land(&mut self, at: usize, part: &Counters, carry: &Carry) {
-        let Row { target: Some(target), ref path, .. } = self.rows[at] else { return };
-        let target = target as usize;
-        if self.moves(&self.rows[at]) {
-            self.sums[target].add(part, path.first_ns, path.last_ns);
+        let row = &self.rows[at];
+        let Some(target) = row.target.map(|target| target as usize) else { return };
+        let hops = row.via.iter().map(|hop| (*hop, row.evidence)).collect();
+        if self.moves(row) {
+            self.sums[target].add(part, row.first_ns, row.last_ns);
         }
-        let evidence = path.key.evidence;
-        let hops = path.key.via.iter().map(|hop| (*hop, evidence)).collect();
         self.note(target, carry, hops, part);
     }
 
@@ -192,9 +195,9 @@ impl Fold {
             self.sums[at as usize].counters = sum;
         }
         for at in open {
-            let Row { target, ref path, .. } = self.rows[at];
-            if let (true, Some(target)) = (self.moves(&self.rows[at]), target) {
-                self.sums[target as usize].add(&Counters::ZERO, path.first_ns, path.last_ns);
+            let row = &self.rows[at];
+            if let (true, Some(target)) = (self.moves(row), row.target) {
+                self.sums[target as usize].add(&Counters::ZERO, row.first_ns, row.last_ns);
             }
             self.doubts.unplaced += u64::from(!self.rows[at].open.is_zero());
             self.rows[at].open = Counters::ZERO;
@@ -248,7 +251,7 @@ impl Fold {
         // What came to an edge that then went on as a whole, too late to go along.
         let gone = sums.iter().zip(&paths).filter(|(sum, _)| !sum.counters.is_present());
         doubts.unplaced += gone.map(|(_, paths)| paths.len() as u64).sum::<u64>();
-        let mut edges: Vec<Edge> = sums
+        let edges = sums
             .into_iter()
             .zip(paths)
             .zip(taken)
@@ -259,7 +262,6 @@ impl Fold {
                 Edge { link, counters, first_ns, last_ns, paths, residual }
             })
             .collect();
-        edges.sort_unstable_by_key(|edge| edge.link);
         View { edges, doubts }
     }
 }
