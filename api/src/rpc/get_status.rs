@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portolan_model::{DeadLetter, Loss};
+use portolan_model::{DeadLetter, Loss, Position};
 use portolan_proto::{nanos_to_micros, v1};
 
 use super::Inner;
@@ -45,7 +45,11 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
         started_unix_us: nanos_to_micros(line.started),
         epoch: checkpoint.epoch,
         watermark_unix_us: nanos_to_micros(checkpoint.watermark),
-        partitions: line.partitions.into_iter().map(partition).collect(),
+        partitions: line
+            .partitions
+            .into_iter()
+            .map(|status| partition(status, &checkpoint.positions))
+            .collect(),
         stages: line.stages.into_iter().map(stage).collect(),
         tallies: checkpoint.tallies.iter().map(|(name, sum)| (name.to_string(), *sum)).collect(),
         losses: checkpoint.losses.iter().map(loss).collect(),
@@ -66,8 +70,9 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
     }
 }
 
-fn partition(status: PartitionStatus) -> v1::PartitionStatus {
+fn partition(status: PartitionStatus, positions: &[Position]) -> v1::PartitionStatus {
     let PartitionStatus { partition, next, end, watermark, paused } = status;
+    let stored = positions.iter().find(|position| position.partition == partition);
     v1::PartitionStatus {
         cluster: partition.cluster.to_string(),
         topic: partition.topic.to_string(),
@@ -78,6 +83,7 @@ fn partition(status: PartitionStatus) -> v1::PartitionStatus {
         lag: end.saturating_sub(next).max(0),
         watermark_unix_us: nanos_to_micros(watermark),
         paused,
+        committed: stored.map_or(0, |position| position.next),
     }
 }
 

@@ -6,7 +6,8 @@ use portolan_api::{
 };
 use portolan_graph::{ViewBuilder, Visit};
 use portolan_model::{
-    DeadLetter, Entity, EntityId, EpochCommit, Loss, Reject, TimeRange, TopicPartition, WindowLen,
+    DeadLetter, Entity, EntityId, EpochCommit, Loss, Position, Reject, TimeRange, TopicPartition,
+    WindowLen,
 };
 use portolan_proto::v1::{self, GetGraphRequest, GetStatusRequest};
 use tonic::Code;
@@ -57,6 +58,7 @@ async fn status_tells_the_line_and_the_store_together() {
         watermark: 7_000,
         losses: vec![loss],
         tallies: vec![("lost".into(), 3)],
+        positions: vec![Position { partition: partition(), next: 6, reread: 5 }],
         ..EpochCommit::default()
     });
     let (_server, mut client) = start(Arc::new(line.reader()), running(), Limits::default()).await;
@@ -67,6 +69,7 @@ async fn status_tells_the_line_and_the_store_together() {
     assert_eq!((status.losses[0].from, status.losses[0].to), (2, 5));
     let at = &status.partitions[0];
     assert_eq!((at.lag, at.paused, at.topic.as_str()), (3, true, "network-flows"));
+    assert_eq!((at.next, at.committed), (7, 6), "what was read is not yet all in the graph");
     assert_eq!(status.stages[0].records, 4);
     let letter = &status.dead_letters[0];
     assert_eq!((letter.reason.as_str(), letter.head.as_str()), ("undecodable", "/wA="));
