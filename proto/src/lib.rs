@@ -21,7 +21,8 @@ pub use flow::{
     MAX_SLICE_NANOS,
 };
 pub use ownership::{
-    DEFAULT_MAX_OWNER_BYTES, MAX_LIST, MAX_NAME_BYTES, decode_owners, encode_event, encode_owner,
+    DEFAULT_MAX_OWNER_BYTES, MAX_DETAILED, MAX_LIST, MAX_NAME_BYTES, decode_owners, encode_event,
+    encode_owner,
 };
 pub use refused::{MAX_DETAIL_BYTES, Refused};
 

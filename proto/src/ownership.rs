@@ -29,10 +29,15 @@ pub use judge::{MAX_LIST, MAX_NAME_BYTES};
 /// grows about thirtyfold in memory.
 pub const DEFAULT_MAX_OWNER_BYTES: usize = 4 << 20;
 
+/// How many refusals of one message say why in words: a message of the largest size can hold two
+/// million bad records, and a status page shows a few.
+pub const MAX_DETAILED: usize = 100;
+
 /// Decodes one message: its events in the order they stand, and what was refused.
 ///
 /// `default_scope` is for records that name none. `received` is when the message arrived: the time
-/// of records that carry none. Messages over `max_bytes` are refused.
+/// of records that carry none. Messages over `max_bytes` are refused. Every refusal has its reason,
+/// the first [`MAX_DETAILED`] also their details.
 pub fn decode_owners(
     encoding: OwnerEncoding,
     default_scope: &str,
@@ -50,10 +55,14 @@ pub fn decode_owners(
         .and_then(|record| judge::judge(&record, &default_scope, received))
     {
         Ok(event) => events.push(event),
-        Err(why) => refused.push(match place {
-            Some(place) => Refused::new(why.reason, format!("record {place}: {}", why.detail)),
-            None => why,
-        }),
+        Err(why) => {
+            let detail = match place {
+                _ if refused.len() >= MAX_DETAILED => String::new(),
+                Some(place) => format!("record {place}: {}", why.detail),
+                None => why.detail,
+            };
+            refused.push(Refused::new(why.reason, detail));
+        }
     };
     match encoding {
         OwnerEncoding::PortolanPb => take(

@@ -271,6 +271,13 @@ fn bad_record_among_many_is_refused_alone() {
 }
 
 #[test]
+fn every_refusal_is_counted_but_only_the_first_are_explained() {
+    let (_, refused) = json(&"7\n".repeat(MAX_DETAILED + 50));
+    assert_eq!(refused.len(), MAX_DETAILED + 50);
+    assert_eq!(refused.iter().filter(|why| !why.detail.is_empty()).count(), MAX_DETAILED);
+}
+
+#[test]
 fn bytes_that_are_no_record_are_refused() {
     let (_, refused) = decode(&[0x0a, 0x7f], OwnerEncoding::PortolanPb);
     assert_eq!(refused[0].reason, Reject::Undecodable);

@@ -1,1 +1,122 @@
-//! Placeholder.
+//! Hostile bytes against every decoder.
+//!
+//! [`feed`] gives a message to one decoder and checks what must hold for any bytes at all: nothing
+//! panics, nothing vanishes (each message gives a record or a refusal), what is accepted obeys the
+//! rules, what is refused can be shown. [`soup`] makes the bytes.
+
+use portolan_model::{FlowColumns, FlowRow, Ip, Nanos, OwnerEvent, OwnerRecord, ScopeId};
+use portolan_proto::{
+    Encoding, FlowDecoder, FlowEncoding, MAX_AHEAD_NANOS, MAX_COUNT, MAX_DETAIL_BYTES, MAX_LIST,
+    MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS, Refused, decode_owners,
+};
+
+pub mod soup;
+
+/// When every message arrives: 2026-11-23T12:00:00Z.
+pub const NOW: Nanos = 1_795_435_200_000_000_000;
+
+/// Messages over this are refused: small, so that the bound is met.
+pub const MAX_BYTES: usize = 1 << 17;
+
+/// Gives a message to a decoder and checks what holds for any bytes. Returns how many records were
+/// accepted and how many refused.
+///
+/// # Panics
+///
+/// If something does not hold.
+pub fn feed(encoding: Encoding, payload: &[u8]) -> (usize, usize) {
+    let (accepted, refused) = match encoding {
+        Encoding::Flow(encoding) => feed_flows(encoding, payload),
+        Encoding::Owner(encoding) => {
+            let (events, refused) = decode_owners(encoding, "fuzz/pod", NOW, MAX_BYTES, payload);
+            events.iter().for_each(check_event);
+            let again = decode_owners(encoding, "fuzz/pod", NOW, MAX_BYTES, payload);
+            assert_eq!(again, (events.clone(), refused.clone()), "decoding is a function");
+            (events.len(), refused)
+        }
+    };
+    assert!(accepted + refused.len() > 0, "a message vanished");
+    assert!(!refused.first().is_some_and(|why| why.detail.is_empty()), "a refusal without a word");
+    refused.iter().for_each(check_refused);
+    (accepted, refused.len())
+}
+
+fn feed_flows(encoding: FlowEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
+    // A row that is there already, with a translation, must stay as it is.
+    let earlier = FlowRow {
+        src: Ip::v4(1),
+        dst: Ip::v4(2),
+        xlat: Some(portolan_model::Xlat { dst: Ip::v4(3), ..Default::default() }),
+        ..FlowRow::default()
+    };
+    let mut out = FlowColumns::from_iter([earlier]);
+    let mut refused = Vec::new();
+    let mut decoder = FlowDecoder::new(MAX_BYTES).with_scope_from_cluster(true);
+    let mut decode = |out: &mut FlowColumns, refuse: &mut dyn FnMut(Refused)| {
+        decoder.decode(encoding, ScopeId(7), NOW, payload, out, refuse)
+    };
+    let accepted = decode(&mut out, &mut |why| refused.push(why));
+    assert_eq!(accepted + 1, out.len());
+    let rows: Vec<_> = out.rows().collect();
+    assert_eq!(rows[0], earlier);
+    rows[1..].iter().for_each(check_row);
+    let mut again = FlowColumns::from_iter([earlier]);
+    decode(&mut again, &mut |_| {});
+    assert_eq!(again, out, "decoding is a function");
+    (accepted, refused)
+}
+
+fn check_row(row: &FlowRow) {
+    assert!(!row.src.is_none() && !row.dst.is_none(), "{row:?}");
+    assert!(0 < row.start && row.start <= row.end, "{row:?}");
+    assert!(row.end <= NOW + MAX_AHEAD_NANOS, "{row:?}");
+    assert!(row.end - row.start <= MAX_SLICE_NANOS && row.rtt <= MAX_RTT_NANOS, "{row:?}");
+    for count in [row.bytes, row.packets, row.drop_bytes, row.drop_packets] {
+        assert!(count.saturating_mul(row.sampling.max(1).into()) <= MAX_COUNT, "{row:?}");
+    }
+    if let Some(xlat) = row.xlat {
+        assert!(!xlat.src.is_none() || !xlat.dst.is_none(), "{row:?}");
+    }
+}
+
+fn check_event(event: &OwnerEvent) {
+    match event {
+        OwnerEvent::Upsert(owner) => check_owner(owner),
+        OwnerEvent::Delete { scope, uid, at, at_hi } => {
+            check_name(scope);
+            check_name(uid);
+            assert!(!uid.is_empty() && at <= at_hi);
+        }
+        OwnerEvent::Heartbeat { scope, watermark } => {
+            check_name(scope);
+            assert!(*watermark <= NOW + MAX_AHEAD_NANOS);
+        }
+    }
+}
+
+fn check_owner(owner: &OwnerRecord) {
+    for name in [&owner.scope, &owner.uid, &owner.environment, &owner.namespace, &owner.name] {
+        check_name(name);
+    }
+    check_name(&owner.owner_name);
+    check_name(&owner.owner_kind);
+    assert!(!owner.uid.is_empty(), "{owner:?}");
+    assert!(!(owner.name.is_empty() && owner.owner_name.is_empty()), "{owner:?}");
+    let lists = [owner.ips.len(), owner.cidrs.len(), owner.ports.len(), owner.backends.len()];
+    assert!(lists.iter().all(|len| *len <= MAX_LIST), "{lists:?}");
+    assert!(owner.ips.iter().all(|ip| !ip.is_none()), "{owner:?}");
+    assert!(owner.cidrs.iter().all(|(ip, prefix)| ip.masked(*prefix) == *ip), "{owner:?}");
+    let valid = owner.valid;
+    assert!(valid.from_lo <= valid.from && valid.from <= valid.to, "{owner:?}");
+    assert!(valid.to <= valid.to_hi && owner.observed_at <= NOW + MAX_AHEAD_NANOS, "{owner:?}");
+}
+
+fn check_name(name: &str) {
+    assert!(name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control), "{name:?}");
+}
+
+fn check_refused(refused: &Refused) {
+    let detail = &refused.detail;
+    assert!(detail.len() <= MAX_DETAIL_BYTES, "{detail:?}");
+    assert!(!detail.contains(char::is_control), "{detail:?}");
+}

@@ -1,0 +1,124 @@
+//! Every decoder, any bytes. About five seconds.
+
+use std::io::{BufReader, Cursor};
+
+use portolan_fuzz::{MAX_BYTES, feed, soup};
+use portolan_proto::{CaptureError, Captures, Encoding};
+use proptest::prelude::*;
+
+fn feed_all(payload: &[u8]) -> usize {
+    Encoding::ALL.iter().map(|encoding| feed(*encoding, payload).0).sum()
+}
+
+/// Reads a file of captures to its end. Lines only go up, and what it gives is bounded.
+fn read_captures(file: &[u8], max_line: usize) {
+    let mut last = 0;
+    for item in Captures::new(BufReader::with_capacity(11, Cursor::new(file)), max_line) {
+        let line = match &item {
+            Ok(captured) => {
+                assert!(captured.value.len() <= max_line);
+                captured.line
+            }
+            Err(CaptureError::Line { line, .. } | CaptureError::TooLong { line, .. }) => *line,
+            Err(error) => panic!("memory cannot fail to be read: {error}"),
+        };
+        assert!(line > last, "line {line} after {last}");
+        last = line;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    #[test]
+    fn any_bytes_give_records_or_refusals(payload in soup::any_message()) {
+        feed_all(&payload);
+    }
+
+    #[test]
+    fn damaged_message_gives_records_or_refusals(
+        payload in soup::any_message(),
+        damage in soup::damage(),
+    ) {
+        feed_all(&damage.apply(payload));
+    }
+
+    #[test]
+    fn any_file_is_read_to_its_end(
+        file in soup::any_message(),
+        damage in soup::damage(),
+        max_line in 1..200_usize,
+    ) {
+        read_captures(&damage.apply(file), max_line);
+    }
+
+    #[test]
+    fn capture_is_read_to_its_end(file in soup::capture(), max_line in 1..200_usize) {
+        read_captures(&file, max_line);
+    }
+}
+
+#[test]
+fn soup_reaches_past_the_gate() {
+    // If the generators made only garbage, the laws above would hold for nothing.
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut accepted = 0;
+    for _ in 0..200 {
+        for message in [soup::flows_pb().boxed(), soup::json().boxed(), soup::owner_pb().boxed()] {
+            let message = message.new_tree(&mut runner).expect("no filters").current();
+            accepted += feed_all(&message);
+        }
+    }
+    assert!(accepted > 200, "{accepted} records were accepted");
+}
+
+#[test]
+fn nesting_of_any_depth_is_harmless() {
+    for depth in [1, 10, 100, 1_000, 100_000] {
+        for field in [1, 3, 6, 7, 12, 26, 28, 99] {
+            feed_all(&soup::nested(field, depth));
+        }
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"SrcAddr\":[", "]}")] {
+            let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            feed_all(text.as_bytes());
+            feed_all(format!("{{\"ips\":{text}}}").as_bytes());
+            feed_all(format!("{{\"Interfaces\":{text},\"value\":{text}}}").as_bytes());
+            read_captures(text.as_bytes(), MAX_BYTES);
+        }
+    }
+}
+
+#[test]
+fn lengths_of_any_size_are_harmless() {
+    let lengths: [&[u8]; 6] = [
+        &[0x7f],
+        &[0xff, 0x7f],
+        &[0xff, 0xff, 0xff, 0xff, 0x07],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+    ];
+    for length in lengths {
+        for key in 0..=u8::MAX {
+            for rest in [0, 1, 7, 8, 9, 64] {
+                let message = [&[key][..], length, &vec![0x0a; rest]].concat();
+                feed_all(&message);
+                // Inside the network of a record, and inside an entry of many.
+                let len = message.len() as u8;
+                feed_all(&[&[0x08, 0x01, 0x32, len][..], &message].concat());
+                feed_all(&[&[0x0a, len][..], &message].concat());
+            }
+        }
+    }
+}
+
+#[test]
+fn message_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+    for fill in [b"\n\x00".repeat(MAX_BYTES / 2), vec![b'\n'; MAX_BYTES], vec![b'['; MAX_BYTES]] {
+        feed_all(&fill);
+        let more = [&fill[..], b"\n"].concat();
+        for encoding in Encoding::ALL {
+            assert_eq!(feed(*encoding, &more), (0, 1));
+        }
+    }
+}
