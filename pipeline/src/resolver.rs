@@ -142,48 +142,59 @@ impl FlowResolver {
     /// Judges every touched connection and emits the differences.
     fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
         let agents: FxHashSet<Ip> = self.agents.keys().copied().collect();
-        let windows: Vec<Window> =
-            self.tables.iter().filter(|(_, t)| t.any_touched()).map(|(w, _)| *w).collect();
+        let windows: Vec<Window> = self.tables.keys().copied().collect();
+        // In order of time: how a window ends may matter to the next.
         for window in windows {
-            let mut table = self.tables.remove(&window).expect("window was just listed");
-            let before = self.tables.get(&window.previous(self.window));
-            let mut judge = Judge {
-                directory: &self.directory,
-                addrs: &self.addrs,
-                names: &mut self.names,
-                window,
-                len: self.window,
-                tolerance: self.tolerance,
-                rewritten_to: &self.rewritten_to,
-                agents: &agents,
-                forgotten: window < self.folded,
-            };
-            for place in table.take_touched() {
-                let key = table.keys[place as usize];
-                let conn = &mut table.conns[place as usize];
-                conn.continued |= before.is_some_and(|t| t.has(key));
-                let new = judge.judge(key, conn, conn.continued);
-                if judge.forgotten {
-                    self.tally.late += 1;
-                    self.tally.late_second_hand += i64::from(new.is_none());
-                }
-                emit::difference(
-                    &self.addrs,
-                    key,
-                    conn.emitted.as_deref(),
-                    new.as_ref(),
-                    window,
-                    out,
-                );
-                conn.emitted = new.map(Box::new);
-            }
-            self.tables.insert(window, table);
+            self.judge_window(window, &agents, out);
         }
         self.names.targets.clear();
         out.deltas.entities = self.names.take_fresh();
         if rebuild {
             out.deltas = crate::Deltas::default();
         }
+    }
+
+    fn judge_window(&mut self, window: Window, agents: &FxHashSet<Ip>, out: &mut Hops) {
+        if !self.tables.get(&window).is_some_and(Table::any_touched) {
+            return;
+        }
+        let mut table = self.tables.remove(&window).expect("the window was just looked up");
+        let next = window.next(self.window);
+        let mut judge = Judge {
+            directory: &self.directory,
+            addrs: &self.addrs,
+            names: &mut self.names,
+            window,
+            len: self.window,
+            before: self.tables.get(&window.previous(self.window)),
+            after: self.tables.get(&next),
+            tolerance: self.tolerance,
+            rewritten_to: &self.rewritten_to,
+            agents,
+            forgotten: window < self.folded,
+        };
+        let mut carried = Vec::new();
+        for place in table.take_touched() {
+            let key = table.keys[place as usize];
+            let conn = &mut table.conns[place as usize];
+            let was_open = conn.open_after;
+            let new = judge.judge(key, conn);
+            if conn.open_after != was_open {
+                carried.push(key);
+            }
+            if judge.forgotten {
+                self.tally.late += 1;
+                self.tally.late_second_hand += i64::from(new.is_none());
+            }
+            emit::difference(&self.addrs, key, conn.emitted.as_deref(), new.as_ref(), window, out);
+            conn.emitted = new.map(Box::new);
+        }
+        if let Some(after) = self.tables.get_mut(&next) {
+            for key in carried {
+                after.touch_key(key);
+            }
+        }
+        self.tables.insert(window, table);
     }
 
     /// Forgets what the watermark has left behind, and the oldest windows over the bound.
@@ -222,6 +233,9 @@ impl FlowResolver {
                 used[key.end(table::Side::High).addr as usize] = true;
                 for tally in &conn.tallies {
                     used[tally.agent as usize] = true;
+                }
+                for (agent, _) in &conn.near {
+                    used[*agent as usize] = true;
                 }
                 for rewrite in conn.rewrites {
                     if let table::Rewrite::To(end) = rewrite {

@@ -70,6 +70,7 @@ fn partition(
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map wants")]
 fn stage(report: portolan_actors::status::StageReport) -> StageStatus {
     StageStatus {
         name: report.name.to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_model::{
     Backend, DeclaredPort, Entity, EntityId, EntityKind, HopClass, Ip, OwnerKind, OwnerRecord,
-    Proto, ScopeId,
+    Proto, ScopeId, ValidTime,
 };
 
 /// Place of an owner version in the directory.
@@ -22,6 +22,8 @@ pub(crate) struct Owner {
     pub(crate) id: EntityId,
     /// The node it runs on; for a node, itself.
     pub(crate) node: Ip,
+    /// When this version holds.
+    pub(crate) valid: ValidTime,
     pub(crate) ports: Vec<DeclaredPort>,
     /// For hops: the class, and where it forwards to.
     pub(crate) hop: Option<HopClass>,
@@ -45,6 +47,7 @@ impl Owner {
             id: entity.id(),
             entity,
             node,
+            valid: record.valid,
             ports: record.ports.clone(),
             hop,
             backends: record.backends.clone().into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Backend, EdgeKey, EntityId, Evidence, HopClass, Ip, Nanos, Proto, ScopeId, Socket,
+    Backend, EdgeKey, EntityId, Evidence, HopClass, Ip, Nanos, Proto, ScopeId, Socket, ValidTime,
 };
 
 use crate::directory::{Found, Lookup, OwnerIdx};
@@ -77,13 +77,16 @@ impl Judge<'_> {
         if let Some(known) = self.names.targets.get(&key) {
             return known.clone();
         }
-        let backends = self.directory.owner(hop).backends.clone();
+        let (valid, backends) = {
+            let owner = self.directory.owner(hop);
+            (owner.valid, owner.backends.clone())
+        };
         let matching = backends
             .iter()
             .filter(|b| b.proto == proto && (b.front_port == 0 || b.front_port == port));
         let mut targets = Vec::new();
         for backend in matching {
-            let entity = self.backend(front.scope, backend);
+            let entity = self.backend(front.scope, valid, backend);
             targets.push(HopTarget { socket: Socket::new(backend.ip, backend.port), entity });
         }
         targets.sort_unstable();
@@ -92,9 +95,9 @@ impl Judge<'_> {
         targets
     }
 
-    /// Who owns a backend throughout the window: an address that changes hands within it proves
-    /// nothing about where a connection went.
-    fn backend(&mut self, scope: ScopeId, backend: &Backend) -> EntityId {
+    /// Who owns a backend as long as it is one, within the window: an address that changes hands
+    /// meanwhile proves nothing about where a connection went.
+    fn backend(&mut self, scope: ScopeId, valid: ValidTime, backend: &Backend) -> EntityId {
         let directory = self.directory;
         let index = directory.index_of(scope, backend.ip);
         let owner_at = |at: Nanos| {
@@ -110,7 +113,9 @@ impl Judge<'_> {
             };
             directory.find(index, &look)
         };
-        let ends = [owner_at(self.window.start()), owner_at(self.window.end(self.len) - 1)];
+        let from = self.window.start().max(valid.from);
+        let to = self.window.end(self.len).min(valid.to).max(from + 1);
+        let ends = [owner_at(from), owner_at(to - 1)];
         match ends {
             [Found::One(a, _), Found::One(b, _)]
                 if directory.owner(a).id == directory.owner(b).id =>

@@ -105,18 +105,29 @@ impl FlowResolver {
             return;
         }
         tally.marks.push(mark);
+        let reached = tally.reach(part.window, self.window, self.tolerance);
         fill(tally, flows, at, part);
+        let reach = tally.reach(part.window, self.window, self.tolerance);
         if let Some(client) = echo(flows, at, row.from) {
             conn.echo = Some(client);
         }
         if let Some(xlat) = xlat {
             self.note_rewrites(flows, at, row, part.window, xlat);
         }
-        if is_new && row.key.proto() != Proto::TCP {
-            // The next window's connection is now a continuation of this one.
-            let next = part.window.next(self.window);
-            if let Some(table) = self.tables.get_mut(&next) {
-                table.touch_key(row.key);
+        let continues = is_new && row.key.proto() != Proto::TCP;
+        self.touch_neighbours(row.key, part.window, reach != reached && reach.start, {
+            continues || (reach != reached && reach.end)
+        });
+    }
+
+    /// Judgement looks at neighbouring windows: a reporter that comes up to a boundary may settle,
+    /// on the other side, whose word counts, and a connection may be the continuation of this one.
+    fn touch_neighbours(&mut self, key: ConnKey, window: Window, before: bool, after: bool) {
+        let neighbours =
+            [(before, window.previous(self.window)), (after, window.next(self.window))];
+        for (_, neighbour) in neighbours.into_iter().filter(|(touch, _)| *touch) {
+            if let Some(table) = self.tables.get_mut(&neighbour) {
+                table.touch_key(key);
             }
         }
     }

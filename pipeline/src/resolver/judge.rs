@@ -12,12 +12,12 @@ use portolan_model::{
 use crate::HopConnection;
 use crate::directory::Directory;
 
-use super::addrs::Addrs;
-use super::measure::{count, count_connections, designated};
+use super::addrs::{AddrId, Addrs};
+use super::measure::{count, count_connections, designated, life};
 use super::names::Names;
 use super::orient;
 use super::party::Party;
-use super::table::{Conn, ConnKey, End, Side, Tally};
+use super::table::{Conn, ConnKey, End, Side, Table, Tally};
 
 /// What was emitted of a connection in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub(super) struct Judge<'a> {
     pub(super) names: &'a mut Names,
     pub(super) window: Window,
     pub(super) len: WindowLen,
+    /// The neighbouring windows, as long as they are remembered.
+    pub(super) before: Option<&'a Table>,
+    pub(super) after: Option<&'a Table>,
     pub(super) tolerance: Nanos,
     /// Sockets that a record's own translation named as a destination.
     pub(super) rewritten_to: &'a rustc_hash::FxHashSet<End>,
@@ -54,7 +57,8 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     /// The judgement, or nothing where no reporter saw a flow that counts.
-    pub(super) fn judge(&mut self, key: ConnKey, conn: &Conn, continued: bool) -> Option<Emitted> {
+    pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn) -> Option<Emitted> {
+        self.look_back(key, conn);
         let begin = conn.tallies.iter().map(|t| t.begin).min()?;
         let seen_on = self.seen_on(conn);
         let parties =
@@ -67,14 +71,17 @@ impl Judge<'_> {
 
         let node =
             [Side::Low, Side::High].map(|side| self.node(key, side, &parties[side as usize]));
-        let ahead = designated(conn, client, node, self.addrs);
-        let back = designated(conn, server, node, self.addrs);
-        if self.forgotten && self.is_second_hand(ahead, client, node) {
-            return None;
-        }
+        let mut near = std::mem::take(&mut conn.near);
+        let mut is_near = |side: Side| self.is_near(key, side, node[side as usize], &mut near);
+        let ahead = designated(conn, client, node, self.addrs, &mut || is_near(client));
+        let back = designated(conn, server, node, self.addrs, &mut || is_near(server));
+        let life = life(proto, conn, ahead, client);
+        let second_hand = self.forgotten && self.is_second_hand(ahead, client, node);
         let mut counters = Counters::ZERO;
         count(&mut counters, conn, ahead, back);
-        if counters[Measure::Flows] == 0 {
+        conn.near = near;
+        conn.open_after = life.open_after;
+        if second_hand || counters[Measure::Flows] == 0 {
             return None;
         }
         let doubt = parties.iter().any(|p| {
@@ -84,7 +91,7 @@ impl Judge<'_> {
             counters[Measure::BytesInferred] =
                 counters[Measure::BytesSent] + counters[Measure::BytesReceived];
         }
-        count_connections(&mut counters, proto, conn, ahead, back, continued);
+        count_connections(&mut counters, proto, conn, life.opened, server);
         if confidence < orient::DECLARED {
             counters[Measure::ConnectionsGuessed] = counters[Measure::ConnectionsActive];
         }
@@ -116,6 +123,38 @@ impl Judge<'_> {
             emitted.leg = self.is_leg(&parties[client as usize], edge);
         }
         Some(emitted)
+    }
+
+    /// Takes over what the window before says, as long as it is remembered.
+    fn look_back(&self, key: ConnKey, conn: &mut Conn) {
+        let Some(before) = self.before else { return };
+        if key.proto() != Proto::TCP {
+            conn.continued |= before.get(key).is_some();
+        } else if conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack()) {
+            conn.open_before = before.get(key).is_some_and(|c| c.open_after);
+        }
+    }
+
+    /// Whether the agent at `home` saw what `side` sends in a neighbouring window. Once seen, it
+    /// stays known, also when that window is forgotten.
+    fn is_near(&self, key: ConnKey, side: Side, home: Ip, near: &mut Vec<(AddrId, Side)>) -> bool {
+        if home.is_none() {
+            return false;
+        }
+        let ends =
+            [(self.before, self.window.previous(self.len)), (self.after, self.window + self.len)];
+        for (table, window) in ends {
+            let Some(conn) = table.and_then(|t| t.get(key)) else { continue };
+            for tally in &conn.tallies {
+                let seen = (tally.agent, tally.from);
+                let reaches = tally.reach(window, self.len, self.tolerance);
+                let touches = if window < self.window { reaches.end } else { reaches.start };
+                if touches && self.addrs.get(tally.agent).ip == home && !near.contains(&seen) {
+                    near.push(seen);
+                }
+            }
+        }
+        near.iter().any(|(agent, from)| *from == side && self.addrs.get(*agent).ip == home)
     }
 
     fn serves(&self, key: ConnKey, side: Side, parties: &[Party; 2], proto: Proto) -> bool {

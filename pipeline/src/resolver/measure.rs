@@ -8,20 +8,28 @@ use super::table::{Conn, Side, Tally};
 
 /// The reporter whose word counts for what `from` sends: the one on the sender's node, else the one
 /// on the receiver's, else the one that saw most (flow semantics, section 3.3).
+///
+/// `home_is_near` says that the sender's node reported the connection in a neighbouring window. Then
+/// this window's part is in its count there: slices are cut, and clocks read, differently on two
+/// nodes, and a part must not count on both.
 pub(super) fn designated<'a>(
     conn: &'a Conn,
     from: Side,
     node: [Ip; 2],
     addrs: &Addrs,
+    home_is_near: &mut dyn FnMut() -> bool,
 ) -> Option<&'a Tally> {
-    let rank = |tally: &Tally| {
+    let is_on = |tally: &Tally, side: Side| {
         let agent = addrs.get(tally.agent).ip;
-        let is_on = |side: Side| !agent.is_none() && agent == node[side as usize];
-        let (home, away) = (is_on(from), is_on(from.other()));
-        let place = if home { 2 } else { u8::from(away) };
-        (place, tally.bytes, std::cmp::Reverse(agent))
+        !agent.is_none() && agent == node[side as usize]
     };
-    conn.tallies.iter().filter(|t| t.from == from).max_by_key(|t| rank(t))
+    let rank = |tally: &Tally| {
+        let (home, away) = (is_on(tally, from), is_on(tally, from.other()));
+        let place = if home { 2 } else { u8::from(away) };
+        (place, tally.bytes, std::cmp::Reverse(addrs.get(tally.agent).ip))
+    };
+    let best = conn.tallies.iter().filter(|t| t.from == from).max_by_key(|t| rank(t))?;
+    (is_on(best, from) || !home_is_near()).then_some(best)
 }
 
 pub(super) fn count(
@@ -53,30 +61,40 @@ pub(super) fn count(
     }
 }
 
+/// What both directions say about opening and closing.
+pub(super) struct Life {
+    pub(super) opened: u32,
+    pub(super) open_after: bool,
+}
+
+/// Connections that opened in the window. TCP: by the SYNs of the client, or, where only the
+/// server's direction was seen, by its answer to one. Others: unless the window before had it.
+pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<&Tally>, client: Side) -> Life {
+    if proto != Proto::TCP {
+        return Life { opened: u32::from(!conn.continued), open_after: false };
+    }
+    if let Some(ahead) = ahead {
+        let (opened, open_after) = orient::opened(&ahead.marks, conn.open_before);
+        return Life { opened, open_after };
+    }
+    let unseen = conn.tallies.iter().all(|t| t.from != client);
+    let answered = conn.tallies.iter().any(|t| t.marks.iter().any(|m| m.flags.syn_ack()));
+    let opened = u32::from(unseen && answered && !conn.open_before);
+    Life { opened, open_after: conn.open_before || opened > 0 }
+}
+
 pub(super) fn count_connections(
     counters: &mut Counters,
     proto: Proto,
     conn: &Conn,
-    ahead: Option<&Tally>,
-    back: Option<&Tally>,
-    continued: bool,
+    opened: u32,
+    server: Side,
 ) {
     counters[Measure::ConnectionsActive] = 1;
-    let opened = if proto == Proto::TCP {
-        ahead.map_or_else(
-            // The client's own direction was not seen: the answer to its SYN tells as well.
-            || back.map_or(0, |t| u32::from(t.flags.syn_ack())),
-            |t| orient::opened(&t.marks),
-        )
-    } else {
-        u32::from(!continued)
-    };
     counters[Measure::Connections] = i64::from(opened);
-    let answered = conn.tallies.iter().any(|t| {
-        t.flags.syn_ack()
-            || (back.is_some_and(|b| b.from == t.from) && t.bytes > 0 && !t.flags.reset())
-    });
-    if proto == Proto::TCP && opened > 0 && !answered {
+    let answers =
+        |t: &Tally| t.flags.syn_ack() || (t.from == server && t.bytes > 0 && !t.flags.reset());
+    if proto == Proto::TCP && opened > 0 && !conn.tallies.iter().any(answers) {
         counters[Measure::ConnectionsFailed] = i64::from(opened);
     }
 }

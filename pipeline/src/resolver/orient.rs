@@ -91,13 +91,13 @@ fn one_of(sides: [bool; 2]) -> Option<Side> {
     }
 }
 
-/// How many connections a reporter saw open: slices with a SYN, where a SYN that follows another
-/// without a close between them is a retransmission.
-pub(super) fn opened(marks: &[super::table::Mark]) -> u32 {
+/// How many connections a reporter saw open, and whether the last of them stays open: slices with a
+/// SYN, where a SYN that follows another without a close between them is a retransmission. `open`
+/// says how the window before ended.
+pub(super) fn opened(marks: &[super::table::Mark], mut open: bool) -> (u32, bool) {
     let mut sorted: smallvec::SmallVec<[super::table::Mark; 4]> = marks.into();
     sorted.sort_unstable_by_key(|m| (m.start_ms, m.id));
     let mut count = 0;
-    let mut open = false;
     for mark in sorted {
         if mark.flags.syn() && !open {
             count += 1;
@@ -107,7 +107,7 @@ pub(super) fn opened(marks: &[super::table::Mark]) -> u32 {
             open = false;
         }
     }
-    count
+    (count, open)
 }
 
 /// Flags that a slice adds.

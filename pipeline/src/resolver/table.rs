@@ -1,6 +1,6 @@
 //! Connections of one window: what each reporter said of each direction.
 
-use portolan_model::{Flags, Nanos, Proto};
+use portolan_model::{Flags, Nanos, Proto, Window, WindowLen};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -55,6 +55,13 @@ pub(super) struct Tally {
     pub(super) extra: Extra,
 }
 
+/// Which boundaries of its window something comes up to.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) start: bool,
+    pub(super) end: bool,
+}
+
 /// What few records carry.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Extra {
@@ -85,6 +92,11 @@ pub(super) struct Conn {
     pub(super) touched: bool,
     /// The connection was there in the window before.
     pub(super) continued: bool,
+    /// It was open when the window before ended, and when this one does.
+    pub(super) open_before: bool,
+    pub(super) open_after: bool,
+    /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
+    pub(super) near: Vec<(AddrId, Side)>,
     /// An ICMP echo request was sent by this side.
     pub(super) echo: Option<Side>,
 }
@@ -174,6 +186,17 @@ impl Conn {
 }
 
 impl Tally {
+    /// Which boundaries of its window it comes up to, as far as clocks may differ.
+    pub(super) fn reach(&self, window: Window, len: WindowLen, tolerance: Nanos) -> Reach {
+        if self.last == 0 {
+            return Reach::default();
+        }
+        Reach {
+            start: self.first.saturating_sub(window.start()) <= tolerance,
+            end: window.end(len).saturating_sub(self.last) <= tolerance,
+        }
+    }
+
     fn new(agent: AddrId, from: Side, at: Nanos) -> Self {
         Self {
             agent,
@@ -210,8 +233,8 @@ impl Table {
         conn
     }
 
-    pub(super) fn has(&self, key: ConnKey) -> bool {
-        self.by_key.contains_key(&key)
+    pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
+        self.by_key.get(&key).map(|place| &self.conns[*place as usize])
     }
 
     /// Marks a connection, if it is there.
