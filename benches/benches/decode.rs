@@ -29,6 +29,7 @@ enum Shape {
     FullV6,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields of the message are optional")]
 fn address(shape: Shape, number: u32) -> Option<pbflow::Ip> {
     let family = match shape {
         Shape::FullV6 => {
@@ -103,7 +104,7 @@ fn fast(c: &mut Criterion) {
         let bytes = many.len() / FLOWS as usize;
 
         let mut out = FlowColumns::with_capacity(FLOWS as usize);
-        let mut decode = |payload: &[u8], out: &mut FlowColumns| {
+        let decode = |payload: &[u8], out: &mut FlowColumns| {
             let mut refuse = |why| panic!("{why:?}");
             let encoding = FlowEncoding::NetobservPb;
             let scope = ScopeId::default();
