@@ -14,6 +14,7 @@ use portolan_model::{EdgeDelta, EpochCommit, Nanos, PathDelta, TimeRange, Window
 use crate::row::tidy;
 use crate::{Checkpoint, Error, ReadStore, checkpoint};
 
+mod parts;
 mod sum;
 
 use sum::LiveRows;

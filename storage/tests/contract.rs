@@ -144,6 +144,19 @@ fn rows_come_in_the_order_of_keys_and_only_from_windows_in_the_range() {
 }
 
 #[test]
+fn times_beyond_the_last_window_are_in_no_window() {
+    on_every_store(|store| {
+        let last = LEN.window(Nanos::MAX);
+        store.commit(&commit(1, vec![edge(last, 1, 2, 1)]));
+        let reader = store.reader();
+        assert_eq!(edges(&*reader, TimeRange::ALL).len(), 1);
+        let beyond = TimeRange { from: Nanos::MAX - 1, to: Nanos::MAX };
+        assert_eq!(edges(&*reader, beyond), []);
+        assert_eq!(reader.span().unwrap(), Some((last, last)));
+    });
+}
+
+#[test]
 fn unsorted_rows_with_repeats_are_one_row_each() {
     on_every_store(|store| {
         let w = window(0);

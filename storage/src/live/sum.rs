@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use portolan_model::{Nanos, Window};
+use portolan_model::Window;
 use rustc_hash::FxHashMap;
 
-use crate::codec::{Sums, put_sums, take_sums};
+use super::parts::Parts;
+use crate::codec::Sums;
 use crate::row::Row;
 
 /// See the module.
@@ -17,36 +18,16 @@ pub(super) struct LiveRows<R: Row> {
     /// The slots that each window gave something to. One may be named twice, or have it no more.
     windows: BTreeMap<Window, Vec<u32>>,
     rows: usize,
-    scratch: Vec<u8>,
 }
 
 /// One key.
 struct Slot<R: Row> {
     key: R::Key,
     total: Sums,
+    /// What the newest window gave, at hand: it is the one that changes every epoch.
+    newest: Option<(Window, Sums)>,
+    /// What the windows before it gave.
     parts: Parts,
-}
-
-/// What each window gave, oldest first, packed: window (4 bytes), first and last event (8 each),
-/// length of the counters (1), counters. The times stand in the open because they are looked
-/// through whenever a window leaves.
-struct Parts(Vec<u8>);
-
-/// One of them.
-struct Part<'a> {
-    window: Window,
-    first_ns: Nanos,
-    last_ns: Nanos,
-    counters: &'a [u8],
-}
-
-/// Where a window's part is, or would be.
-struct Found {
-    /// Where its header begins.
-    from: usize,
-    /// Where it ends; the same as `from` if there is none.
-    to: usize,
-    sums: Option<Sums>,
 }
 
 /// The window of keys that stand for no window.
@@ -62,7 +43,6 @@ impl<R: Row> LiveRows<R> {
             free: Vec::new(),
             windows: BTreeMap::new(),
             rows: 0,
-            scratch: Vec::new(),
         }
     }
 
@@ -75,24 +55,7 @@ impl<R: Row> LiveRows<R> {
             None => self.insert(key),
         };
         let Some(slot) = &mut self.slots[place as usize] else { return };
-        let found = slot.parts.find(window);
-        let existed = found.sums.is_some();
-        let change = row.sums();
-        let mut sums = found.sums.unwrap_or(Sums::ZERO);
-        sums.merge(&change);
-        let stays = !sums.counters.is_zero();
-        self.scratch.clear();
-        if stays {
-            Part::put(&mut self.scratch, window, &sums);
-        }
-        slot.parts.0.splice(found.from..found.to, self.scratch.iter().copied());
-        slot.total.counters.add(&change.counters);
-        if stays {
-            slot.total.first_ns = slot.total.first_ns.min(sums.first_ns);
-            slot.total.last_ns = slot.total.last_ns.max(sums.last_ns);
-        } else {
-            slot.retime();
-        }
+        let (existed, stays) = slot.add(window, &row.sums());
         match (existed, stays) {
             (false, true) => {
                 self.rows += 1;
@@ -109,9 +72,7 @@ impl<R: Row> LiveRows<R> {
         while let Some(window) = self.oldest().filter(|w| *w < first) {
             for place in self.windows.remove(&window).unwrap_or_default() {
                 let Some(slot) = &mut self.slots[place as usize] else { continue };
-                let found = slot.parts.find(window);
-                let Some(gone) = found.sums else { continue };
-                slot.parts.0.drain(found.from..found.to);
+                let Some(gone) = slot.take(window) else { continue };
                 slot.total.counters.subtract(&gone.counters);
                 if gone.first_ns <= slot.total.first_ns || gone.last_ns >= slot.total.last_ns {
                     slot.retime();
@@ -149,7 +110,8 @@ impl<R: Row> LiveRows<R> {
     }
 
     fn insert(&mut self, key: R::Key) -> u32 {
-        let slot = Slot { key: key.clone(), total: Sums::ZERO, parts: Parts(Vec::new()) };
+        let slot =
+            Slot { key: key.clone(), total: Sums::ZERO, newest: None, parts: Parts::default() };
         let place = if let Some(place) = self.free.pop() {
             self.slots[place as usize] = Some(slot);
             place
@@ -162,7 +124,7 @@ impl<R: Row> LiveRows<R> {
     }
 
     fn remove_if_empty(&mut self, place: u32) {
-        let empty = |slot: &mut Slot<R>| slot.parts.0.is_empty();
+        let empty = |slot: &mut Slot<R>| slot.newest.is_none() && slot.parts.is_empty();
         if let Some(slot) = self.slots[place as usize].take_if(empty) {
             self.places.remove(&slot.key);
             self.free.push(place);
@@ -173,67 +135,65 @@ impl<R: Row> LiveRows<R> {
 // === impl Slot ===
 
 impl<R: Row> Slot<R> {
+    /// Adds what a window gave, and says whether the window had something before and has now.
+    fn add(&mut self, window: Window, change: &Sums) -> (bool, bool) {
+        self.total.counters.add(&change.counters);
+        let newest = self.newest.as_ref().map(|(w, _)| *w).or_else(|| self.parts.newest());
+        let old = if newest.is_none_or(|newest| newest < window) {
+            if let Some((before, sums)) = self.newest.take() {
+                self.parts.set(before, &sums);
+            }
+            None
+        } else if newest == Some(window) && self.newest.is_some() {
+            self.newest.take().map(|(_, sums)| sums)
+        } else {
+            return self.add_to_older(window, change);
+        };
+        let existed = old.is_some();
+        let mut sums = old.unwrap_or(Sums::ZERO);
+        sums.merge(change);
+        let stays = !sums.counters.is_zero();
+        if stays {
+            self.newest = Some((window, sums));
+        }
+        self.keep_time(stays, change);
+        (existed, stays)
+    }
+
+    fn add_to_older(&mut self, window: Window, change: &Sums) -> (bool, bool) {
+        let old = self.parts.get(window);
+        let existed = old.is_some();
+        let mut sums = old.unwrap_or(Sums::ZERO);
+        sums.merge(change);
+        let stays = !sums.counters.is_zero();
+        self.parts.set(window, &sums);
+        self.keep_time(stays, change);
+        (existed, stays)
+    }
+
+    /// Takes away what a window gave.
+    fn take(&mut self, window: Window) -> Option<Sums> {
+        if let Some((_, sums)) = self.newest.take_if(|(newest, _)| *newest == window) {
+            return Some(sums);
+        }
+        let sums = self.parts.get(window)?;
+        self.parts.set(window, &Sums::ZERO);
+        Some(sums)
+    }
+
+    fn keep_time(&mut self, stays: bool, change: &Sums) {
+        if stays {
+            self.total.first_ns = self.total.first_ns.min(change.first_ns);
+            self.total.last_ns = self.total.last_ns.max(change.last_ns);
+        } else {
+            self.retime();
+        }
+    }
+
     /// Finds the earliest and latest event again, after some have left.
     fn retime(&mut self) {
-        (self.total.first_ns, self.total.last_ns) = (Sums::ZERO.first_ns, Sums::ZERO.last_ns);
-        let mut at = &*self.parts.0;
-        while let Some(part) = Part::take(&mut at) {
-            self.total.first_ns = self.total.first_ns.min(part.first_ns);
-            self.total.last_ns = self.total.last_ns.max(part.last_ns);
-        }
-    }
-}
-
-// === impl Parts ===
-
-impl Parts {
-    fn find(&self, window: Window) -> Found {
-        let mut at = &*self.0;
-        loop {
-            let from = self.0.len() - at.len();
-            match Part::take(&mut at) {
-                Some(part) if part.window == window => {
-                    return Found { from, to: self.0.len() - at.len(), sums: part.sums() };
-                }
-                Some(part) if part.window < window => {}
-                _ => return Found { from, to: from, sums: None },
-            }
-        }
-    }
-}
-
-// === impl Part ===
-
-impl<'a> Part<'a> {
-    fn put(out: &mut Vec<u8>, window: Window, sums: &Sums) {
-        out.extend_from_slice(&window.0.to_le_bytes());
-        out.extend_from_slice(&sums.first_ns.to_le_bytes());
-        out.extend_from_slice(&sums.last_ns.to_le_bytes());
-        let length = out.len();
-        out.push(0);
-        put_sums(out, window, &Sums { counters: sums.counters, ..Sums::ZERO });
-        // The head and 16 counters of at most 10 bytes: 163 at most.
-        out[length] = u8::try_from(out.len() - length - 1).expect("counters take 163 bytes");
-    }
-
-    /// Reads a part off the front.
-    fn take(at: &mut &'a [u8]) -> Option<Self> {
-        let (window, rest) = at.split_first_chunk()?;
-        let (first_ns, rest) = rest.split_first_chunk()?;
-        let (last_ns, rest) = rest.split_first_chunk()?;
-        let (length, rest) = rest.split_first()?;
-        let (counters, rest) = rest.split_at_checked(usize::from(*length))?;
-        *at = rest;
-        Some(Self {
-            window: Window(u32::from_le_bytes(*window)),
-            first_ns: u64::from_le_bytes(*first_ns),
-            last_ns: u64::from_le_bytes(*last_ns),
-            counters,
-        })
-    }
-
-    fn sums(mut self) -> Option<Sums> {
-        let sums = take_sums(&mut self.counters, self.window)?;
-        Some(Sums { first_ns: self.first_ns, last_ns: self.last_ns, ..sums })
+        let newest = self.newest.as_ref().map_or(&Sums::ZERO, |(_, sums)| sums);
+        let (first_ns, last_ns) = self.parts.times(newest.first_ns, newest.last_ns);
+        (self.total.first_ns, self.total.last_ns) = (first_ns, last_ns);
     }
 }

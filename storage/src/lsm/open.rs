@@ -20,7 +20,7 @@ use crate::records::{
 use crate::{Checkpoint, Error};
 
 /// Bytes of new rows of `meta` held in memory: it is written every epoch and read at start only.
-const META_MEMTABLE: u64 = 16 << 20;
+const META_MEMTABLE: u64 = 4 << 20;
 
 /// What `meta` holds.
 struct Contents {

@@ -133,3 +133,33 @@ fn expired_files_are_freed_when_the_last_reader_lets_go() {
     drop(before);
     assert_eq!(trees(), held - 1);
 }
+
+#[test]
+fn epoch_that_fails_half_way_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
+    // Enough rows for the window to be held in memory, and a row in a later bucket.
+    let crowd = |epoch: u64| {
+        let mut commit = commit(epoch, &[10, 20]);
+        for n in 0..400 {
+            let mut row = row(Window(10 * BUCKET_SECS), 1);
+            row.key.client = EntityId(n + 10);
+            commit.edges.push(row);
+        }
+        commit.edges.sort_by_key(|row| row.key);
+        commit
+    };
+    store.commit(&crowd(1)).unwrap();
+    let before = found(&store);
+    let later = store.shared.keyspace("rows-0-20").unwrap();
+    let mut key = Vec::new();
+    crate::keys::put_edge(&mut key, &row(Window(20 * BUCKET_SECS), 1).key);
+    let good = later.get(&key).unwrap().unwrap();
+    later.insert(key.clone(), [0xff]).unwrap();
+    assert!(matches!(store.commit(&crowd(2)), Err(Error::Damaged { .. })));
+    assert_eq!(found(&store), before, "readers still see the epoch before");
+    later.insert(key, good).unwrap();
+    store.commit(&crowd(2)).unwrap();
+    let doubled: Vec<_> = before.iter().map(|(w, flows)| (*w, flows * 2)).collect();
+    assert_eq!(found(&store), doubled);
+}
