@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use portolan_actors::Status;
 use portolan_actors::status::LineState;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,6 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 /// Bounds of the latency histograms in seconds: from a tenth of a millisecond to half a minute.
 const SECONDS: [f64; 14] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Bounds of the histograms of counts: from one to what an epoch may hold.
+const COUNTS: [f64; 8] =
+    [1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0];
 
 /// What the handlers answer from.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ struct Port {
 pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), &COUNTS))
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &COUNTS))
         .context("metrics: histogram bounds")?
         .install_recorder()
         .context("metrics: recorder")?;
