@@ -3,7 +3,8 @@
 //! A row may land on a leg that another row takes from (`client -> [address] -> balancer`, then
 //! `client -> [balancer] -> target`). Legs are therefore worked off like a queue of tasks: a leg
 //! when all rows that land on it are done (Kahn's algorithm). Legs that feed each other in a circle
-//! are worked off in rounds, in the order of their keys, until nothing moves or the rounds are up.
+//! are worked off in the order of their keys, and what then still waits for the others is moved all
+//! at once if it balances. So every row is applied once, or in part and then counted: it ends.
 
 use std::ops::Range;
 
@@ -55,7 +56,7 @@ struct Fold {
 struct Order {
     /// Once each.
     straight: Vec<Range<usize>>,
-    /// In rounds: these wait for each other.
+    /// These wait for each other.
     circles: Vec<Range<usize>>,
 }
 
@@ -74,13 +75,8 @@ pub(super) fn fold(sums: Vec<Sum>, rows: Vec<Row>, doubts: Doubts) -> View {
     for group in order.straight {
         fold.leg(group);
     }
-    // A round passes traffic on by one hop at least, and no chain has more hops than that.
-    for _ in 0..MAX_HOPS {
-        let moved =
-            order.circles.iter().fold(false, |moved, group| fold.leg(group.clone()) | moved);
-        if !moved {
-            break;
-        }
+    for group in &order.circles {
+        fold.circling_leg(group.clone());
     }
     fold.settle(&order.circles);
     fold.finish()
@@ -126,30 +122,56 @@ impl Order {
 // === impl Fold ===
 
 impl Fold {
-    /// Works off one leg: all rows that take from it. Says whether anything was taken.
-    fn leg(&mut self, group: Range<usize>) -> bool {
+    /// Works off one leg: all rows that take from it.
+    fn leg(&mut self, group: Range<usize>) {
         let leg = self.rows[group.start].leg as usize;
         merge(&mut self.paths[leg]);
         let before = self.sums[leg].counters;
-        let mut parts: Vec<(usize, Counters)> = Vec::new();
-        let mut moved = false;
-        for at in group {
-            let part = least(&self.rows[at].open, &self.sums[leg].counters);
-            if !part.is_zero() {
-                moved = true;
-                self.rows[at].open.subtract(&part);
-                self.sums[leg].counters.subtract(&part);
-                parts.push((at, part));
-            }
-        }
-        self.taken[leg] |= moved;
-        parts.retain(|(at, _)| self.rows[*at].target.is_some());
+        let parts = self.take(leg, group);
         let carry = Carry::new(&before, &self.sums[leg].counters, &parts, &mut self.paths[leg]);
         self.doubts.unplaced += carry.unplaced;
         for (at, part) in &parts {
             self.land(*at, part, &carry);
         }
-        moved
+    }
+
+    /// Works off a leg of a circle, as far as it goes.
+    fn circling_leg(&mut self, group: Range<usize>) {
+        let leg = self.rows[group.start].leg as usize;
+        let before = self.sums[leg].counters;
+        let parts = self.take(leg, group);
+        if self.sums[leg].counters != before {
+            self.forget_paths(leg);
+        }
+        for (at, part) in &parts {
+            self.land(*at, part, &Carry::default());
+        }
+    }
+
+    /// What came to a leg went on in parts, nobody can tell which: it is not told.
+    fn forget_paths(&mut self, leg: usize) {
+        self.doubts.unplaced += self.paths[leg].len() as u64;
+        self.paths[leg].clear();
+    }
+
+    /// Takes from a leg what its rows claim, at most what there is: row by row, for those that
+    /// speak for a target.
+    fn take(&mut self, leg: usize, group: Range<usize>) -> Vec<(usize, Counters)> {
+        let mut parts = Vec::new();
+        for at in group {
+            let part = least(&self.rows[at].open, &self.sums[leg].counters);
+            if part.is_zero() {
+                continue;
+            }
+            self.taken[leg] = true;
+            self.sums[leg].counters.subtract(&part);
+            let row = &mut self.rows[at];
+            row.open.subtract(&part);
+            if row.target.is_some() {
+                parts.push((at, part));
+            }
+        }
+        parts
     }
 
     /// Whether what a row takes is added to its target. A leg that an edge explains adds nothing to
@@ -199,7 +221,10 @@ impl Fold {
             if let (true, Some(target)) = (self.moves(row), row.target) {
                 self.sums[target as usize].add(&Counters::ZERO, row.first_ns, row.last_ns);
             }
-            self.doubts.unplaced += u64::from(!self.rows[at].open.is_zero());
+            if !row.open.is_zero() {
+                self.doubts.unplaced += 1;
+                self.forget_paths(self.rows[at].leg as usize);
+            }
             self.rows[at].open = Counters::ZERO;
         }
     }

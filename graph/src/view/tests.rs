@@ -219,7 +219,7 @@ fn hops_that_feed_each_other_end() {
          moved rewrite web > [a]:80 > [b]:80 10
          moved rewrite web > [b]:80 > [a]:80 10",
         expect![[r#"
-            web > [a]:80 10 via [b] rewrite 10 residual
+            web > [a]:80 10 residual
             web > [b]:80 10 via [a] rewrite 10 residual
             Doubts { overdrawn: 0, circular: 0, negative: 0, unbalanced: 0, unplaced: 1 }
         "#]],
@@ -261,6 +261,20 @@ fn leg_whose_edge_lies_outside_the_range_still_goes_to_its_target() {
             web > api:8080 10 via [api] alias 10
         "]],
     );
+}
+
+#[test]
+fn what_is_moved_widens_the_time_that_its_edge_was_seen() {
+    let world = World::parse(
+        "web > api:8080 1@20
+         web > [api]:80 1@10
+         web > [api]:80 1@30
+         moved rewrite web > [api]:80 > api:8080 1@10
+         moved rewrite web > [api]:80 > api:8080 1@30",
+    );
+    let view = world.view(ALL);
+    let [edge] = view.edges.as_slice() else { panic!("{:?}", view.edges) };
+    assert_eq!((edge.first_ns, edge.last_ns), (10_000_000_001, 30_000_000_002));
 }
 
 #[test]
