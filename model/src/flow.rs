@@ -22,6 +22,40 @@ pub struct Xlat {
     pub dst_port: u16,
 }
 
+/// Where a record comes from: what its counters mean, and how its flags were made.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u8)]
+pub enum Source {
+    /// eBPF agent at the interfaces of a node: `skb` bytes, one flag bit a packet.
+    #[default]
+    Ebpf = 0,
+    /// Proxy or process: bytes of the payload, both directions known by role.
+    Proxy = 1,
+    /// Events of a datapath: existence and verdict, no counters (Hubble).
+    Events = 2,
+    /// Cloud flow logs: bytes of layer 3, flags OR-ed over the interval.
+    CloudLog = 3,
+    /// Routers (NetFlow, IPFIX, sFlow): bytes of layer 3, flags OR-ed, often sampled.
+    Router = 4,
+}
+
+/// What the record itself says of which end is the client (flow semantics, section 2, E1 and E3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u8)]
+pub enum Role {
+    /// Nothing.
+    #[default]
+    Unknown = 0,
+    /// The source opened the connection: its socket, or the proxy that dialled, says so.
+    SourceDialled = 1,
+    /// The source accepted it.
+    SourceAccepted = 2,
+    /// Connection tracking: this is the original direction.
+    Original = 3,
+    /// Connection tracking: this is the reply direction.
+    Reply = 4,
+}
+
 /// One flow record as a row. Decoders that are not on the hot path build rows; tests read them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct FlowRow {
@@ -59,6 +93,10 @@ pub struct FlowRow {
     pub drop_packets: u64,
     /// ICMP type; 0 elsewhere.
     pub icmp_type: u8,
+    /// Where the record comes from.
+    pub source: Source,
+    /// What it says of which end is the client.
+    pub role: Role,
     /// Address translation, if the record has it.
     pub xlat: Option<Xlat>,
 }
@@ -84,6 +122,8 @@ pub struct FlowColumns {
     pub drop_bytes: Vec<u64>,
     pub drop_packets: Vec<u64>,
     pub icmp_type: Vec<u8>,
+    pub source: Vec<Source>,
+    pub role: Vec<Role>,
     /// Row and translation, by ascending row.
     pub xlats: Vec<(u32, Xlat)>,
 }
@@ -147,7 +187,8 @@ macro_rules! each_column {
         $self.start.$do($($arg),*); $self.end.$do($($arg),*); $self.bytes.$do($($arg),*);
         $self.packets.$do($($arg),*); $self.flags.$do($($arg),*); $self.agent.$do($($arg),*);
         $self.sampling.$do($($arg),*); $self.rtt.$do($($arg),*); $self.drop_bytes.$do($($arg),*);
-        $self.drop_packets.$do($($arg),*); $self.icmp_type.$do($($arg),*);
+        $self.drop_packets.$do($($arg),*); $self.icmp_type.$do($($arg),*); $self.source.$do($($arg),*);
+        $self.role.$do($($arg),*);
     };
 }
 
@@ -206,6 +247,8 @@ impl FlowColumns {
         self.drop_bytes.push(row.drop_bytes);
         self.drop_packets.push(row.drop_packets);
         self.icmp_type.push(row.icmp_type);
+        self.source.push(row.source);
+        self.role.push(row.role);
     }
 
     /// The record at `at`. For tests and cold paths: it searches the sparse columns.
@@ -228,6 +271,8 @@ impl FlowColumns {
             drop_bytes: self.drop_bytes[at],
             drop_packets: self.drop_packets[at],
             icmp_type: self.icmp_type[at],
+            source: self.source[at],
+            role: self.role[at],
             xlat: self
                 .xlats
                 .binary_search_by_key(&(at as u32), |(row, _)| *row)

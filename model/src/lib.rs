@@ -24,6 +24,6 @@ pub use edge::{
 };
 pub use entity::{Entity, EntityId, EntityKind, HopClass};
 pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
-pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Xlat};
+pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
 pub use reject::{DeadLetter, Reject};
 pub use time::{Nanos, TimeRange, Window, WindowLen};

@@ -146,7 +146,7 @@ fn say_hello(args: &DemoArgs, server: &Server, brokers: &str, embedded: bool) {
         "A simulated web shop calls itself; its flow records go through the {kind} at {brokers}.\n\
          Look at the map from another terminal:\n\
          \n  portolan query graph{grpc}\
-         \n  portolan query traverse{grpc} checkout --direction both\
+         \n  portolan query traverse{grpc} shop/orders --direction both\
          \n  portolan query status{grpc}\
          \n  curl http://{}/metrics\n\
          \ngRPC listens on {} (reflection is on). {}\n",

@@ -1,6 +1,8 @@
 //! Gathering: records of a batch into the connections of their windows.
 
-use portolan_model::{Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Window, WindowLen, Xlat};
+use portolan_model::{
+    Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Role, Window, WindowLen, Xlat,
+};
 
 use super::FlowResolver;
 use super::addrs::AddrId;
@@ -108,6 +110,14 @@ impl FlowResolver {
         let reached = tally.reach(part.window, self.window, self.tolerance);
         fill(tally, flows, at, part);
         let reach = tally.reach(part.window, self.window, self.tolerance);
+        let from = row.from;
+        match flows.role[at] {
+            Role::Unknown => {}
+            Role::SourceDialled => conn.dialled[from as usize] = true,
+            Role::SourceAccepted => conn.dialled[from.other() as usize] = true,
+            Role::Original => conn.tracked[from as usize] = true,
+            Role::Reply => conn.tracked[from.other() as usize] = true,
+        }
         if let Some(client) = echo(flows, at, row.from) {
             conn.echo = Some(client);
         }

@@ -10,6 +10,10 @@ use super::table::{Conn, ConnKey, Side};
 /// How sure an orientation is, 0 to 255.
 pub(super) type Confidence = u8;
 
+/// The socket itself, or the proxy that dialled, says so.
+pub(super) const SOCKET: Confidence = 255;
+/// Connection tracking knows the original direction.
+pub(super) const TRACKED: Confidence = 230;
 /// A handshake was seen.
 pub(super) const HANDSHAKE: Confidence = 250;
 /// One end is declared to serve its port.
@@ -34,9 +38,11 @@ const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
 /// Which side is the client, and how sure that is; none if nothing tells.
 pub(super) fn client(key: ConnKey, conn: &Conn, serves: [bool; 2]) -> Option<(Side, Confidence)> {
-    handshake(conn)
-        .map(|side| (side, HANDSHAKE))
+    one_of(conn.dialled)
+        .map(|side| (side, SOCKET))
+        .or_else(|| handshake(conn).map(|side| (side, HANDSHAKE)))
         .or_else(|| conn.echo.map(|side| (side, HANDSHAKE)))
+        .or_else(|| one_of(conn.tracked).map(|side| (side, TRACKED)))
         .or_else(|| one_of(serves).map(|server| (server.other(), DECLARED)))
         .or_else(|| by_port(key, well_known).map(|server| (server.other(), WELL_KNOWN)))
         .or_else(|| by_port(key, |p| EPHEMERAL_PORTS.contains(&p)).map(|side| (side, EPHEMERAL)))

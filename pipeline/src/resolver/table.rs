@@ -99,6 +99,9 @@ pub(super) struct Conn {
     pub(super) near: Vec<(AddrId, Side)>,
     /// An ICMP echo request was sent by this side.
     pub(super) echo: Option<Side>,
+    /// Which sides the sources themselves call the client: by socket, and by connection tracking.
+    pub(super) dialled: [bool; 2],
+    pub(super) tracked: [bool; 2],
 }
 
 /// See the module.

@@ -1,7 +1,7 @@
 //! Which records are flows: the rules that hold whatever the encoding (formats, sections 4.1 and
 //! 4.13). The first rule that is broken names the reason.
 
-use portolan_model::{Flags, FlowRow, Ip, Nanos, Proto, Reject, Xlat};
+use portolan_model::{Flags, FlowRow, Ip, Nanos, Proto, Reject, Role, Source, Xlat};
 
 use super::Context;
 use super::raw::{Address, RawFlow};
@@ -70,6 +70,8 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
         drop_bytes: raw.drop_bytes,
         drop_packets: raw.drop_packets,
         icmp_type: if is_icmp { raw.icmp_type as u8 } else { 0 },
+        source: Source::Ebpf,
+        role: Role::Unknown,
         xlat: xlat(raw),
     })
 }
