@@ -263,3 +263,6 @@ fn lost(checkpoint: &Checkpoint) -> u64 {
     let tally = checkpoint.tallies.iter().find(|(name, _)| &**name == "lost");
     tally.map_or(0, |(_, count)| u64::try_from(*count).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;
