@@ -7,7 +7,7 @@ use portolan_model::{
     Collapse, Counters, Direction, EdgeDelta, EntityId, HopClass, Nanos, PathDelta, PathKey,
     PathKind, Window,
 };
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::fold::{self, Row, Sum};
 use super::rules::applies;
@@ -112,6 +112,7 @@ impl ViewBuilder {
             })
             .map(|(key, at)| (ends(&key).0, key, at))
             .collect();
+        forget_unclaimed_legs(&mut keys);
         keys.sort_unstable();
         let mut rows = Vec::with_capacity(keys.len());
         for (leg, key, at) in keys {
@@ -201,4 +202,17 @@ impl Sum {
         self.first_ns = self.first_ns.min(first_ns);
         self.last_ns = self.last_ns.max(last_ns);
     }
+}
+
+/// A hop's own leg is folded because its callers take its place. Where nobody saw a caller, nothing
+/// would stand for the traffic: the leg stays.
+fn forget_unclaimed_legs(keys: &mut Vec<(Link, PathKey, u32)>) {
+    let called: FxHashSet<(EntityId, EntityId)> = keys
+        .iter()
+        .filter(|(_, key, _)| key.kind != PathKind::Leg)
+        .filter_map(|(_, key, _)| Some((*key.via.last()?, key.server)))
+        .collect();
+    keys.retain(|(_, key, _)| {
+        key.kind != PathKind::Leg || called.contains(&(key.client, key.server))
+    });
 }

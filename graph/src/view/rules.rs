@@ -19,9 +19,11 @@ pub(super) fn applies(
 }
 
 /// Whether evidence about a hop of a class is enough in a mode. What is not known to be a hop is
-/// folded by nothing.
+/// folded only by the record's own rewrite: the kernel did forward it, whoever owns the address.
 fn folds(evidence: Evidence, class: Option<HopClass>, collapse: Collapse) -> bool {
-    let Some(class) = class else { return false };
+    let Some(class) = class else {
+        return evidence == Evidence::Rewrite && collapse >= Collapse::L4;
+    };
     let least = match evidence {
         Evidence::Rewrite | Evidence::Alias => Collapse::L4,
         // A service address or NAT with one target rewrites addresses and does nothing else: the
@@ -62,7 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_hop_is_never_folded() {
-        assert!(!folds(Evidence::Rewrite, None, Collapse::ProvenAndDeclared));
+    fn what_is_not_known_to_be_a_hop_is_folded_by_the_kernels_word_alone() {
+        assert!(folds(Evidence::Rewrite, None, Collapse::L4));
+        assert!(!folds(Evidence::Rewrite, None, Collapse::None));
+        assert!(!folds(Evidence::Alias, None, Collapse::ProvenAndDeclared));
+        assert!(!folds(Evidence::Declared, None, Collapse::ProvenAndDeclared));
     }
 }

@@ -337,3 +337,15 @@ fn edge_of_unknown_direction_is_never_taken_for_a_leg() {
         "#]],
     );
 }
+
+#[test]
+fn leg_of_a_balancer_whose_callers_nobody_saw_stays() {
+    check(
+        ALL,
+        "{lb} > api:80 5
+         leg declared {lb} > api:80 5",
+        expect![[r#"
+            {lb} > api:80 5
+        "#]],
+    );
+}

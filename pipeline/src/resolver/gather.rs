@@ -119,7 +119,7 @@ impl FlowResolver {
             Role::Reply => conn.tracked[from.other() as usize] = true,
         }
         if let Some(client) = echo(flows, at, row.from) {
-            conn.echo = Some(client);
+            conn.echo[client as usize] = true;
         }
         if let Some(xlat) = xlat {
             self.note_rewrites(flows, at, row, part.window, xlat);
@@ -214,13 +214,14 @@ fn is_icmp(proto: Proto) -> bool {
     proto == Proto::ICMP || proto == Proto::ICMP6
 }
 
-/// Errors (unreachable, time exceeded) speak of another flow: they make no edge of their own.
+/// Errors (unreachable, time exceeded) speak of another flow, and so does whatever names ports, which
+/// ICMP has not: they make no edge of their own.
 fn is_icmp_error(flows: &FlowColumns, at: usize) -> bool {
-    is_icmp(flows.proto[at])
-        && !matches!(
-            (flows.proto[at], flows.icmp_type[at]),
-            (Proto::ICMP, 0 | 8) | (Proto::ICMP6, 128 | 129)
-        )
+    let is_echo = matches!(
+        (flows.proto[at], flows.icmp_type[at]),
+        (Proto::ICMP, 0 | 8) | (Proto::ICMP6, 128 | 129)
+    );
+    is_icmp(flows.proto[at]) && (!is_echo || flows.src_port[at] != 0 || flows.dst_port[at] != 0)
 }
 
 fn echo(flows: &FlowColumns, at: usize, from: Side) -> Option<Side> {

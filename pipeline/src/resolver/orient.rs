@@ -41,7 +41,7 @@ pub(super) fn client(key: ConnKey, conn: &Conn, serves: [bool; 2]) -> Option<(Si
     one_of(conn.dialled)
         .map(|side| (side, SOCKET))
         .or_else(|| handshake(conn).map(|side| (side, HANDSHAKE)))
-        .or_else(|| conn.echo.map(|side| (side, HANDSHAKE)))
+        .or_else(|| one_of(conn.echo).map(|side| (side, HANDSHAKE)))
         .or_else(|| one_of(conn.tracked).map(|side| (side, TRACKED)))
         .or_else(|| one_of(serves).map(|server| (server.other(), DECLARED)))
         .or_else(|| by_port(key, well_known).map(|server| (server.other(), WELL_KNOWN)))

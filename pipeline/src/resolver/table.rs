@@ -97,8 +97,8 @@ pub(super) struct Conn {
     pub(super) open_after: bool,
     /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
     pub(super) near: Vec<(AddrId, Side)>,
-    /// An ICMP echo request was sent by this side.
-    pub(super) echo: Option<Side>,
+    /// Which sides sent an ICMP echo request, or were sent the answer to one.
+    pub(super) echo: [bool; 2],
     /// Which sides the sources themselves call the client: by socket, and by connection tracking.
     pub(super) dialled: [bool; 2],
     pub(super) tracked: [bool; 2],

@@ -148,10 +148,11 @@ fn icmp_echo_has_a_direction_and_errors_make_no_edge() {
     fleet(
         "flow 3..4 10.0.0.1>10.0.1.1 icmp 84B type=8 @10.9.0.1
          flow 3..4 10.0.1.1>10.0.0.1 icmp 84B @10.9.0.2
-         flow 3..4 10.0.1.1>10.0.0.1 icmp 84B type=3 @10.9.0.2",
+         flow 3..4 10.0.1.1>10.0.0.1 icmp 84B type=3 @10.9.0.2
+         flow 3..4 10.0.1.1:443>10.0.0.1:50104 icmp 84B @10.9.0.2",
         &expect![[r#"
             t=0 web -> api icmp/0: flows=2 conns=1 active=1 sent=84 received=84
-            icmp_errors=1
+            icmp_errors=2
         "#]],
     );
 }
@@ -200,4 +201,17 @@ fn equal_addresses_of_other_scopes_stay_apart() {
         t=0 10.0.0.1 -> 10.0.1.1 tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
     "#]]
     .assert_eq(&lab.render());
+}
+
+#[test]
+fn source_that_knows_its_socket_decides_against_every_port() {
+    fleet(
+        "flow 3..4 10.0.0.1:443>10.0.1.1:40000 10B dialled @10.9.0.1
+         flow 3..4 10.0.0.1:444>10.0.1.1:40000 10B original @10.9.0.1
+         flow 3..4 10.0.0.1:445>10.0.1.1:40000 10B reply @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api tcp/40000: flows=2 active=2 sent=20
+            t=0 api -> web tcp/445: flows=1 active=1 received=10
+        "#]],
+    );
 }
