@@ -83,6 +83,7 @@ pub(super) enum Rewrite {
 
 /// A connection in one window.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Conn {
     /// Two to four as a rule: both directions, by one or two nodes.
     pub(super) tallies: Vec<Tally>,
