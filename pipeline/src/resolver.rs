@@ -159,15 +159,13 @@ impl FlowResolver {
             return;
         }
         let mut table = self.tables.remove(&window).expect("the window was just looked up");
-        let next = window.next(self.window);
         let mut judge = Judge {
             directory: &self.directory,
             addrs: &self.addrs,
             names: &mut self.names,
             window,
             len: self.window,
-            before: self.tables.get(&window.previous(self.window)),
-            after: self.tables.get(&next),
+            tables: &self.tables,
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
             agents,
@@ -177,9 +175,9 @@ impl FlowResolver {
         for place in table.take_touched() {
             let key = table.keys[place as usize];
             let conn = &mut table.conns[place as usize];
-            let was_open = conn.open_after;
+            let was = (conn.open_after, conn.begin);
             let new = judge.judge(key, conn);
-            if conn.open_after != was_open {
+            if (conn.open_after, conn.begin) != was {
                 carried.push(key);
             }
             if judge.forgotten {
@@ -189,9 +187,10 @@ impl FlowResolver {
             emit::difference(&self.addrs, key, conn.emitted.as_deref(), new.as_ref(), window, out);
             conn.emitted = new.map(Box::new);
         }
-        if let Some(after) = self.tables.get_mut(&next) {
-            for key in carried {
-                after.touch_key(key);
+        // Later windows take over how this one ends and when its connections began.
+        for later in self.tables.range_mut(window..).map(|(_, table)| table) {
+            for key in &carried {
+                later.touch_key(*key);
             }
         }
         self.tables.insert(window, table);

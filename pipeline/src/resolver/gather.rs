@@ -101,7 +101,7 @@ impl FlowResolver {
             start_ms: ((part.from - part.window.start()) / 1_000_000) as u32,
             flags: flags_of(flows.flags[at], part),
         };
-        let tally = conn.tally(row.agent, row.from, flows.start[at]);
+        let tally = conn.tally(row.agent, row.from, flows.source[at], flows.start[at]);
         if tally.marks.iter().any(|m| m.id == mark.id) {
             self.tally.duplicates += i64::from(part.is_first);
             return;

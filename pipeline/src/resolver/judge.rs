@@ -4,9 +4,11 @@
 //! second reporter, a later owner or a handshake that turns the direction round all move counters
 //! by the same mechanism, and the sum over all epochs is the judgement of the whole set.
 
+use std::collections::BTreeMap;
+
 use portolan_model::{
-    Counters, Direction, EdgeKey, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution, Window,
-    WindowLen,
+    Counters, Direction, EdgeKey, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution, Source,
+    Window, WindowLen,
 };
 
 use crate::HopConnection;
@@ -43,9 +45,8 @@ pub(super) struct Judge<'a> {
     pub(super) names: &'a mut Names,
     pub(super) window: Window,
     pub(super) len: WindowLen,
-    /// The neighbouring windows, as long as they are remembered.
-    pub(super) before: Option<&'a Table>,
-    pub(super) after: Option<&'a Table>,
+    /// The other windows that are remembered.
+    pub(super) tables: &'a BTreeMap<Window, Table>,
     pub(super) tolerance: Nanos,
     /// Sockets that a record's own translation named as a destination.
     pub(super) rewritten_to: &'a rustc_hash::FxHashSet<End>,
@@ -58,8 +59,9 @@ pub(super) struct Judge<'a> {
 impl Judge<'_> {
     /// The judgement, or nothing where no reporter saw a flow that counts.
     pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn) -> Option<Emitted> {
+        conn.begin = self.begin(key, conn)?;
         self.look_back(key, conn);
-        let begin = conn.tallies.iter().map(|t| t.begin).min()?;
+        let begin = conn.begin;
         let seen_on = self.seen_on(conn);
         let parties =
             [Side::Low, Side::High].map(|side| self.party(key, conn, side, begin, seen_on));
@@ -72,9 +74,11 @@ impl Judge<'_> {
         let node =
             [Side::Low, Side::High].map(|side| self.node(key, side, &parties[side as usize]));
         let mut near = std::mem::take(&mut conn.near);
-        let mut is_near = |side: Side| self.is_near(key, side, node[side as usize], &mut near);
-        let ahead = designated(conn, client, node, self.addrs, &mut || is_near(client));
-        let back = designated(conn, server, node, self.addrs, &mut || is_near(server));
+        let mut is_near = |side: Side, source: Source| {
+            self.is_near(key, (side, source), node[side as usize], &mut near)
+        };
+        let ahead = designated(conn, client, node, self.addrs, &mut |s| is_near(client, s));
+        let back = designated(conn, server, node, self.addrs, &mut |s| is_near(server, s));
         let life = life(proto, conn, ahead, client);
         let second_hand = self.forgotten && self.is_second_hand(ahead, client, node);
         let mut counters = Counters::ZERO;
@@ -125,9 +129,21 @@ impl Judge<'_> {
         Some(emitted)
     }
 
+    /// When the connection began: owners are asked for that instant, because TCP does not survive a
+    /// change of either. Without a SYN of its own, a window continues the nearest one before it.
+    fn begin(&self, key: ConnKey, conn: &Conn) -> Option<Nanos> {
+        let own = conn.tallies.iter().map(|t| t.begin).min()?;
+        let opens = conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
+        if key.proto() != Proto::TCP || opens {
+            return Some(own);
+        }
+        let carried = self.tables.range(..self.window).rev().find_map(|(_, t)| t.get(key));
+        Some(carried.map(|c| c.begin).filter(|b| *b != 0).map_or(own, |b| b.min(own)))
+    }
+
     /// Takes over what the window before says, as long as it is remembered.
     fn look_back(&self, key: ConnKey, conn: &mut Conn) {
-        let Some(before) = self.before else { return };
+        let Some(before) = self.tables.get(&self.window.previous(self.len)) else { return };
         if key.proto() != Proto::TCP {
             conn.continued |= before.get(key).is_some();
         } else if conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack()) {
@@ -137,19 +153,26 @@ impl Judge<'_> {
 
     /// Whether the agent at `home` saw what `side` sends in a neighbouring window. Once seen, it
     /// stays known, also when that window is forgotten.
-    fn is_near(&self, key: ConnKey, side: Side, home: Ip, near: &mut Vec<(AddrId, Side)>) -> bool {
+    fn is_near(
+        &self,
+        key: ConnKey,
+        (side, source): (Side, Source),
+        home: Ip,
+        near: &mut Vec<(AddrId, Side)>,
+    ) -> bool {
         if home.is_none() {
             return false;
         }
-        let ends =
-            [(self.before, self.window.previous(self.len)), (self.after, self.window + self.len)];
-        for (table, window) in ends {
-            let Some(conn) = table.and_then(|t| t.get(key)) else { continue };
+        let ends = [self.window.previous(self.len), self.window + self.len];
+        for window in ends {
+            let Some(conn) = self.tables.get(&window).and_then(|t| t.get(key)) else { continue };
             for tally in &conn.tallies {
                 let seen = (tally.agent, tally.from);
                 let reaches = tally.reach(window, self.len, self.tolerance);
                 let touches = if window < self.window { reaches.end } else { reaches.start };
-                if touches && self.addrs.get(tally.agent).ip == home && !near.contains(&seen) {
+                let as_good = tally.source == source && tally.sampled == 0;
+                let at_home = self.addrs.get(tally.agent).ip == home;
+                if touches && as_good && at_home && !near.contains(&seen) {
                     near.push(seen);
                 }
             }

@@ -1,13 +1,14 @@
 //! What a connection counts for, and whose word is taken for it.
 
-use portolan_model::{Counters, Ip, Measure, Proto};
+use portolan_model::{Counters, Ip, Measure, Proto, Source};
 
 use super::addrs::Addrs;
 use super::orient;
 use super::table::{Conn, Side, Tally};
 
-/// The reporter whose word counts for what `from` sends: the one on the sender's node, else the one
-/// on the receiver's, else the one that saw most (flow semantics, section 3.3).
+/// The reporter whose word counts for what `from` sends: of the best kind of source, unsampled before
+/// sampled, the one on the sender's node, else the one on the receiver's, else the one that saw most
+/// (flow semantics, sections 3.3 and 3.7).
 ///
 /// `home_is_near` says that the sender's node reported the connection in a neighbouring window. Then
 /// this window's part is in its count there: slices are cut, and clocks read, differently on two
@@ -17,7 +18,7 @@ pub(super) fn designated<'a>(
     from: Side,
     node: [Ip; 2],
     addrs: &Addrs,
-    home_is_near: &mut dyn FnMut() -> bool,
+    home_is_near: &mut dyn FnMut(Source) -> bool,
 ) -> Option<&'a Tally> {
     let is_on = |tally: &Tally, side: Side| {
         let agent = addrs.get(tally.agent).ip;
@@ -26,10 +27,24 @@ pub(super) fn designated<'a>(
     let rank = |tally: &Tally| {
         let (home, away) = (is_on(tally, from), is_on(tally, from.other()));
         let place = if home { 2 } else { u8::from(away) };
-        (place, tally.bytes, std::cmp::Reverse(addrs.get(tally.agent).ip))
+        let agent = addrs.get(tally.agent).ip;
+        let kind = (standing(tally.source), tally.sampled == 0);
+        (kind, place, tally.bytes, std::cmp::Reverse(agent))
     };
     let best = conn.tallies.iter().filter(|t| t.from == from).max_by_key(|t| rank(t))?;
-    (is_on(best, from) || !home_is_near()).then_some(best)
+    (is_on(best, from) || !home_is_near(best.source)).then_some(best)
+}
+
+/// How much a kind of source is worth for counts: where the packets pass, before who forwards them,
+/// before what a cloud or a router sums up, before what counts nothing.
+const fn standing(source: Source) -> u8 {
+    match source {
+        Source::Ebpf => 4,
+        Source::Proxy => 3,
+        Source::CloudLog => 2,
+        Source::Router => 1,
+        Source::Events => 0,
+    }
 }
 
 pub(super) fn count(

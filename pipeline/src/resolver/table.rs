@@ -1,6 +1,6 @@
 //! Connections of one window: what each reporter said of each direction.
 
-use portolan_model::{Flags, Nanos, Proto, Window, WindowLen};
+use portolan_model::{Flags, Nanos, Proto, Source, Window, WindowLen};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -42,6 +42,7 @@ pub(super) struct Mark {
 pub(super) struct Tally {
     pub(super) agent: AddrId,
     pub(super) from: Side,
+    pub(super) source: Source,
     pub(super) flags: Flags,
     pub(super) sampled: u32,
     pub(super) packets: u64,
@@ -96,6 +97,8 @@ pub(super) struct Conn {
     /// It was open when the window before ended, and when this one does.
     pub(super) open_before: bool,
     pub(super) open_after: bool,
+    /// When the connection began, as far as it is remembered; 0 until it is judged.
+    pub(super) begin: Nanos,
     /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
     pub(super) near: Vec<(AddrId, Side)>,
     /// Which sides sent an ICMP echo request, or were sent the answer to one.
@@ -170,10 +173,17 @@ impl Mark {
 
 impl Conn {
     /// The tally of a reporter for a direction, made if it is not there.
-    pub(super) fn tally(&mut self, agent: AddrId, from: Side, at: Nanos) -> &mut Tally {
-        let place = self.tallies.iter().position(|t| t.agent == agent && t.from == from);
+    pub(super) fn tally(
+        &mut self,
+        agent: AddrId,
+        from: Side,
+        source: Source,
+        at: Nanos,
+    ) -> &mut Tally {
+        let place =
+            self.tallies.iter().position(|t| (t.agent, t.from, t.source) == (agent, from, source));
         let place = place.unwrap_or_else(|| {
-            self.tallies.push(Tally::new(agent, from, at));
+            self.tallies.push(Tally::new(agent, from, source, at));
             self.tallies.len() - 1
         });
         &mut self.tallies[place]
@@ -201,10 +211,11 @@ impl Tally {
         }
     }
 
-    fn new(agent: AddrId, from: Side, at: Nanos) -> Self {
+    fn new(agent: AddrId, from: Side, source: Source, at: Nanos) -> Self {
         Self {
             agent,
             from,
+            source,
             flags: Flags(0),
             sampled: 0,
             packets: 0,
