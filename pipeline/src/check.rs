@@ -187,6 +187,11 @@ pub(crate) fn own(rest: &str) -> OwnerEvent {
     let from = if from.is_empty() { 0 } else { at(from) };
     let valid =
         if to.is_empty() { ValidTime::since(from) } else { ValidTime::between(from, at(to)) };
+    let mut valid = valid;
+    if let Some((lo, hi)) = get("maybe").split_once("..") {
+        valid.from_lo = if lo.is_empty() { valid.from } else { at(lo) };
+        valid.to_hi = if hi.is_empty() { valid.to } else { at(hi) };
+    }
     let ports = list("ports").into_iter().map(|w| {
         let (proto, port) = w.split_once('/').unwrap();
         DeclaredPort { proto: Proto::parse(proto).unwrap(), port: port.parse().unwrap() }

@@ -6,8 +6,6 @@
 mod claims;
 mod lookup;
 mod owner;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -16,6 +16,8 @@ mod compactor;
 mod config;
 mod directory;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod laws;
 mod line;
 mod messages;

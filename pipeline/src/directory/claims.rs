@@ -1,6 +1,6 @@
 //! Claims on one address, by rank and time.
 
-use portolan_model::{Ip, Nanos, OwnerKind, OwnerRecord, Proto, ScopeId, ValidTime};
+use portolan_model::{Ip, OwnerKind, OwnerRecord, Proto, ScopeId, ValidTime};
 use smallvec::SmallVec;
 
 use super::owner::{Owner, OwnerIdx};
@@ -104,8 +104,8 @@ impl AddrClaims {
         self.claims.retain(|claim| !mine(claim.owner));
     }
 
-    /// Sorts, and ends open claims on the whole address where another owner's claim of the same
-    /// kind begins: an address has one owner at a time, and a delete may never come.
+    /// Sorts, and ends claims where another owner's claim of the same kind begins: an address has one
+    /// owner at a time, and a delete may come late or never.
     pub(crate) fn arrange(&mut self, owners: &[Owner]) {
         let uid = |claim: &Claim| owners[claim.owner.0 as usize].uid;
         self.claims.sort_by_key(|c| (c.kind, c.proto, c.port, c.told.from, uid(c)));
@@ -116,10 +116,7 @@ impl AddrClaims {
                 .take_while(|c| (c.kind, c.proto, c.port) == (claim.kind, claim.proto, claim.port))
                 .find(|c| uid(c) != uid(&claim) && c.told.from > claim.told.from)
                 .map(|c| c.told.from);
-            self.claims[i].valid = match superseded {
-                Some(at) if claim.told.to == Nanos::MAX => claim.told.ended(at, at),
-                _ => claim.told,
-            };
+            self.claims[i].valid = superseded.map_or(claim.told, |at| claim.told.ended(at, at));
         }
     }
 

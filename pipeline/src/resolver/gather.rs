@@ -48,7 +48,8 @@ impl FlowResolver {
                 continue;
             }
             self.note_agent(flows.agent[at], flows.end[at]);
-            let single = self.window.window(flows.start[at]) == self.window.window(flows.end[at]);
+            let single =
+                self.window.window(flows.start[at]) == last_window_of(flows, at, self.window);
             if single {
                 let part = whole(flows, at, self.window);
                 self.add(batch, at, *row, part, xlat, &mut last_window);
@@ -246,13 +247,19 @@ fn whole(flows: &FlowColumns, at: usize, len: WindowLen) -> Part {
     }
 }
 
+/// The window of the last instant: a record that ends on a boundary does not reach over it.
+fn last_window_of(flows: &FlowColumns, at: usize, len: WindowLen) -> Window {
+    let (start, end) = (flows.start[at], flows.end[at]);
+    len.window(if end > start { end - 1 } else { end })
+}
+
 /// Divides a record over the windows it crosses, in proportion to time; the remainder of the
 /// division goes to the last, so that the sum is kept (flow semantics, section 3.3).
 pub(super) fn split(flows: &FlowColumns, at: usize, len: WindowLen) -> Vec<Part> {
     let (start, end) = (flows.start[at], flows.end[at]);
     let (bytes, packets) = (flows.bytes[at], flows.packets[at]);
     let span = end - start;
-    let last = len.window(end);
+    let last = last_window_of(flows, at, len);
     let earliest = last.start().saturating_sub((MAX_PARTS - 1) * len.nanos());
     let mut window = len.window(start.max(earliest));
     let mut from = start;
