@@ -194,6 +194,15 @@ fn embedded_message_ends_where_its_length_says() {
 }
 
 #[test]
+fn last_word_on_an_address_counts() {
+    // Agent addresses: one of three bytes, which is none, and a good one.
+    let bad = [0x62, 0x05, 0x12, 0x03, 1, 2, 3];
+    let good = [0x62, 0x05, 0x0d, 0x09, 0x00, 0x00, 0x0a];
+    assert_eq!(decode(&[GOLDEN, &bad, &good].concat()), (vec![golden_row()], vec![]));
+    assert_eq!(decode(&[GOLDEN, &good, &bad].concat()).1[0].0, Reject::BadField);
+}
+
+#[test]
 fn many_records_come_in_one_message() {
     let records = pbflow::Records { entries: vec![golden(), golden(), golden()] };
     assert_eq!(decode(&records.encode_to_vec()), (vec![golden_row(); 3], vec![]));

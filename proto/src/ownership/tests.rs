@@ -140,6 +140,8 @@ fn absent_times_come_from_the_times_before_them() {
 fn ended_pod_has_lost_its_address_when_that_was_seen() {
     let seen = r#""phase": "succeeded", "valid_from": 100, "observed_at": 200"#;
     assert_eq!(owner(&pod(seen)).valid, ValidTime::between(100 * NANOS, 200 * NANOS));
+    let early = r#""phase": "failed", "valid_from": 300, "observed_at": 200"#;
+    assert_eq!(owner(&pod(early)).valid, ValidTime::between(300 * NANOS, 300 * NANOS));
     let told = r#""phase": "failed", "valid_from": 100, "valid_to": 150, "observed_at": 200"#;
     assert_eq!(owner(&pod(told)).valid, ValidTime::between(100 * NANOS, 150 * NANOS));
 }

@@ -107,6 +107,11 @@ fn value_of_the_wrong_type_is_a_bad_field() {
     assert_eq!(reason_of(&with("40000", "-1")), Reject::BadField);
     assert_eq!(reason_of(&with("40000", "1.5")), Reject::BadField);
     assert_eq!(reason_of(&with("40000", "70000")), Reject::BadField);
+    // Floats over 2^53 do not hold their last digits, and one below zero is no count.
+    for bytes in ["9007199254740994.0", "1e30", "-1.0"] {
+        let bytes = format!("\"Bytes\":{bytes}");
+        assert_eq!(reason_of(&with("\"Bytes\":1500", &bytes)), Reject::BadField, "{bytes}");
+    }
     assert_eq!(reason_of(&with("\"10.0.0.1\"", "\"web\"")), Reject::BadField);
     assert_eq!(reason_of(&with("\"10.0.0.1\"", "[]")), Reject::BadField);
     assert_eq!(reason_of(&with("\"10.0.0.1\"", "\"\"")), Reject::NoAddress);
