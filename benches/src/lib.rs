@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What the benchmarks share: a load that never ends, and what a piece of work cost.
+
+mod meter;
+mod steady;
+
+pub use meter::{Meter, cpu_now, median, resident_bytes};
+pub use steady::{Steady, SteadySpec};

@@ -42,6 +42,11 @@ pub struct LoadSpec {
     pub records: u32,
     /// Connections in a hundred that go through the service address.
     pub service_percent: u32,
+    /// Connections that begin in a second of event time. Each makes about nine records.
+    pub per_second: u32,
+    /// Which part of a longer load: parts have the services, edges and owners of the seed in common
+    /// and connections of their own.
+    pub part: u64,
     /// Start of the first slice.
     pub start: Nanos,
 }
@@ -71,6 +76,8 @@ impl Default for LoadSpec {
             edges: 16_900,
             records: 1_000_000,
             service_percent: 30,
+            per_second: 1_000,
+            part: 0,
             // 2026-11-23T08:00:00Z, the start of a window of every level up to an hour.
             start: 1_795_420_800 * SECOND,
         }
@@ -94,6 +101,7 @@ impl Load {
                 (client, (client + rng.random_range(1..services)) % services)
             })
             .collect();
+        rng.set_stream(spec.part);
         let mut serial = 0_u64;
         while records.len() < spec.records as usize {
             let (client, server) = edges[ranks.draw(&mut rng)];
@@ -104,8 +112,7 @@ impl Load {
             // Ports count up through the ephemeral range, so that connections differ.
             let port = 32_768 + (serial % 28_232) as u16;
             serial += 1;
-            // A thousand new connections a second.
-            let at = spec.start + serial * SECOND / 1_000;
+            let at = spec.start + serial * SECOND / u64::from(spec.per_second.max(1));
             let client = Socket::new(pod_ip(a), port);
             let server = Socket::new(pod_ip(b), SERVER_PORT);
             let nodes = [node_of(a), node_of(b)];
@@ -319,6 +326,21 @@ mod tests {
         let columns: Vec<FlowRow> = load.batches(777).iter().flat_map(FlowColumns::rows).collect();
         assert_eq!(decoded.rows().collect::<Vec<_>>(), columns);
         assert_eq!((columns.len(), load.singles().len()), (20_000, 20_000));
+    }
+
+    #[test]
+    fn parts_of_a_load_share_owners_and_edges_but_no_connection() {
+        let [one, two] = [0, 1].map(|part| Load::new(&LoadSpec { part, ..small() }));
+        assert_eq!(one.owners, two.owners);
+        let pairs = |load: &Load| -> BTreeSet<(Ip, Ip)> {
+            let rows = load.batches(load.len());
+            let services = rows.iter().flat_map(FlowColumns::rows);
+            services.map(|row| (row.src, row.dst)).collect()
+        };
+        let (some, others) = (pairs(&one), pairs(&two));
+        let shared = some.intersection(&others).count();
+        assert!(shared > some.len() / 2, "{shared} of {} pairs of pods", some.len());
+        assert_ne!(one.messages(500), two.messages(500));
     }
 
     #[test]

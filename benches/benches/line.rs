@@ -1,0 +1,236 @@
+//! The whole line on one core, messages in memory: payload bytes in, commits out into nothing.
+//!
+//! `cargo bench -p portolan-benches --bench line [-- --quick] [-- --rate FLOWS_PER_SECOND]`
+//!
+//! One epoch is one second of event time. Times are those of the thread on its core. The first
+//! epochs fill the memory of connections and are not measured. A pass is as many epochs as make one
+//! window of ten seconds, so that each has its share of windows that open and are forgotten.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::time::Instant;
+
+use portolan_benches::{Meter, Steady, SteadySpec, median, resident_bytes};
+use portolan_model::{
+    Barrier, EpochCommit, FlowBatch, FlowColumns, OwnerEvent, PartitionId, ScopeId, Window,
+};
+use portolan_pipeline::{Intake, Line, LineConfig, Restored, Stage};
+use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, FlowDecoder, FlowEncoding};
+
+/// As the binary does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Records of a batch, as the source makes them.
+const BATCH_ROWS: usize = 4_096;
+/// Epochs of a pass: one window.
+const PASS: u64 = 10;
+/// 2026-11-23T08:00:00Z.
+const START: u64 = 1_795_420_800_000_000_000;
+/// Flows a second on one core that the whole line holds, and that it aims at.
+const HOLD: f64 = 1.0e6;
+const LATER_HOLD: f64 = 1.5e6;
+
+/// How much to run.
+#[derive(Copy, Clone)]
+struct Scale {
+    rate: u32,
+    warm_up: u64,
+    passes: u64,
+}
+
+/// What each part cost.
+#[derive(Default)]
+struct Parts {
+    decode: Meter,
+    gather: Meter,
+    resolve: Meter,
+    collapse: Meter,
+    aggregate: Meter,
+    compact: Meter,
+    whole: Meter,
+}
+
+/// What came of a pass.
+#[derive(Default)]
+struct Pass {
+    parts: Parts,
+    flows: u64,
+    edges: usize,
+    paths: usize,
+    folded_early: i64,
+}
+
+struct Bench {
+    line: Line,
+    decoder: FlowDecoder,
+    load: Steady,
+    epoch: u64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let is_quick = arguments.iter().any(|it| it == "--quick");
+    let rate = arguments.iter().position(|it| it == "--rate");
+    let rate = rate.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(500_000);
+    let scale = if is_quick {
+        Scale { rate, warm_up: 1, passes: 1 }
+    } else {
+        Scale { rate, warm_up: 3, passes: 5 }
+    };
+    for (name, service_percent) in [("pod to pod", 0), ("30 % through service addresses", 30)] {
+        run(name, service_percent, scale);
+    }
+}
+
+fn run(name: &str, service_percent: u32, scale: Scale) {
+    println!("\n{name}: {} flows an epoch of one second, 500 a message", scale.rate);
+    let per_second = scale.rate;
+    let load =
+        Steady::new(SteadySpec { per_second, per_message: 500, service_percent, start: START });
+    let before = resident_bytes();
+    let mut bench = Bench::new(load);
+    for _ in 0..scale.warm_up {
+        bench.pass();
+    }
+    let began = Instant::now();
+    let passes: Vec<Pass> = (0..scale.passes).map(|_| bench.pass()).collect();
+    let took = began.elapsed();
+    report(&passes);
+    let last = passes.last().expect("at least one pass");
+    let connections = bench.line.resolver.connections();
+    let resident = resident_bytes().saturating_sub(before);
+    println!(
+        "  rows an epoch: {} edges, {} paths; connections remembered: {connections}; given up early: {}",
+        last.edges as u64 / PASS,
+        last.paths as u64 / PASS,
+        last.folded_early,
+    );
+    println!(
+        "  memory beside the load: {} MB, {} bytes a connection (by window)",
+        resident / 1_000_000,
+        resident / connections.max(1) as u64
+    );
+    println!("  {} passes, {took:.0?} with the making of the load", passes.len());
+}
+
+fn report(passes: &[Pass]) {
+    let of = |part: fn(&Parts) -> Meter| {
+        median(passes.iter().map(|pass| part(&pass.parts).nanos_each(pass.flows)).collect())
+    };
+    println!("  {:<44}{:>8}{:>12}", "", "ns/flow", "M flows/s");
+    for (name, nanos) in [
+        ("decode: bytes to columns", of(|p| p.decode)),
+        ("resolve: gather", of(|p| p.gather)),
+        ("resolve: barrier", of(|p| p.resolve)),
+        ("collapse", of(|p| p.collapse)),
+        ("aggregate", of(|p| p.aggregate)),
+        ("compact", of(|p| p.compact)),
+    ] {
+        println!("  {name:<44}{nanos:>8.0}{:>12.2}", 1e3 / nanos);
+    }
+    let whole = of(|p| p.whole);
+    let rate = 1e9 / whole;
+    println!(
+        "  {:<44}{whole:>8.0}{:>12.2}   hold {:.1}: {:.2} x; later {:.1}: {:.2} x",
+        "whole line",
+        rate / 1e6,
+        HOLD / 1e6,
+        rate / HOLD,
+        LATER_HOLD / 1e6,
+        rate / LATER_HOLD
+    );
+}
+
+// === impl Bench ===
+
+impl Bench {
+    fn new(load: Steady) -> Self {
+        let mut line = Line::new(&LineConfig::default(), &Restored::default());
+        let owners = load.owners().iter().cloned().map(Box::new).map(OwnerEvent::Upsert);
+        line.owners(owners.collect());
+        let decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
+        Self { line, decoder, load, epoch: 0 }
+    }
+
+    fn pass(&mut self) -> Pass {
+        let mut pass = Pass::default();
+        for _ in 0..PASS {
+            let second = self.load.second();
+            let mut whole = pass.parts.whole;
+            let commit = whole.run(|| self.epoch(&second.messages, second.end, &mut pass.parts));
+            pass.parts.whole = whole;
+            pass.flows += second.records;
+            pass.edges += commit.edges.len();
+            pass.paths += commit.paths.len();
+            let early = commit.tallies.iter().find(|(name, _)| **name == *"folded_early");
+            pass.folded_early += early.map_or(0, |(_, count)| *count);
+            let read = commit.tallies.iter().find(|(name, _)| **name == *"accepted");
+            assert_eq!(read.map(|(_, count)| *count as u64), Some(second.records));
+        }
+        pass
+    }
+
+    fn epoch(&mut self, messages: &[Vec<u8>], end: u64, parts: &mut Parts) -> EpochCommit {
+        let mut accepted = 0;
+        let mut messages = messages.iter().peekable();
+        while messages.peek().is_some() {
+            let flows = parts.decode.run(|| self.batch(&mut messages, end));
+            accepted += flows.len() as u64;
+            let batch = FlowBatch { partition: PartitionId(0), first_offset: 0, flows };
+            parts.gather.run(|| self.line.resolver.apply(Intake::Flows(batch)));
+        }
+        self.epoch += 1;
+        let mut barrier = barrier(self.epoch, end, accepted);
+        let line = &mut self.line;
+        let hops = parts.resolve.run(|| line.resolver.barrier(&mut barrier));
+        let deltas = parts.collapse.run(|| {
+            let raw = hops.and_then(|hops| line.collapser.apply(hops));
+            [raw, line.collapser.barrier(&mut barrier)]
+        });
+        let deltas = parts.aggregate.run(|| {
+            for deltas in deltas.into_iter().flatten() {
+                line.aggregator.apply(deltas);
+            }
+            line.aggregator.barrier(&mut barrier)
+        });
+        parts.compact.run(|| {
+            if let Some(deltas) = deltas {
+                line.compactor.apply(deltas);
+            }
+            line.compactor.barrier(&mut barrier).expect("the epoch does not rebuild")
+        })
+    }
+
+    fn batch<'a>(
+        &mut self,
+        messages: &mut impl Iterator<Item = &'a Vec<u8>>,
+        now: u64,
+    ) -> FlowColumns {
+        let mut flows = FlowColumns::with_capacity(BATCH_ROWS);
+        let mut refuse = |why| panic!("the load has nothing to refuse: {why:?}");
+        while flows.len() < BATCH_ROWS
+            && let Some(payload) = messages.next()
+        {
+            let (encoding, scope) = (FlowEncoding::NetobservPb, ScopeId::of(""));
+            self.decoder.decode(encoding, scope, now, payload, &mut flows, &mut refuse);
+        }
+        flows
+    }
+}
+
+fn barrier(epoch: u64, end: u64, accepted: u64) -> Barrier {
+    Barrier {
+        generation: 1,
+        epoch,
+        clock: end,
+        watermark: end,
+        positions: Vec::new(),
+        losses: Vec::new(),
+        rejects: Vec::new(),
+        accepted,
+        rebuild: false,
+        folded: Window(0),
+        tallies: Vec::new(),
+    }
+}
