@@ -30,6 +30,8 @@ pub enum Reject {
     Derived = 10,
     /// Older than the retention of the finest window.
     TooLate = 11,
+    /// The source says that it lost records here: a gap in what it saw, not a record.
+    SourceLost = 12,
 }
 
 /// A sample of a refused message, kept in a bounded ring.
@@ -53,7 +55,7 @@ pub struct DeadLetter {
 
 impl Reject {
     /// Every reason, in the order of its code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Undecodable,
         Self::NoAddress,
         Self::EndsBeforeStart,
@@ -66,6 +68,7 @@ impl Reject {
         Self::Implausible,
         Self::Derived,
         Self::TooLate,
+        Self::SourceLost,
     ];
 
     /// The word that people, metrics and JSON see.
@@ -83,6 +86,7 @@ impl Reject {
             Self::Implausible => "implausible",
             Self::Derived => "derived",
             Self::TooLate => "too_late",
+            Self::SourceLost => "source_lost",
         }
     }
 }
