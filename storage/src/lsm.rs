@@ -11,12 +11,13 @@
 //! What the engine rolls back silently is found at the next open, by the ledger.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use dashmap::DashMap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
 use portolan_model::{EdgeDelta, Entity, EntityId, PathDelta, WindowLen};
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 
 use crate::cache::RowCache;
 use crate::{Checkpoint, Error, ReadStore};
@@ -77,9 +78,12 @@ struct Shared {
     len: WindowLen,
     memtable_bytes: u64,
     view: ArcSwap<View>,
-    /// Entities only ever come: one of a later epoch does no harm to a reader.
-    entities: RwLock<FxHashMap<EntityId, Arc<Entity>>>,
+    /// Shared by the writer and every query. Entities only ever come: one of a later epoch does no
+    /// harm to a reader.
+    entities: Entities,
 }
+
+type Entities = DashMap<EntityId, Arc<Entity>, FxBuildHasher>;
 
 /// One whole epoch, as readers see it.
 struct View {
@@ -157,7 +161,7 @@ impl Shared {
     }
 
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
-        self.entities.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.entities.get(&id).map(|entity| entity.clone())
     }
 }
 

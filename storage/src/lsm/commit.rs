@@ -1,6 +1,6 @@
 //! One epoch, one batch.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 use portolan_model::{EpochCommit, Window};
@@ -115,12 +115,8 @@ impl FjallStore {
     }
 
     fn name_entities(&self, commit: &EpochCommit) {
-        if commit.entities.is_empty() {
-            return;
-        }
-        let mut known = self.shared.entities.write().unwrap_or_else(PoisonError::into_inner);
         for (id, entity) in &commit.entities {
-            known.insert(*id, Arc::new(entity.clone()));
+            self.shared.entities.insert(*id, Arc::new(entity.clone()));
         }
     }
 

@@ -2,16 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
-use portolan_model::{Entity, EntityId, WindowLen};
-use rustc_hash::FxHashMap;
+use portolan_model::WindowLen;
 
 use super::buckets::{Buckets, bucket};
 use super::ledger::{Gap, META, Touched};
-use super::{FORMAT, FjallStore, Options, Shared, View, fault, synced};
+use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
 use crate::cache::RowCache;
 use crate::records::{
     ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, POSITION, TALLY, read_entity, read_entity_key,
@@ -26,7 +25,7 @@ const META_MEMTABLE: u64 = 4 << 20;
 struct Contents {
     head: Head,
     checkpoint: Checkpoint,
-    entities: FxHashMap<EntityId, Arc<Entity>>,
+    entities: Entities,
 }
 
 // === impl FjallStore ===
@@ -98,7 +97,7 @@ impl FjallStore {
             len,
             memtable_bytes: options.memtable_bytes,
             view: ArcSwap::from_pointee(view),
-            entities: RwLock::new(entities),
+            entities,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -159,7 +158,7 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
         expired: head.expired,
         ..Checkpoint::default()
     };
-    let mut entities = FxHashMap::default();
+    let entities = Entities::default();
     for guard in snapshot.range(meta, [POSITION]..[LOSS + 1]) {
         let (key, value) = guard.into_inner().map_err(engine)?;
         match key[0] {

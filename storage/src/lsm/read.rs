@@ -1,6 +1,6 @@
 //! Reading: every call looks at the view of one whole epoch, and never waits for the writer.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use fjall::Readable;
 use portolan_model::{
@@ -68,9 +68,8 @@ impl ReadEdges for FjallReader {
 
     fn entities(&self, visit: &mut dyn FnMut(EntityId, &Arc<Entity>)) {
         // A copy of the handles, so that a slow visitor does not hold up the writer.
-        let known = self.shared.entities.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = known.iter().map(|(id, entity)| (*id, entity.clone())).collect();
-        drop(known);
+        let known = self.shared.entities.iter();
+        let mut all: Vec<_> = known.map(|row| (*row.key(), row.value().clone())).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         for (id, entity) in &all {
             visit(*id, entity);
