@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use portolan_graph::Graph;
 use portolan_model::{
@@ -15,6 +16,8 @@ use super::*;
 struct Racing {
     store: MemoryStore,
     next: Mutex<Vec<EpochCommit>>,
+    /// How often edges were read.
+    reads: Arc<AtomicU32>,
 }
 
 impl ReadEdges for Racing {
@@ -22,6 +25,7 @@ impl ReadEdges for Racing {
         self.store.window_len()
     }
     fn edges(&self, range: TimeRange, visit: &mut dyn FnMut(&EdgeDelta)) -> Result<(), StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         if let Some(commit) = self.next.lock().unwrap().pop() {
             self.store.clone().commit(&commit)?;
         }
@@ -113,12 +117,19 @@ fn epoch(epoch: u64) -> EpochCommit {
 }
 
 fn reader(commits: &[EpochCommit], racing: Vec<EpochCommit>) -> StoreReader {
+    counted(commits, racing).0
+}
+
+/// A reader, and how often it read edges.
+fn counted(commits: &[EpochCommit], racing: Vec<EpochCommit>) -> (StoreReader, Arc<AtomicU32>) {
     let mut store = MemoryStore::new(WindowLen::BASE);
     for commit in commits {
         store.commit(commit).unwrap();
     }
     let live = Arc::new(Live::load(&store, NowRange::default()).unwrap());
-    StoreReader::new(Arc::new(Racing { store, next: racing.into() }), live)
+    let reads = Arc::default();
+    let racing = Racing { store, next: racing.into(), reads: Arc::clone(&reads) };
+    (StoreReader::new(Arc::new(racing), live), reads)
 }
 
 fn read(reader: &StoreReader, range: TimeRange) -> (Graph, Snapshot) {
@@ -137,6 +148,13 @@ fn edges_and_paths_are_of_one_epoch_although_another_is_committed_meanwhile() {
     assert_eq!(edge.counters[Measure::Flows], 3);
     assert_eq!(snapshot.epoch, 3);
     assert_eq!(graph.doubts().inconsistent(), 0);
+}
+
+#[test]
+fn range_that_nobody_writes_to_is_read_once() {
+    let (reader, reads) = counted(&[epoch(1)], vec![]);
+    read(&reader, TimeRange::ALL);
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
 }
 
 #[test]

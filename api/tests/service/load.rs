@@ -20,6 +20,10 @@ use crate::harness::{Line, START, range, start};
 struct Slow {
     inner: StoreReader,
     foldings: AtomicU64,
+    /// How often the version was asked for: every query of now does so before anything else.
+    asked: AtomicU64,
+    /// A folding of now waits until it was asked for so often.
+    hold: AtomicU64,
     /// Told when a range begins and when it is given up.
     events: Mutex<mpsc::UnboundedSender<&'static str>>,
 }
@@ -27,8 +31,9 @@ struct Slow {
 impl Slow {
     fn new(line: &Line) -> (Arc<Self>, mpsc::UnboundedReceiver<&'static str>) {
         let (events, told) = mpsc::unbounded_channel();
-        let foldings = AtomicU64::new(0);
-        (Arc::new(Self { inner: line.reader(), foldings, events: events.into() }), told)
+        let [foldings, asked, hold] = [0; 3].map(AtomicU64::new);
+        let inner = line.reader();
+        (Arc::new(Self { inner, foldings, asked, hold, events: events.into() }), told)
     }
 
     fn tell(&self, event: &'static str) {
@@ -42,10 +47,14 @@ impl TopologyReader for Slow {
         self.inner.window_len()
     }
     fn version(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.inner.version()
     }
     fn now(&self, rows: &mut ViewBuilder) -> Result<Snapshot, Error> {
         self.foldings.fetch_add(1, Ordering::Relaxed);
+        while self.asked.load(Ordering::Relaxed) < self.hold.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
         self.inner.now(rows)
     }
     fn range(
@@ -93,7 +102,10 @@ async fn graph_of_now_is_folded_once_an_epoch_and_mode_however_many_ask() {
     let mut line = Line::shop();
     let (reader, _) = Slow::new(&line);
     let (_server, client) = start(reader.clone(), LineStatus::default(), Limits::default()).await;
+    // All have asked before the first has its answer.
     let ask = async |request: GetGraphRequest, times: usize| {
+        let asked = reader.asked.load(Ordering::Relaxed);
+        reader.hold.store(asked + times as u64, Ordering::Relaxed);
         let all = (0..times).map(|_| {
             let (mut client, request) = (client.clone(), request.clone());
             async move { client.get_graph(request).await.unwrap().into_inner() }
