@@ -11,6 +11,11 @@ pub enum FlowEncoding {
     /// `netobserv-json`: flat JSON objects as flowlogs-pipeline writes them: one a message, an
     /// array, or one a line.
     NetobservJson,
+    /// `goflow2-pb`: goflow2's `FlowMessage` (NetFlow, IPFIX, sFlow), one a message, with or
+    /// without its length in front.
+    Goflow2Pb,
+    /// `goflow2-json`: the same as JSON objects.
+    Goflow2Json,
 }
 
 /// How ownership records are written.
@@ -74,6 +79,8 @@ macro_rules! words {
 words!(FlowEncoding:
     Self::NetobservPb => "netobserv-pb",
     Self::NetobservJson => "netobserv-json",
+    Self::Goflow2Pb => "goflow2-pb",
+    Self::Goflow2Json => "goflow2-json",
 );
 
 words!(OwnerEncoding:
@@ -84,6 +91,8 @@ words!(OwnerEncoding:
 words!(Encoding:
     Self::Flow(FlowEncoding::NetobservPb) => "netobserv-pb",
     Self::Flow(FlowEncoding::NetobservJson) => "netobserv-json",
+    Self::Flow(FlowEncoding::Goflow2Pb) => "goflow2-pb",
+    Self::Flow(FlowEncoding::Goflow2Json) => "goflow2-json",
     Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
 );
@@ -110,10 +119,10 @@ mod tests {
         let error = "protobuf".parse::<Encoding>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, portolan-pb, \
-             portolan-json"
+            "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
+             goflow2-pb, goflow2-json, portolan-pb, portolan-json"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
-        assert!(error.ends_with("allowed: netobserv-pb, netobserv-json"), "{error}");
+        assert!(error.ends_with("goflow2-pb, goflow2-json"), "{error}");
     }
 }

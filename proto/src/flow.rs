@@ -11,6 +11,7 @@ use portolan_model::{FlowColumns, Nanos, Reject, ScopeId};
 
 use crate::{FlowEncoding, Refused};
 
+mod goflow2;
 mod judge;
 mod netobserv_json;
 mod netobserv_pb;
@@ -79,6 +80,8 @@ impl FlowDecoder {
             FlowEncoding::NetobservJson => {
                 netobserv_json::decode(self, payload, context, out, refused);
             }
+            FlowEncoding::Goflow2Pb => goflow2::pb::decode(payload, context, out, refused),
+            FlowEncoding::Goflow2Json => goflow2::json::decode(payload, context, out, refused),
         }
         out.len() - before
     }

@@ -18,6 +18,13 @@ pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Number(pub(crate) u64);
 
+/// A number, or the name of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NumberOr<'a> {
+    Number(Number),
+    Text(Text<'a>),
+}
+
 /// True or false; 0 and 1 and the words count. Null is false.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Truth(pub(crate) bool);
@@ -56,6 +63,20 @@ fn each_element<'a>(payload: &'a [u8], each: &mut Each<'_, 'a>) {
     });
     if let Err(error) = walked {
         each(None, Err(refusal(&error)));
+    }
+}
+
+/// Whether the value is an object: serde reads a struct from an array, too, by position.
+pub(crate) fn is_object(value: &[u8]) -> bool {
+    value.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// The object that a value is.
+pub(crate) fn object<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, Refused> {
+    if is_object(value) {
+        serde_json::from_slice(value).map_err(|error| refusal(&error))
+    } else {
+        Err(Refused::new(Reject::Undecodable, "not a JSON object"))
     }
 }
 
@@ -120,6 +141,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 // === impl Number ===
 
+impl Number {
+    /// What does not fit into 32 bits becomes their largest value, which no field may have.
+    pub(crate) fn narrow(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+}
+
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visit;
@@ -153,6 +181,27 @@ impl<'de> Deserialize<'de> for Number {
             }
         }
         deserializer.deserialize_any(Visit)
+    }
+}
+
+// === impl NumberOr ===
+
+impl Default for NumberOr<'_> {
+    fn default() -> Self {
+        Self::Text(Text::default())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for NumberOr<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&'de RawValue>::deserialize(deserializer)?.get();
+        // The text of a value that was parsed as part of its message parses again.
+        let parsed = if json.starts_with('"') || json == "null" {
+            serde_json::from_str(json).map(Self::Text)
+        } else {
+            serde_json::from_str(json).map(Self::Number)
+        };
+        parsed.map_err(D::Error::custom)
     }
 }
 

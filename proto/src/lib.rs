@@ -11,6 +11,7 @@ mod flow;
 mod json;
 mod ownership;
 mod refused;
+mod time;
 mod wire;
 
 pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};

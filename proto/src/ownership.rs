@@ -19,7 +19,6 @@ mod judge;
 mod portolan_json;
 #[cfg(test)]
 mod tests;
-mod time;
 
 pub use encode::{encode_event, encode_owner};
 pub use judge::{MAX_LIST, MAX_NAME_BYTES};

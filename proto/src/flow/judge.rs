@@ -1,7 +1,7 @@
 //! Which records are flows: the rules that hold whatever the encoding (formats, sections 4.1 and
 //! 4.13). The first rule that is broken names the reason.
 
-use portolan_model::{Flags, FlowRow, Ip, Nanos, Proto, Reject, Role, Source, Xlat};
+use portolan_model::{Flags, FlowRow, Ip, Nanos, Proto, Reject, Source, Xlat};
 
 use super::Context;
 use super::raw::{Address, RawFlow};
@@ -70,19 +70,20 @@ pub(super) fn judge(raw: &RawFlow, context: Context) -> Result<FlowRow, Reject> 
         drop_bytes: raw.drop_bytes,
         drop_packets: raw.drop_packets,
         icmp_type: if is_icmp { raw.icmp_type as u8 } else { 0 },
-        source: Source::Ebpf,
-        role: Role::Unknown,
+        source: raw.source,
+        role: raw.role,
         xlat: xlat(raw),
     })
 }
 
 /// Whether no packet stands behind the record: then it is what some feature of the agent (DNS,
 /// translation) saw of a flow that is reported elsewhere. TCP flags come from packets: a record
-/// with flags and without counters is a drop whose counters were not exported.
+/// with flags and without counters is a drop whose counters were not exported. Events and proxies
+/// report what happened, not what it weighed: they need no counters.
 #[inline]
 fn is_empty(raw: &RawFlow) -> bool {
     let counts = raw.bytes | raw.packets | raw.drop_bytes | raw.drop_packets;
-    counts == 0 && raw.flags as u16 == 0
+    counts == 0 && raw.flags as u16 == 0 && !matches!(raw.source, Source::Events | Source::Proxy)
 }
 
 /// Start and end, if they are times at all and in order.

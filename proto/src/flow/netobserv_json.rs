@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use portolan_model::{FlowColumns, Reject};
+use portolan_model::FlowColumns;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
@@ -62,28 +62,15 @@ pub(super) fn decode(
     refused: &mut dyn FnMut(Refused),
 ) {
     // One object is the rule, and needs one pass.
-    if is_object(payload)
+    if json::is_object(payload)
         && let Ok(flow) = serde_json::from_slice::<JsonFlow<'_>>(payload)
     {
         return take(decoder, &flow, context, None, out, refused);
     }
-    json::each_value(payload, &mut |place, value| match value.and_then(object) {
+    json::each_value(payload, &mut |place, value| match value.and_then(json::object) {
         Ok(flow) => take(decoder, &flow, context, place, out, refused),
         Err(why) => refuse(why.reason, &why.detail, place, refused),
     });
-}
-
-/// Whether the value is an object: serde reads a struct from an array, too, by position.
-fn is_object(value: &[u8]) -> bool {
-    value.trim_ascii_start().first() == Some(&b'{')
-}
-
-fn object(value: &[u8]) -> Result<JsonFlow<'_>, Refused> {
-    if is_object(value) {
-        serde_json::from_slice(value).map_err(|error| json::refusal(&error))
-    } else {
-        Err(Refused::new(Reject::Undecodable, "not a JSON object"))
-    }
 }
 
 fn take(
@@ -107,22 +94,22 @@ fn take(
 impl JsonFlow<'_> {
     fn raw(&self) -> RawFlow {
         let mut raw = RawFlow {
-            ether_type: narrow(self.etype),
+            ether_type: self.etype.narrow(),
             start: WireTime::from_units(self.time_flow_start_ms.0, 1_000),
             end: WireTime::from_units(self.time_flow_end_ms.0, 1_000),
-            src_port: narrow(self.src_port),
-            dst_port: narrow(self.dst_port),
-            proto: narrow(self.proto),
+            src_port: self.src_port.narrow(),
+            dst_port: self.dst_port.narrow(),
+            proto: self.proto.narrow(),
             bytes: self.bytes.0,
             packets: self.packets.0,
             flags: self.flags.0,
-            icmp_type: narrow(self.icmp_type),
+            icmp_type: self.icmp_type.narrow(),
             drop_bytes: self.pkt_drop_bytes.0,
             drop_packets: self.pkt_drop_packets.0,
             rtt: WireTime::from_units(self.time_flow_rtt_ns.0, 1_000_000_000),
-            xlat_src_port: narrow(self.xlat_src_port),
-            xlat_dst_port: narrow(self.xlat_dst_port),
-            sampling: narrow(self.sampling),
+            xlat_src_port: self.xlat_src_port.narrow(),
+            xlat_dst_port: self.xlat_dst_port.narrow(),
+            sampling: self.sampling.narrow(),
             // Conversation records sum up flow logs that come by themselves; a duplicate is the
             // same packets at another interface.
             derived: self.duplicate.0 || !matches!(&*self.record_type, "" | "flowLog"),
@@ -135,11 +122,6 @@ impl JsonFlow<'_> {
         raw.set_text(Address::XlatDst, &self.xlat_dst_addr);
         raw
     }
-}
-
-/// What does not fit into 32 bits becomes their largest value, which no field may have.
-fn narrow(number: Number) -> u32 {
-    u32::try_from(number.0).unwrap_or(u32::MAX)
 }
 
 // === impl FlagNames ===

@@ -5,7 +5,7 @@
     reason = "measured: a call for each byte or two costs more than it does"
 )]
 
-use portolan_model::Ip;
+use portolan_model::{Ip, Role, Source};
 
 /// Fields of one record, in the widths of the wire. Absent is zero, as in proto3.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(super) struct RawFlow {
     pub(super) sampling: u32,
     /// A view of records that also come by themselves, or a copy of one.
     pub(super) derived: bool,
+    pub(super) source: Source,
+    pub(super) role: Role,
     /// The addresses that are there and cannot be read.
     pub(super) malformed: Malformed,
 }
@@ -67,6 +69,11 @@ impl WireTime {
     pub(super) const fn from_units(units: u64, per_sec: u64) -> Self {
         let nanos = (units % per_sec) * (1_000_000_000 / per_sec);
         Self { secs: (units / per_sec) as i64, nanos: nanos as i32 }
+    }
+
+    /// From nanoseconds.
+    pub(super) const fn from_nanos(nanos: u64) -> Self {
+        Self::from_units(nanos, 1_000_000_000)
     }
 
     /// Nanoseconds, if they are neither negative nor past the year 2554, where 64 bits end.

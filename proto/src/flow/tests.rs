@@ -9,6 +9,7 @@ use super::*;
 use crate::pbflow;
 
 mod captures;
+mod goflow2;
 mod json;
 mod oracle;
 

@@ -6,9 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::judge::bad;
-use super::time;
 use crate::json::{self, Number, Text, Truth};
-use crate::{Refused, v1};
+use crate::{Refused, time, v1};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

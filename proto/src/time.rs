@@ -7,7 +7,7 @@ const NANOS: u64 = 1_000_000_000;
 
 /// The instant that a JSON value names: RFC 3339 text, or seconds as a number or as text of one.
 /// The digits are read as they stand: a float would lose the microseconds.
-pub(super) fn parse(json: &str) -> Option<Nanos> {
+pub(crate) fn parse(json: &str) -> Option<Nanos> {
     let text = match json.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"')?,
         None => json,
@@ -28,7 +28,7 @@ fn seconds(text: &str) -> Option<Nanos> {
 }
 
 /// RFC 3339. Times before 1970 and after 2554 have no nanoseconds of ours.
-fn rfc3339(text: &str) -> Option<Nanos> {
+pub(crate) fn rfc3339(text: &str) -> Option<Nanos> {
     let instant = text.parse::<Timestamp>().ok()?;
     u64::try_from(instant.as_nanosecond()).ok()
 }
