@@ -117,3 +117,21 @@ fn service_without_known_backends_stays_visible() {
         "#]],
     );
 }
+
+#[test]
+fn backend_whose_address_went_to_another_before_the_balancer_was_told_is_still_the_old_one() {
+    check(
+        "own pod mobile-1 owner=mobile ip=10.0.0.1 node=10.9.0.1
+         own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2 t=0..3
+         own pod other-1 owner=other ip=10.0.1.1 node=10.9.0.2 t=4..
+         own pod api-2 owner=api ip=10.0.1.2 node=10.9.0.2 t=2..
+         own lb edge ip=10.0.0.9 ports=tcp/80 to=10.0.1.1:8080 node=10.9.0.1 t=0..
+         own lb edge ip=10.0.0.9 ports=tcp/80 to=10.0.1.2:8080 node=10.9.0.1 t=5..
+         flow 1..2 10.0.0.1:40000>10.0.0.9:80 120B S @10.9.0.1
+         flow 4..4 10.0.0.1:40001>10.0.0.9:80 120B S @10.9.0.1",
+        &expect![[r#"
+            t=0 mobile -> edge tcp/80: flows=2 conns=2 failed=2 active=2 sent=240
+            t=0 moved declared mobile => api via edge tcp/8080: flows=2 conns=2 failed=2 active=2 sent=240
+        "#]],
+    );
+}

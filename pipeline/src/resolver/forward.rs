@@ -14,6 +14,10 @@ use super::judge::{Emitted, Judge};
 use super::party::Party;
 use super::table::{Conn, ConnKey, End, Rewrite, Side};
 
+/// A hop's next version is told at most this long after its backends changed: a controller's resync
+/// and a health check's interval are a few seconds.
+const TOLD_LATE: Nanos = 5_000_000_000;
+
 impl Judge<'_> {
     pub(super) fn is_landing(&self, server: End, proto: Proto) -> bool {
         let declared = self
@@ -113,8 +117,13 @@ impl Judge<'_> {
             };
             directory.find(index, &look)
         };
-        let from = self.window.start().max(valid.from);
-        let to = self.window.end(self.len).min(valid.to).max(from + 1);
+        // The last moments of a version that ended are left out: its backend was already gone, and
+        // the address may have been another's before the next version was told.
+        let told =
+            if valid.to == Nanos::MAX { Nanos::MAX } else { valid.to.saturating_sub(TOLD_LATE) };
+        let latest = told.max(valid.from);
+        let from = self.window.start().clamp(valid.from, latest);
+        let to = self.window.end(self.len).clamp(from + 1, latest.max(from + 1));
         let ends = [owner_at(from), owner_at(to - 1)];
         match ends {
             [Found::One(a, _), Found::One(b, _)]
