@@ -20,6 +20,6 @@ mod topics;
 pub use broker::Broker;
 pub use embedded::Embedded;
 pub use kafka::{Kafka, VERSION as KAFKA_VERSION};
-pub use portolan::{Portolan, Setup, TopicSetup};
+pub use portolan::{Portolan, Setup, TopicSetup, command};
 pub use ports::free_port;
-pub use topics::{Produced, Topics};
+pub use topics::{Produced, Topics, Writer};

@@ -18,6 +18,8 @@ use crate::ports::free_port;
 mod binary;
 mod query;
 
+pub use binary::command;
+
 /// Serving again after `kill -9` is held under 3 s in release; this is an unoptimised build on a
 /// busy machine, which may have to read a topic from the start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -73,9 +75,10 @@ impl Setup {
         self
     }
 
-    /// Sets one more key; the value is TOML.
+    /// Sets a key, also one that was set before; the value is TOML.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.retain(|(set, _)| set != key);
         self.settings.push((key.to_owned(), value.to_owned()));
         self
     }

@@ -9,8 +9,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::Broker;
@@ -21,6 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Topics of one broker.
 pub struct Topics<'a> {
     broker: &'a Broker,
+}
+
+/// A producer that is kept: making one costs half a second, which is how long it takes to learn its
+/// id from the broker.
+pub struct Writer {
+    producer: ThreadedProducer<Deliveries>,
+    outcomes: Arc<Mutex<Vec<Outcome>>>,
 }
 
 /// Where a message ended up.
@@ -50,6 +59,52 @@ impl ProducerContext for Deliveries {
             Err((error, _)) => Err(error.to_string()),
         };
         self.0.lock().expect("no holder of this lock panics").push(outcome);
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Writes messages as [`Topics::produce`] does.
+    pub fn produce<'m>(
+        &mut self,
+        topic: &str,
+        messages: impl IntoIterator<Item = (i32, &'m [u8], &'m [u8])>,
+    ) -> anyhow::Result<Vec<Produced>> {
+        let mut sent = 0;
+        for (partition, key, value) in messages {
+            let mut record = BaseRecord::with_opaque_to(topic, Box::new(sent))
+                .partition(partition)
+                .payload(value);
+            if !key.is_empty() {
+                record = record.key(key);
+            }
+            let deadline = Instant::now() + PATIENCE;
+            while let Err((error, back)) = self.producer.send(record) {
+                self.wait_for_room(topic, &error)?;
+                ensure!(Instant::now() < deadline, "{topic}: {error}");
+                record = back;
+            }
+            sent += 1;
+        }
+        self.producer.flush(PATIENCE)?;
+        let outcomes = std::mem::take(&mut *self.outcomes.lock().expect("no holder panics"));
+        ensure!(outcomes.len() == sent, "{topic}: {} of {sent} answered", outcomes.len());
+        let acknowledged: Result<BTreeMap<_, _>, _> = outcomes.into_iter().collect();
+        Ok(acknowledged.map_err(anyhow::Error::msg)?.into_values().collect())
+    }
+
+    /// Waits where waiting helps: for room in the queue, or for news of a partition that was added
+    /// after this producer last asked.
+    fn wait_for_room(&self, topic: &str, error: &KafkaError) -> anyhow::Result<()> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => std::thread::sleep(Duration::from_millis(5)),
+            Some(RDKafkaErrorCode::UnknownPartition) => {
+                self.producer.client().fetch_metadata(Some(topic), PATIENCE)?;
+            }
+            _ => bail!("{topic}: {error}"),
+        }
+        Ok(())
     }
 }
 
@@ -122,36 +177,21 @@ impl<'a> Topics<'a> {
         topic: &str,
         messages: impl IntoIterator<Item = (i32, &'m [u8], &'m [u8])>,
     ) -> anyhow::Result<Vec<Produced>> {
+        self.writer()?.produce(topic, messages)
+    }
+
+    /// A producer for many calls.
+    pub fn writer(&self) -> anyhow::Result<Writer> {
         let deliveries = Deliveries::default();
         let outcomes = Arc::clone(&deliveries.0);
-        let producer: ThreadedProducer<Deliveries> = self
+        let producer = self
             .client()
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("message.timeout.ms", PATIENCE.as_millis().to_string())
             .set("message.max.bytes", "20000000")
             .create_with_context(deliveries)?;
-        let mut sent = 0;
-        for (partition, key, value) in messages {
-            let mut record = BaseRecord::with_opaque_to(topic, Box::new(sent))
-                .partition(partition)
-                .payload(value);
-            if !key.is_empty() {
-                record = record.key(key);
-            }
-            while let Err((error, back)) = producer.send(record) {
-                let full = rdkafka::types::RDKafkaErrorCode::QueueFull;
-                ensure!(error.rdkafka_error_code() == Some(full), "{topic}: {error}");
-                std::thread::sleep(Duration::from_millis(5));
-                record = back;
-            }
-            sent += 1;
-        }
-        producer.flush(PATIENCE)?;
-        let outcomes = std::mem::take(&mut *outcomes.lock().expect("no holder panics"));
-        ensure!(outcomes.len() == sent, "{topic}: {} of {sent} answered", outcomes.len());
-        let acknowledged: Result<BTreeMap<_, _>, _> = outcomes.into_iter().collect();
-        Ok(acknowledged.map_err(anyhow::Error::msg)?.into_values().collect())
+        Ok(Writer { producer, outcomes })
     }
 
     /// First and next offset of a partition.

@@ -3,19 +3,37 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
 
 use crate::broker::{profile_directory, target_directory};
 
+/// The binary, to be run with arguments of the test's own.
+///
+/// # Errors
+/// A binary that cannot be built.
+pub fn command() -> anyhow::Result<Command> {
+    Ok(Command::new(built()?))
+}
+
 /// The path of the binary of this profile. `cargo test --workspace` has built it; `cargo test -p
 /// portolan-e2e` alone has not.
 pub(super) fn built() -> anyhow::Result<PathBuf> {
-    // Tests are threads: one of them builds.
-    static BUILDING: Mutex<()> = Mutex::new(());
-    let _building = BUILDING.lock().expect("no holder of this lock panics");
+    // Tests are threads: one of them looks, and builds; a change of the sources under way does not
+    // make the others run another binary.
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(binary) = &*built {
+        return Ok(binary.clone());
+    }
+    let binary = build()?;
+    *built = Some(binary.clone());
+    Ok(binary)
+}
+
+fn build() -> anyhow::Result<PathBuf> {
     let profile = profile_directory()?;
     let binary = profile.join("portolan");
     if is_fresh(&binary, &profile.join("portolan.d")) {
