@@ -16,6 +16,8 @@ pub enum FlowEncoding {
     Goflow2Pb,
     /// `goflow2-json`: the same as JSON objects.
     Goflow2Json,
+    /// `hubble-json`: what Cilium Hubble's exporter writes, one object a line.
+    HubbleJson,
 }
 
 /// How ownership records are written.
@@ -81,6 +83,7 @@ words!(FlowEncoding:
     Self::NetobservJson => "netobserv-json",
     Self::Goflow2Pb => "goflow2-pb",
     Self::Goflow2Json => "goflow2-json",
+    Self::HubbleJson => "hubble-json",
 );
 
 words!(OwnerEncoding:
@@ -93,6 +96,7 @@ words!(Encoding:
     Self::Flow(FlowEncoding::NetobservJson) => "netobserv-json",
     Self::Flow(FlowEncoding::Goflow2Pb) => "goflow2-pb",
     Self::Flow(FlowEncoding::Goflow2Json) => "goflow2-json",
+    Self::Flow(FlowEncoding::HubbleJson) => "hubble-json",
     Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
 );
@@ -120,9 +124,9 @@ mod tests {
         assert_eq!(
             error,
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
-             goflow2-pb, goflow2-json, portolan-pb, portolan-json"
+             goflow2-pb, goflow2-json, hubble-json, portolan-pb, portolan-json"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
-        assert!(error.ends_with("goflow2-pb, goflow2-json"), "{error}");
+        assert!(error.ends_with("goflow2-json, hubble-json"), "{error}");
     }
 }

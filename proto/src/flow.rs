@@ -12,10 +12,12 @@ use portolan_model::{FlowColumns, Nanos, Reject, ScopeId};
 use crate::{FlowEncoding, Refused};
 
 mod goflow2;
+mod hubble;
 mod judge;
 mod netobserv_json;
 mod netobserv_pb;
 mod raw;
+mod reporter;
 #[cfg(test)]
 mod tests;
 
@@ -82,6 +84,7 @@ impl FlowDecoder {
             }
             FlowEncoding::Goflow2Pb => goflow2::pb::decode(payload, context, out, refused),
             FlowEncoding::Goflow2Json => goflow2::json::decode(payload, context, out, refused),
+            FlowEncoding::HubbleJson => hubble::decode(payload, context, out, refused),
         }
         out.len() - before
     }

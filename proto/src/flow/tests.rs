@@ -10,6 +10,7 @@ use crate::pbflow;
 
 mod captures;
 mod goflow2;
+mod hubble;
 mod json;
 mod oracle;
 
