@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use portolan_model::{
-    Barrier, Counters, EntityId, Evidence, Layer, Nanos, PathDelta, PathKey, PathKind, Proto,
+    Barrier, Counters, EntityId, Evidence, Ip, Layer, Nanos, PathDelta, PathKey, PathKind, Proto,
     ScopeId, Socket, Via, Window, WindowLen,
 };
 use rustc_hash::FxHashMap;
@@ -21,21 +21,44 @@ use smallvec::{SmallVec, smallvec};
 use crate::resolver::single;
 use crate::{Deltas, HopChange, HopConnection, HopTarget, Hops, LandingChange, LineConfig, Stage};
 
-/// A client's socket: what a connection keeps when its destination is rewritten.
-type Client = (ScopeId, Proto, Socket);
+/// A client's socket: what a connection keeps when its destination is rewritten. Packed, because there
+/// is one for every connection towards a backend.
+#[derive(Copy, Clone, PartialEq, Eq, Hash)]
+struct Client {
+    ip: [u64; 2],
+    scope: ScopeId,
+    port: u16,
+    proto: Proto,
+}
+
+/// A connection that came out at a place that some hop forwards to.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Landing {
+    ip: [u64; 2],
+    entity: EntityId,
+    port: u16,
+}
 
 /// See the module.
 pub struct PathCollapser {
     window: WindowLen,
-    windows: BTreeMap<Window, FxHashMap<Client, Group>>,
+    windows: BTreeMap<Window, Joins>,
     touched: Vec<(Window, Client)>,
+}
+
+/// What is remembered of one window.
+#[derive(Default)]
+struct Joins {
+    /// What each client socket does with hops.
+    hops: FxHashMap<Client, Group>,
+    /// Where each client socket came out.
+    landings: FxHashMap<Client, SmallVec<[Landing; 1]>>,
 }
 
 /// Everything that one client socket does with hops in one window.
 #[derive(Default)]
 struct Group {
     hops: SmallVec<[Towards; 1]>,
-    landings: SmallVec<[(Socket, EntityId); 1]>,
     touched: bool,
 }
 
@@ -54,23 +77,31 @@ struct Emitted {
     last_ns: Nanos,
 }
 
+impl Client {
+    fn new(scope: ScopeId, proto: Proto, socket: Socket) -> Self {
+        Self { ip: halves(socket.ip), scope, port: socket.port, proto }
+    }
+}
+
+impl Landing {
+    fn socket(&self) -> Socket {
+        Socket::new(Ip(u128::from(self.ip[0]) << 64 | u128::from(self.ip[1])), self.port)
+    }
+}
+
+const fn halves(ip: Ip) -> [u64; 2] {
+    [(ip.0 >> 64) as u64, ip.0 as u64]
+}
+
 impl PathCollapser {
     /// A collapser that remembers nothing yet.
     pub fn new(config: &LineConfig) -> Self {
         Self { window: config.window, windows: BTreeMap::new(), touched: Vec::new() }
     }
 
-    fn group(&mut self, window: Window, client: Client) -> &mut Group {
-        let group = self.windows.entry(window).or_default().entry(client).or_default();
-        if !group.touched {
-            group.touched = true;
-            self.touched.push((window, client));
-        }
-        group
-    }
-
+    /// Marks what a client socket does with hops, if it does anything.
     fn touch(&mut self, window: Window, client: Client) {
-        if let Some(group) = self.windows.get_mut(&window).and_then(|w| w.get_mut(&client))
+        if let Some(group) = self.windows.get_mut(&window).and_then(|w| w.hops.get_mut(&client))
             && !group.touched
         {
             group.touched = true;
@@ -79,8 +110,8 @@ impl PathCollapser {
     }
 
     fn hop(&mut self, change: HopChange, out: &mut Vec<PathDelta>) {
-        let client = (change.scope, change.proto, change.client);
-        let group = self.group(change.window, client);
+        let client = Client::new(change.scope, change.proto, change.client);
+        let group = self.windows.entry(change.window).or_default().hops.entry(client).or_default();
         let place = group.hops.iter().position(|t| t.hop == change.hop);
         match (place, change.state) {
             (Some(place), Some(state)) => group.hops[place].state = state,
@@ -93,16 +124,20 @@ impl PathCollapser {
             }
             (None, None) => {}
         }
+        self.touch(change.window, client);
     }
 
     fn landing(&mut self, change: &LandingChange) {
-        let client = (change.scope, change.proto, change.client);
-        let group = self.group(change.window, client);
-        group.landings.retain(|(server, _)| *server != change.server);
+        let client = Client::new(change.scope, change.proto, change.client);
+        let joins = self.windows.entry(change.window).or_default();
+        let landings = joins.landings.entry(client).or_default();
+        let (ip, port) = (halves(change.server.ip), change.server.port);
+        landings.retain(|landing| (landing.ip, landing.port) != (ip, port));
         if let Some(entity) = change.entity {
-            group.landings.push((change.server, entity));
-            group.landings.sort_unstable();
+            landings.push(Landing { ip, entity, port });
+            landings.sort_unstable();
         }
+        self.touch(change.window, client);
         // A connection may open on one side of a boundary and be seen on the other.
         self.touch(change.window.previous(self.window), client);
         self.touch(change.window.next(self.window), client);
@@ -113,8 +148,8 @@ impl PathCollapser {
         let mut found = SmallVec::new();
         let near = [(0, window), (1, window.previous(self.window)), (1, window.next(self.window))];
         for (distance, window) in near {
-            if let Some(group) = self.windows.get(&window).and_then(|w| w.get(&client)) {
-                found.extend(group.landings.iter().map(|(s, e)| (distance, *s, *e)));
+            if let Some(there) = self.windows.get(&window).and_then(|w| w.landings.get(&client)) {
+                found.extend(there.iter().map(|l| (distance, l.socket(), l.entity)));
             }
         }
         found
@@ -124,12 +159,13 @@ impl PathCollapser {
         let mut out = Vec::new();
         for (window, client) in std::mem::take(&mut self.touched) {
             let landings = self.landings(window, client);
-            let Some(group) = self.windows.get_mut(&window).and_then(|w| w.get_mut(&client)) else {
+            let Some(group) = self.windows.get_mut(&window).and_then(|w| w.hops.get_mut(&client))
+            else {
                 continue;
             };
             group.touched = false;
             for Towards { hop, state, emitted } in &mut group.hops {
-                let new = path(window, client.1, *hop, state, &landings);
+                let new = path(window, client.proto, *hop, state, &landings);
                 if !rebuild {
                     emit(emitted.as_deref(), new.as_ref(), &mut out);
                 }

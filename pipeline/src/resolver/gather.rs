@@ -41,13 +41,13 @@ impl FlowResolver {
         let rows: Vec<Row> = (0..flows.len()).map(|at| self.number(flows, at)).collect();
         let mut xlats = flows.xlats.iter().peekable();
         let mut last_window = None;
+        self.note_agents(flows);
         for (at, row) in rows.iter().enumerate() {
             let xlat = xlats.next_if(|(r, _)| *r as usize == at).map(|(_, x)| *x);
             if is_icmp_error(flows, at) {
                 self.tally.icmp_errors += 1;
                 continue;
             }
-            self.note_agent(flows.agent[at], flows.end[at]);
             let single =
                 self.window.window(flows.start[at]) == last_window_of(flows, at, self.window);
             if single {
@@ -75,9 +75,17 @@ impl FlowResolver {
         Row { key, from, agent }
     }
 
-    fn note_agent(&mut self, agent: Ip, end: Nanos) {
-        let last = self.agents.entry(agent).or_insert(end);
-        *last = (*last).max(end);
+    /// Notes when each agent was last heard of. Records of one agent come in runs.
+    fn note_agents(&mut self, flows: &FlowColumns) {
+        let mut ends = flows.agent.iter().zip(&flows.end).peekable();
+        while let Some((agent, end)) = ends.next() {
+            let mut latest = *end;
+            while let Some((_, end)) = ends.next_if(|(next, _)| *next == agent) {
+                latest = latest.max(*end);
+            }
+            let last = self.agents.entry(*agent).or_insert(latest);
+            *last = (*last).max(latest);
+        }
     }
 
     fn add(

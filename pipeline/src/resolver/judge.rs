@@ -59,8 +59,7 @@ pub(super) struct Judge<'a> {
 impl Judge<'_> {
     /// The judgement, or nothing where no reporter saw a flow that counts.
     pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn) -> Option<Emitted> {
-        conn.begin = self.begin(key, conn)?;
-        self.look_back(key, conn);
+        self.look_around(key, conn)?;
         let begin = conn.begin;
         let seen_on = self.seen_on(conn);
         let parties =
@@ -129,26 +128,34 @@ impl Judge<'_> {
         Some(emitted)
     }
 
-    /// When the connection began: owners are asked for that instant, because TCP does not survive a
-    /// change of either. Without a SYN of its own, a window continues the nearest one before it.
-    fn begin(&self, key: ConnKey, conn: &Conn) -> Option<Nanos> {
+    /// Takes over what other windows say of the connection, as long as they are remembered: when it
+    /// began (owners are asked for that instant, because TCP does not survive a change of either),
+    /// and how the window before ended. Without a SYN of its own, a window continues the nearest
+    /// one before it. Looked up once, and again when another window has news.
+    fn look_around(&self, key: ConnKey, conn: &mut Conn) -> Option<()> {
         let own = conn.tallies.iter().map(|t| t.begin).min()?;
-        let opens = conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
-        if key.proto() != Proto::TCP || opens {
-            return Some(own);
+        let is_tcp = key.proto() == Proto::TCP;
+        let opens = is_tcp && conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
+        if conn.looked && conn.opens == opens {
+            conn.begin = conn.begin.min(own);
+            return Some(());
         }
-        let carried = self.tables.range(..self.window).rev().find_map(|(_, t)| t.get(key));
-        Some(carried.map(|c| c.begin).filter(|b| *b != 0).map_or(own, |b| b.min(own)))
-    }
-
-    /// Takes over what the window before says, as long as it is remembered.
-    fn look_back(&self, key: ConnKey, conn: &mut Conn) {
-        let Some(before) = self.tables.get(&self.window.previous(self.len)) else { return };
-        if key.proto() != Proto::TCP {
-            conn.continued |= before.get(key).is_some();
-        } else if conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack()) {
-            conn.open_before = before.get(key).is_some_and(|c| c.open_after);
+        conn.looked = true;
+        conn.opens = opens;
+        conn.begin = own;
+        if is_tcp && !opens {
+            let earlier = self.tables.range(..self.window).rev();
+            let carried = earlier.filter_map(|(_, t)| t.get(key)).map(|c| c.begin).next();
+            conn.begin = carried.filter(|b| *b != 0).map_or(own, |b| b.min(own));
         }
+        if let Some(before) = self.tables.get(&self.window.previous(self.len)) {
+            if !is_tcp {
+                conn.continued |= before.get(key).is_some();
+            } else if opens {
+                conn.open_before = before.get(key).is_some_and(|c| c.open_after);
+            }
+        }
+        Some(())
     }
 
     /// Whether the agent at `home` saw what `side` sends in a neighbouring window. Once seen, it

@@ -92,6 +92,10 @@ pub(super) struct Conn {
     pub(super) rewrites: [Rewrite; 2],
     pub(super) emitted: Option<Box<Emitted>>,
     pub(super) touched: bool,
+    /// What other windows say was looked up, and has not changed since.
+    pub(super) looked: bool,
+    /// It had a SYN, or an answer to one, at that time.
+    pub(super) opens: bool,
     /// The connection was there in the window before.
     pub(super) continued: bool,
     /// It was open when the window before ended, and when this one does.
@@ -252,9 +256,10 @@ impl Table {
         self.by_key.get(&key).map(|place| &self.conns[*place as usize])
     }
 
-    /// Marks a connection, if it is there.
+    /// Marks a connection, if it is there: another window has news for it.
     pub(super) fn touch_key(&mut self, key: ConnKey) {
         if let Some(&place) = self.by_key.get(&key) {
+            self.conns[place as usize].looked = false;
             self.touch(place);
         }
     }
