@@ -19,6 +19,7 @@ mod measure;
 mod names;
 mod orient;
 mod party;
+mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,9 @@ pub(crate) use forward::single;
 /// An agent that has not reported for this long, in event time, is no longer counted on.
 const AGENT_TTL: Nanos = 600_000_000_000;
 
+/// Tables of forgotten windows that are kept for the next ones: two windows fill at a time.
+const SPARE: usize = 2;
+
 /// How far over the bound of remembered connections windows that still fill may go.
 const HARD_BOUND: usize = 4;
 
@@ -54,6 +58,8 @@ pub struct FlowResolver {
     addrs: Addrs,
     names: Names,
     tables: BTreeMap<Window, Table>,
+    /// Cleared when they are taken.
+    spare: Vec<Table>,
     /// Windows before this one are forgotten.
     folded: Window,
     rewritten_to: FxHashSet<End>,
@@ -89,6 +95,7 @@ impl FlowResolver {
             addrs: Addrs::default(),
             names: Names::new(&config.environment, config.max_externals),
             tables: BTreeMap::new(),
+            spare: Vec::new(),
             folded: restored.folded,
             rewritten_to: FxHashSet::default(),
             agents: FxHashMap::default(),
@@ -174,7 +181,7 @@ impl FlowResolver {
         let mut carried = Vec::new();
         for place in table.take_touched() {
             let key = table.keys[place as usize];
-            let conn = &mut table.conns[place as usize];
+            let conn = &mut table.conns[place];
             let was = (conn.open_after, conn.begin);
             let new = judge.judge(key, conn);
             if (conn.open_after, conn.begin) != was {
@@ -215,7 +222,9 @@ impl FlowResolver {
         }
         self.folded = folded;
         let before = self.tables.len();
-        self.tables = self.tables.split_off(&folded);
+        let kept = self.tables.split_off(&folded);
+        let forgotten = std::mem::replace(&mut self.tables, kept);
+        self.spare.extend(forgotten.into_values().take(SPARE - self.spare.len().min(SPARE)));
         if self.tables.len() < before {
             self.forget_addresses();
         }
@@ -227,7 +236,7 @@ impl FlowResolver {
     fn forget_addresses(&mut self) {
         let mut used = self.addrs.flags();
         for table in self.tables.values() {
-            for (key, conn) in table.keys.iter().zip(&table.conns) {
+            for (key, conn) in table.iter() {
                 used[key.end(table::Side::Low).addr as usize] = true;
                 used[key.end(table::Side::High).addr as usize] = true;
                 for tally in &conn.tallies {

@@ -98,7 +98,12 @@ impl FlowResolver {
         last_window: &mut Option<Window>,
     ) {
         let flows = &batch.flows;
-        let table = self.tables.entry(part.window).or_default();
+        let spare = &mut self.spare;
+        let table = self.tables.entry(part.window).or_insert_with(|| {
+            let mut table = spare.pop().unwrap_or_default();
+            table.clear();
+            table
+        });
         if *last_window != Some(part.window) {
             table.came_from(batch.partition.0, batch.first_offset);
             *last_window = Some(part.window);

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::addrs::AddrId;
 use super::judge::Emitted;
+use super::slots::Slots;
 
 /// Both ends of a connection and its protocol, the smaller end first: both directions and all
 /// reporters of one connection share it.
@@ -52,7 +53,7 @@ pub(super) struct Tally {
     pub(super) begin: Nanos,
     pub(super) first: Nanos,
     pub(super) last: Nanos,
-    pub(super) marks: SmallVec<[Mark; 1]>,
+    pub(super) marks: SmallVec<[Mark; 2]>,
     pub(super) extra: Extra,
 }
 
@@ -117,7 +118,7 @@ pub(super) struct Conn {
 pub(super) struct Table {
     by_key: FxHashMap<ConnKey, u32>,
     pub(super) keys: Vec<ConnKey>,
-    pub(super) conns: Vec<Conn>,
+    pub(super) conns: Slots,
     touched: Vec<u32>,
     /// Lowest offset by partition that a record of this window came from.
     pub(super) reread: FxHashMap<u32, i64>,
@@ -176,6 +177,13 @@ impl Mark {
 // === impl Conn ===
 
 impl Conn {
+    /// As new, with the memory of before.
+    pub(super) fn renew(&mut self) {
+        let mut tallies = std::mem::take(&mut self.tallies);
+        tallies.clear();
+        *self = Self { tallies, ..Self::default() };
+    }
+
     /// The tally of a reporter for a direction, made if it is not there.
     pub(super) fn tally(
         &mut self,
@@ -238,13 +246,13 @@ impl Tally {
 impl Table {
     /// The connection of a key, made if it is not there, and marked as touched.
     pub(super) fn conn(&mut self, key: ConnKey) -> &mut Conn {
-        let next = self.conns.len() as u32;
+        let next = self.keys.len() as u32;
         let place = *self.by_key.entry(key).or_insert(next);
         if place == next {
             self.keys.push(key);
-            self.conns.push(Conn::default());
+            self.conns.open(next);
         }
-        let conn = &mut self.conns[place as usize];
+        let conn = &mut self.conns[place];
         if !conn.touched {
             conn.touched = true;
             self.touched.push(place);
@@ -253,19 +261,19 @@ impl Table {
     }
 
     pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
-        self.by_key.get(&key).map(|place| &self.conns[*place as usize])
+        self.by_key.get(&key).map(|place| &self.conns[*place])
     }
 
     /// Marks a connection, if it is there: another window has news for it.
     pub(super) fn touch_key(&mut self, key: ConnKey) {
         if let Some(&place) = self.by_key.get(&key) {
-            self.conns[place as usize].looked = false;
+            self.conns[place].looked = false;
             self.touch(place);
         }
     }
 
     pub(super) fn touch(&mut self, place: u32) {
-        let conn = &mut self.conns[place as usize];
+        let conn = &mut self.conns[place];
         if !conn.touched {
             conn.touched = true;
             self.touched.push(place);
@@ -276,7 +284,7 @@ impl Table {
     pub(super) fn take_touched(&mut self) -> Vec<u32> {
         let touched = std::mem::take(&mut self.touched);
         for &place in &touched {
-            self.conns[place as usize].touched = false;
+            self.conns[place].touched = false;
         }
         touched
     }
@@ -286,7 +294,20 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.conns.len()
+        self.keys.len()
+    }
+
+    /// Forgets everything and keeps the memory, for the next window.
+    pub(super) fn clear(&mut self) {
+        self.by_key.clear();
+        self.keys.clear();
+        self.touched.clear();
+        self.reread.clear();
+    }
+
+    /// Every connection with its key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ConnKey, &Conn)> {
+        self.keys.iter().zip((0..).map(|place| &self.conns[place]))
     }
 
     /// Notes where records of this window came from.
