@@ -33,6 +33,7 @@ use crate::directory::Directory;
 use crate::{Hops, Intake, LineConfig, Restored, Stage};
 
 use addrs::Addrs;
+use emit::Emission;
 use judge::Judge;
 use names::Names;
 use table::{Conn, End, Table};
@@ -60,6 +61,8 @@ pub struct FlowResolver {
     tables: BTreeMap<Window, Table>,
     /// Cleared when they are taken.
     spare: Vec<Table>,
+    /// Empty between barriers; its memory is kept.
+    emission: Emission,
     /// Windows before this one are forgotten.
     folded: Window,
     rewritten_to: FxHashSet<End>,
@@ -96,6 +99,7 @@ impl FlowResolver {
             names: Names::new(&config.environment, config.max_externals),
             tables: BTreeMap::new(),
             spare: Vec::new(),
+            emission: Emission::default(),
             folded: restored.folded,
             rewritten_to: FxHashSet::default(),
             agents: FxHashMap::default(),
@@ -150,10 +154,16 @@ impl FlowResolver {
     fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
         let agents: FxHashSet<Ip> = self.agents.keys().copied().collect();
         let windows: Vec<Window> = self.tables.keys().copied().collect();
+        let mut emission = std::mem::take(&mut self.emission);
         // In order of time: how a window ends may matter to the next.
         for window in windows {
-            self.judge_window(window, &agents, out);
+            self.judge_window(window, &agents, &mut emission);
         }
+        out.hops = std::mem::take(&mut emission.hops);
+        out.landings = std::mem::take(&mut emission.landings);
+        out.deltas.paths = std::mem::take(&mut emission.legs);
+        out.deltas.edges = emission.edges.drain().map(|(_, row)| row).collect();
+        self.emission = emission;
         self.names.targets.clear();
         out.deltas.entities = self.names.take_fresh();
         if rebuild {
@@ -161,7 +171,7 @@ impl FlowResolver {
         }
     }
 
-    fn judge_window(&mut self, window: Window, agents: &FxHashSet<Ip>, out: &mut Hops) {
+    fn judge_window(&mut self, window: Window, agents: &FxHashSet<Ip>, out: &mut Emission) {
         if !self.tables.get(&window).is_some_and(Table::any_touched) {
             return;
         }
@@ -192,7 +202,10 @@ impl FlowResolver {
                 self.tally.late_second_hand += i64::from(new.is_none());
             }
             emit::difference(&self.addrs, key, conn.emitted.as_deref(), new.as_ref(), window, out);
-            conn.emitted = new.map(Box::new);
+            match (&mut conn.emitted, new) {
+                (Some(old), Some(new)) => **old = new,
+                (slot, new) => *slot = new.map(Box::new),
+            }
         }
         // Later windows take over how this one ends and when its connections began.
         for later in self.tables.range_mut(window..).map(|(_, table)| table) {

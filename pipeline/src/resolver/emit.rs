@@ -1,14 +1,27 @@
 //! Differences between two judgements of one connection, as rows and as news for the joins.
 
 use portolan_model::{
-    Counters, EdgeDelta, Evidence, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
+    Counters, EdgeDelta, EdgeKey, Evidence, Nanos, PathDelta, PathKey, PathKind, Socket, Via,
+    Window,
 };
 
-use crate::{HopChange, Hops, LandingChange};
+use rustc_hash::FxHashMap;
+
+use crate::{HopChange, LandingChange};
 
 use super::addrs::Addrs;
 use super::judge::Emitted;
 use super::table::{ConnKey, End};
+
+/// What an epoch comes to in the resolver: rows are added up here, on the core that judges, so that
+/// a busy edge is one row for whoever comes next.
+#[derive(Default)]
+pub(super) struct Emission {
+    pub(super) edges: FxHashMap<EdgeKey, EdgeDelta>,
+    pub(super) legs: Vec<PathDelta>,
+    pub(super) hops: Vec<HopChange>,
+    pub(super) landings: Vec<LandingChange>,
+}
 
 /// Emits what changed between two judgements of one connection.
 pub(super) fn difference(
@@ -17,7 +30,7 @@ pub(super) fn difference(
     old: Option<&Emitted>,
     new: Option<&Emitted>,
     window: Window,
-    out: &mut Hops,
+    out: &mut Emission,
 ) {
     if old == new {
         return;
@@ -42,8 +55,9 @@ pub(super) fn difference(
     emit_joins(addrs, key, old, new, window, out);
 }
 
-fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Hops) {
-    out.deltas.edges.push(EdgeDelta { key: of.key, counters, first_ns, last_ns });
+fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Emission) {
+    let delta = EdgeDelta { key: of.key, counters, first_ns, last_ns };
+    out.edges.entry(of.key).and_modify(|row| row.merge(&delta)).or_insert(delta);
     if of.leg {
         let key = PathKey {
             window: of.key.window,
@@ -57,7 +71,7 @@ fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), o
             kind: PathKind::Leg,
             evidence: Evidence::Declared,
         };
-        out.deltas.paths.push(PathDelta { key, counters, first_ns, last_ns });
+        out.legs.push(PathDelta { key, counters, first_ns, last_ns });
     }
 }
 
@@ -68,7 +82,7 @@ fn emit_joins(
     old: Option<&Emitted>,
     new: Option<&Emitted>,
     window: Window,
-    out: &mut Hops,
+    out: &mut Emission,
 ) {
     let sockets = |e: &Emitted| {
         let socket = |end: End| {
