@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use actix::{Actor, Arbiter, AsyncContext as _, Context, Handler};
+use actix::{Actor, Arbiter, Context, Handler};
 use portolan_model::{Barrier, TopicPartition};
 use tokio::sync::mpsc;
 

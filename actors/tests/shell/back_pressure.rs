@@ -1,8 +1,8 @@
 //! A slow stage stops the fast ones, after an exact number of batches.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Arbiter, ArbiterHandle, Context, Handler};
 use portolan_actors::Status;
@@ -13,22 +13,10 @@ use portolan_model::Barrier;
 use portolan_pipeline::Stage;
 use tokio::sync::mpsc;
 
-use crate::support::NEVER;
+use crate::support::{Gate, NEVER};
 
-/// Opens once, for good.
-#[derive(Default)]
-struct Gate(Mutex<bool>, Condvar);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.lock().unwrap() = true;
-        self.1.notify_all();
-    }
-
-    fn pass(&self) {
-        drop(self.1.wait_while(self.0.lock().unwrap(), |open| !*open).unwrap());
-    }
-}
+/// How soon to look again at what has no event of its own.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Passes numbers on; panics at one of them.
 struct Relay;
@@ -58,6 +46,7 @@ struct Sink {
     capacity: usize,
     received: Arc<Mutex<Vec<u64>>>,
     mailbox: Arc<Mailbox>,
+    begun: Arc<AtomicU64>,
     handled: Arc<AtomicU64>,
     pulse: Arc<Pulse>,
 }
@@ -70,6 +59,7 @@ impl Handler<Envelope<u64>> for Sink {
     type Result = ();
     fn handle(&mut self, message: Envelope<u64>, _: &mut Context<Self>) {
         self.mailbox.taken();
+        self.begun.fetch_add(1, SeqCst);
         self.gate.pass();
         if let Body::Batch(number) = message.body {
             self.received.lock().unwrap().push(number);
@@ -79,13 +69,27 @@ impl Handler<Envelope<u64>> for Sink {
     }
 }
 
+/// Answered when everything before it was.
+struct Ping;
+
+impl actix::Message for Ping {
+    type Result = ();
+}
+
+impl Handler<Ping> for Sink {
+    type Result = ();
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
+}
+
 /// What the actors of a test share.
 pub(crate) struct Bench {
     pub(crate) crew: Crew,
     pub(crate) failures: mpsc::Receiver<Failure>,
     gate: Arc<Gate>,
     received: Arc<Mutex<Vec<u64>>>,
+    begun: Arc<AtomicU64>,
     handled: Arc<AtomicU64>,
+    last_sink: Mutex<Option<actix::Recipient<Ping>>>,
 }
 
 impl Bench {
@@ -102,11 +106,19 @@ impl Bench {
         };
         let gate = Arc::new(Gate::default());
         gate.open();
-        Self { crew, failures, gate, received: Arc::default(), handled: Arc::default() }
+        Self {
+            crew,
+            failures,
+            gate,
+            received: Arc::default(),
+            begun: Arc::default(),
+            handled: Arc::default(),
+            last_sink: Mutex::default(),
+        }
     }
 
     fn closed(self) -> Self {
-        *self.gate.0.lock().unwrap() = false;
+        self.gate.close();
         self
     }
 
@@ -117,6 +129,7 @@ impl Bench {
             capacity,
             received: Arc::clone(&self.received),
             mailbox: Arc::clone(&mailbox),
+            begun: Arc::clone(&self.begun),
             handled: Arc::clone(&self.handled),
             pulse: Arc::clone(&self.crew.pulse),
         };
@@ -127,6 +140,7 @@ impl Bench {
             sink
         });
         started.recv().unwrap();
+        *self.last_sink.lock().unwrap() = Some(sink.clone().recipient());
         Downstream::new(sink.recipient(), mailbox)
     }
 
@@ -139,20 +153,32 @@ impl Bench {
         StageActor::start(Relay, &self.crew, arbiter, capacity, down)
     }
 
+    /// Waits for something; fails if it never comes.
+    pub(crate) async fn until(&self, done: impl Fn() -> bool) {
+        let deadline = Instant::now() + NEVER;
+        loop {
+            let seen = self.crew.pulse.beats();
+            if done() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it never came");
+            // Not all that is waited for has a beat of its own: look again without one, too.
+            self.crew.pulse.moved(seen, LOOK).await;
+        }
+    }
+
+    /// Waits until `stage`, and the sink that was made last, on the same arbiter, are idle.
+    pub(crate) async fn idle(&self, stage: &Downstream<u64>) {
+        self.until(|| stage.mailbox().depth() == 0).await;
+        // One thread runs both: when the sink first answers, the stage has handled its last message
+        // and what came of it waits for the sink; when it answers again, that is handled, too.
+        let sink = self.last_sink.lock().unwrap().clone().unwrap();
+        sink.send(Ping).await.unwrap();
+        sink.send(Ping).await.unwrap();
+    }
+
     pub(crate) fn received(&self) -> Vec<u64> {
         self.received.lock().unwrap().clone()
-    }
-}
-
-/// Waits until the arbiters have done all there was: the pulse no longer beats.
-pub(crate) async fn eventually_idle(bench: &Bench) {
-    let pulse = &bench.crew.pulse;
-    loop {
-        let seen = pulse.beats();
-        pulse.moved(seen, Duration::from_millis(200)).await;
-        if pulse.beats() == seen {
-            return;
-        }
     }
 }
 
@@ -169,33 +195,26 @@ fn a_blocked_stage_holds_an_exact_number_of_batches_and_loses_none() {
         let sink = bench.sink(&slow.handle(), CAPACITY);
         let sink_mailbox = Arc::clone(sink.mailbox());
         let stage = bench.stage(&fast.handle(), CAPACITY, sink);
-        let mut accepted = 0;
-        loop {
-            let envelope = Envelope { generation: 1, body: Body::Batch(accepted) };
-            if stage.try_send(envelope).is_ok() {
-                accepted += 1;
-                continue;
-            }
-            let seen = bench.crew.pulse.beats();
-            bench.crew.pulse.moved(seen, Duration::from_millis(300)).await;
-            if bench.crew.pulse.beats() == seen {
-                break;
-            }
+        let send = |number| stage.try_send(Envelope { generation: 1, body: Body::Batch(number) });
+        // One after the other, each taken by the stage before the next: an actix sender that races
+        // with its receiver may find the mailbox full a message early.
+        let taken_by_stage = 1 + CAPACITY as u64 + 1;
+        for number in 0..taken_by_stage {
+            send(number).unwrap();
+            let at_gate = || bench.begun.load(SeqCst) == 1;
+            bench.until(|| stage.mailbox().depth() == 0 && at_gate()).await;
+        }
+        let mut accepted = taken_by_stage;
+        while send(accepted).is_ok() {
+            accepted += 1;
         }
         assert_eq!(accepted, IN_FLIGHT);
         assert_eq!(stage.mailbox().depth(), CAPACITY);
-        assert_eq!(sink_mailbox.depth(), CAPACITY + 1);
+        bench.until(|| sink_mailbox.depth() == CAPACITY + 1).await;
+        assert!(bench.received().is_empty(), "nothing passed the gate");
 
         bench.gate.open();
-        let pulse = &bench.crew.pulse;
-        let deadline = std::time::Instant::now() + NEVER;
-        while bench.handled.load(SeqCst) < accepted {
-            assert!(std::time::Instant::now() < deadline, "the rest never came");
-            let seen = pulse.beats();
-            if bench.handled.load(SeqCst) < accepted {
-                pulse.moved(seen, Duration::from_millis(50)).await;
-            }
-        }
+        bench.until(|| bench.handled.load(SeqCst) == accepted).await;
         assert_eq!(bench.received(), (0..accepted).collect::<Vec<_>>(), "in order, none lost");
         fast.stop();
         slow.stop();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use actix::Arbiter;
 use portolan_actors::shell::{Body, Envelope};
 
-use crate::back_pressure::{Bench, eventually_idle};
+use crate::back_pressure::Bench;
 
 fn batch(generation: u64, number: u64) -> Envelope<u64> {
     Envelope { generation, body: Body::Batch(number) }
@@ -22,13 +22,13 @@ fn a_stage_ignores_other_generations() {
         for (generation, number) in [(0, 1), (1, 2), (2, 3), (1, 4)] {
             stage.try_send(batch(generation, number)).unwrap();
         }
-        eventually_idle(&bench).await;
+        bench.idle(&stage).await;
         assert_eq!(bench.received(), [2, 4]);
 
         // The supervisor moves on: what is still on its way is void.
         bench.crew.fence.store(2, SeqCst);
         stage.try_send(batch(1, 5)).unwrap();
-        eventually_idle(&bench).await;
+        bench.idle(&stage).await;
         assert_eq!(bench.received(), [2, 4]);
         arbiter.stop();
     });
@@ -49,7 +49,7 @@ fn a_panic_is_told_and_leaves_the_neighbours_alone() {
         assert_eq!((failure.generation, failure.stage.as_str()), (1, "test"));
         assert_eq!(failure.reason, "panicked: poison");
         strong.try_send(batch(1, 7)).unwrap();
-        eventually_idle(&bench).await;
+        bench.idle(&strong).await;
         assert_eq!(bench.received(), [7]);
         arbiter.stop();
     });

@@ -2,7 +2,7 @@
 
 use portolan_storage::ReadCheckpoint as _;
 
-use crate::support::{FLOWS, NEVER, World, counted, flow, partition};
+use crate::support::{FLOWS, NEVER, World, counted, eventually, flow, partition};
 
 /// More than the embedded broker keeps of a partition (5 MiB).
 fn overrun(world: &World, first: u64, messages: u64) {
@@ -41,12 +41,16 @@ fn what_retention_eats_under_a_stalled_line_is_counted_too() {
     properties.insert("queued.max.messages.kbytes".into(), "64".into());
     properties.insert("fetch.message.max.bytes".into(), "20000".into());
     world.config.batch_rows = 1;
-    // The store refuses for about a second, while the broker overflows.
-    let refuse = || portolan_storage::Error::Full { path: "test".into() };
-    world.fail.lock().unwrap().extend((0..4).map(|_| refuse()));
     world.config.max_epoch_records = 10;
+    // The store does not answer while the broker overflows.
+    world.gate.close();
     let ran = world.start();
-    overrun(&world, 0, 200);
+    // What was gone before the line first looked would be no loss of its own.
+    world.publish(0..1, 1);
+    let status = ran.running.status();
+    eventually("it reads", || status.partition(&partition(FLOWS, 0)).is_some_and(|p| p.next == 1));
+    overrun(&world, 1, 199);
+    world.gate.open();
     let end = 200;
     ran.until(|store| store.checkpoint().unwrap().positions.iter().any(|p| p.next == end));
     ran.stop();

@@ -32,12 +32,12 @@ fn a_stall_that_lasts_pauses_the_partitions_and_loses_nothing() {
     let mut world = World::new(2);
     world.config.max_epoch_records = 50;
     world.config.batch_rows = 10;
-    // Refusals 50, 100, 200, 400, 800 and 1,000 ms apart.
-    world.fail.lock().unwrap().extend((0..6).map(|_| full()));
+    world.gate.close();
     let ran = world.start();
     world.publish(0..2_000, 2);
     let status = ran.running.status();
     eventually("it pauses", || status.partitions().iter().any(|(_, p)| p.paused));
+    world.gate.open();
     ran.until_counted(2_000);
     eventually("it resumes", || status.partitions().iter().all(|(_, p)| !p.paused));
     ran.stop();

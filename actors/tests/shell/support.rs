@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use portolan_actors::embedded::EmbeddedBroker;
@@ -24,6 +24,30 @@ pub(crate) const OWNERS: &str = "owners";
 pub(crate) const CLUSTER: &str = "test";
 /// Nothing here takes as long, unless it never comes.
 pub(crate) const NEVER: Duration = Duration::from_secs(60);
+
+/// Holds up whoever passes while it is closed.
+pub(crate) struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    pub(crate) fn close(&self) {
+        *self.0.lock().unwrap() = false;
+    }
+
+    pub(crate) fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+
+    pub(crate) fn pass(&self) {
+        drop(self.1.wait_while(self.0.lock().unwrap(), |open| !*open).unwrap());
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Mutex::new(true), Condvar::new())
+    }
+}
 
 /// What the test stages do wrong, and what they saw. Shared by all generations.
 #[derive(Default)]
@@ -173,10 +197,12 @@ impl Blueprint for TestStages {
 pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
     pub(crate) fail: Arc<Mutex<Vec<Error>>>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl CommitEpoch for FaultyStore {
     fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {
+        self.gate.pass();
         if let Some(error) = self.fail.lock().unwrap().pop() {
             return Err(error);
         }
@@ -194,6 +220,8 @@ pub(crate) struct World {
     pub(crate) publisher: Publisher,
     pub(crate) store: MemoryStore,
     pub(crate) fail: Arc<Mutex<Vec<Error>>>,
+    /// Commits wait while it is closed.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) script: Arc<Script>,
     pub(crate) config: ActorsConfig,
 }
@@ -228,13 +256,25 @@ impl World {
             ..ActorsConfig::default()
         };
         let store = MemoryStore::new(WindowLen::BASE);
-        Self { broker, publisher, store, fail: Arc::default(), script: Arc::default(), config }
+        Self {
+            broker,
+            publisher,
+            store,
+            fail: Arc::default(),
+            gate: Arc::default(),
+            script: Arc::default(),
+            config,
+        }
     }
 
     /// Starts a line.
     pub(crate) fn start(&self) -> Ran {
         let (told, commits) = mpsc::channel();
-        let store = FaultyStore { inner: self.store.clone(), fail: Arc::clone(&self.fail) };
+        let store = FaultyStore {
+            inner: self.store.clone(),
+            fail: Arc::clone(&self.fail),
+            gate: Arc::clone(&self.gate),
+        };
         let running = start_with(
             self.config.clone(),
             Box::new(store),
