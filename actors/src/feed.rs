@@ -371,6 +371,7 @@ impl Feed {
 }
 
 /// What became of a message to the resolver.
+#[expect(clippy::large_enum_variant, reason = "lives for one call, and is moved once")]
 enum Sent {
     Yes,
     /// No room: the batch comes back; a barrier is made anew when there is.

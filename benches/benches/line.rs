@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use portolan_benches::{Meter, Steady, SteadySpec, median, resident_bytes};
+use portolan_benches::{Meter, Steady, SteadySpec, Timed, median, resident_bytes};
 use portolan_model::{
     Barrier, EpochCommit, FlowBatch, FlowColumns, OwnerEvent, PartitionId, ScopeId, Window,
 };
@@ -72,7 +72,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let is_quick = arguments.iter().any(|it| it == "--quick");
     let rate = arguments.iter().position(|it| it == "--rate");
-    let rate = rate.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(500_000);
+    let rate = rate.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(200_000);
     let scale = if is_quick {
         Scale { rate, warm_up: 1, passes: 1 }
     } else {
@@ -171,7 +171,7 @@ impl Bench {
         pass
     }
 
-    fn epoch(&mut self, messages: &[Vec<u8>], end: u64, parts: &mut Parts) -> EpochCommit {
+    fn epoch(&mut self, messages: &[Timed], end: u64, parts: &mut Parts) -> EpochCommit {
         let mut accepted = 0;
         let mut messages = messages.iter().peekable();
         while messages.peek().is_some() {
@@ -204,15 +204,16 @@ impl Bench {
 
     fn batch<'a>(
         &mut self,
-        messages: &mut impl Iterator<Item = &'a Vec<u8>>,
+        messages: &mut impl Iterator<Item = &'a Timed>,
         now: u64,
     ) -> FlowColumns {
         let mut flows = FlowColumns::with_capacity(BATCH_ROWS);
         let mut refuse = |why| panic!("the load has nothing to refuse: {why:?}");
         while flows.len() < BATCH_ROWS
-            && let Some(payload) = messages.next()
+            && let Some(message) = messages.next()
         {
             let (encoding, scope) = (FlowEncoding::NetobservPb, ScopeId::of(""));
+            let payload = &message.payload;
             self.decoder.decode(encoding, scope, now, payload, &mut flows, &mut refuse);
         }
         flows

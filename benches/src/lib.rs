@@ -3,5 +3,5 @@
 mod meter;
 mod steady;
 
-pub use meter::{Meter, cpu_now, median, resident_bytes};
-pub use steady::{Steady, SteadySpec};
+pub use meter::{Meter, cpu_now, cpu_of_process, median, resident_bytes};
+pub use steady::{RAMP_SECS, Second, Steady, SteadySpec, Timed};

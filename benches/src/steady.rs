@@ -8,16 +8,16 @@ use portolan_model::{Nanos, OwnerRecord};
 
 const SECOND: Nanos = 1_000_000_000;
 
-/// A connection lasts up to four slices of 5 s: from then on each second has as many records as
-/// the next.
-const RAMP_SECS: u64 = 20;
+/// Seconds that are made and skipped: a connection lasts up to four slices of 5 s, and from then on
+/// each second has as many records as the next.
+pub const RAMP_SECS: u64 = 20;
 
 /// What to make.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct SteadySpec {
     /// Records of a second of event time, about.
     pub per_second: u32,
-    /// Records of a message.
+    /// Records of a message; of one, the message is the bare record.
     pub per_message: usize,
     /// Connections in a hundred that go through a service address.
     pub service_percent: u32,
@@ -28,23 +28,26 @@ pub struct SteadySpec {
 /// See the module.
 pub struct Steady {
     spec: SteadySpec,
-    /// Messages by the second in which their first record ends, beginning with the next one.
+    /// Messages by the second in which their last record ends, beginning with the next one.
     waiting: VecDeque<Vec<Timed>>,
     begun: u64,
     owners: Vec<OwnerRecord>,
 }
 
-/// A message, its records, and the end of the first of them.
-struct Timed {
-    at: Nanos,
-    records: u64,
-    payload: Vec<u8>,
+/// A message.
+pub struct Timed {
+    /// End of its last record: when an agent would send it.
+    pub at: Nanos,
+    /// Records in it.
+    pub records: u64,
+    /// Its bytes.
+    pub payload: Vec<u8>,
 }
 
 /// One second of messages.
 pub struct Second {
     /// Messages in the order of time.
-    pub messages: Vec<Vec<u8>>,
+    pub messages: Vec<Timed>,
     /// Records in them.
     pub records: u64,
     /// First instant after the second.
@@ -76,7 +79,7 @@ impl Steady {
         messages.sort_by_key(|message| message.at);
         Second {
             records: messages.iter().map(|message| message.records).sum(),
-            messages: messages.into_iter().map(|message| message.payload).collect(),
+            messages,
             end: self.spec.start + self.begun * SECOND,
         }
     }
@@ -99,9 +102,12 @@ impl Steady {
             self.owners.clone_from(&load.owners);
         }
         let from = start + self.begun * SECOND;
-        let payloads = load.messages(per_message);
+        let payloads = match per_message {
+            1 => load.singles().into_iter().map(|(_, payload)| payload).collect(),
+            many => load.messages(many),
+        };
         for (payload, columns) in payloads.into_iter().zip(load.batches(per_message)) {
-            let at = columns.end[0];
+            let at = columns.end[columns.len() - 1];
             let second = (at.saturating_sub(from) / SECOND) as usize;
             if self.waiting.len() <= second {
                 self.waiting.resize_with(second + 1, Vec::new);

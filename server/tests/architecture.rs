@@ -24,7 +24,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("actors", &["model", "pipeline", "proto", "storage"]),
     ("api", &["graph", "model", "proto", "storage"]),
     ("server", &["actors", "api", "fleet", "graph", "model", "pipeline", "proto", "storage"]),
-    ("benches", &["actors", "fleet", "graph", "model", "pipeline", "proto", "storage"]),
+    ("benches", &["actors", "e2e", "fleet", "graph", "model", "pipeline", "proto", "storage"]),
     ("e2e", &["proto"]),
     ("fuzz", &["model", "proto"]),
 ];
