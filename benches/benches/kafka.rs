@@ -223,15 +223,14 @@ fn freshness(brokers: &str, seconds: u64) -> anyhow::Result<()> {
     line.until_running()?;
     // On a slow machine its time has come already: then it is taken to begin now.
     let shift = now().saturating_sub(all[0].end - SECOND);
-    let mut sent = 0_u64;
-    for message in all.into_iter().flat_map(|second| second.messages) {
+    let messages = all.into_iter().flat_map(|second| second.messages);
+    for (sent, message) in messages.enumerate() {
         let due = message.at + shift;
         if let Some(early) = due.checked_sub(now()) {
             std::thread::sleep(Duration::from_nanos(early));
         }
-        let partition = (sent % PARTITIONS as u64) as i32;
+        let partition = (sent as u64 % PARTITIONS as u64) as i32;
         publisher.send(name, Some(partition), None, &message.payload)?;
-        sent += 1;
     }
     publisher.flush(PATIENCE)?;
     let fresh = line.running.status().freshness().context("nothing was committed")?;
