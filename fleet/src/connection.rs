@@ -46,6 +46,8 @@ pub(crate) struct Slice {
     pub(crate) flags: Flags,
     /// The first packet of the direction is among them.
     pub(crate) opens: bool,
+    /// Number of the first of them in its direction, where none is left out.
+    pub(crate) from: u32,
 }
 
 /// How a connection goes.
@@ -67,7 +69,7 @@ pub(crate) struct View {
     /// How much later the client's packets pass here than at the client, and how much earlier the
     /// server's.
     pub(crate) delay: u64,
-    /// It sees the service address as well: it is on the client's node.
+    /// It sees both sides of a translation: it is on the client's node.
     pub(crate) front: bool,
     /// Truth counts what this agent sees.
     pub(crate) designated: bool,
@@ -84,7 +86,8 @@ pub(crate) struct Tuple {
     pub(crate) dst: Socket,
     /// 0 from client to server, 1 back.
     pub(crate) direction: usize,
-    /// It has the service address in place of the server's.
+    /// It is the tuple before translation: with the service address in place of the server's, and
+    /// the client's own in place of the node's.
     pub(crate) front: bool,
 }
 
@@ -96,6 +99,8 @@ pub(crate) struct Connection {
     /// The service address that was dialled, if it was one.
     pub(crate) front: Option<Socket>,
     pub(crate) server: Socket,
+    /// What the client's node puts in place of the client's socket, if it does.
+    pub(crate) masked: Option<Socket>,
     /// Client to server, and back.
     pub(crate) streams: [Stream; 2],
     pub(crate) views: Vec<View>,
@@ -107,8 +112,8 @@ pub(crate) struct Connection {
     pub(crate) folded_row: Option<RowIx>,
     /// Smoothed round-trip time in nanoseconds; 0 if not measured.
     pub(crate) rtt: u64,
-    /// The other leg, on the far side of a load balancer.
-    pub(crate) pair: Option<u64>,
+    /// The other legs, on the far sides of load balancers.
+    pub(crate) pairs: Vec<u64>,
 }
 
 // === impl Stream ===
@@ -147,7 +152,12 @@ impl Stream {
                 [one(at, drawn.request, Flags::SYN), back]
             }
             Fate::Served => {
-                let one = |first, bytes| Self { first, packets: 1, bytes: [bytes, 0, 0], ..none };
+                let (packets, gap) = (drawn.packets, drawn.gap);
+                let span = gap * u64::from(packets - 1);
+                let one = |first, bytes| {
+                    let last = first + span;
+                    Self { first, gap, packets, last, bytes: [bytes; 3], ..none }
+                };
                 [one(at, drawn.request), one(at + rtt, drawn.response)]
             }
         }
@@ -200,7 +210,26 @@ impl Stream {
             bytes: self.bytes_of(to) - self.bytes_of(from),
             flags: Flags(flags.fold(0, |all, (_, flag)| all | flag)),
             opens: from == 0,
+            from,
         })
+    }
+
+    /// Those of packets `from..to` that are kept, as a sampling agent has them.
+    pub(crate) fn thin(&self, from: u32, to: u32, mut keep: impl FnMut() -> bool) -> Option<Slice> {
+        let mut kept: Option<Slice> = None;
+        for one in (from..to).filter_map(|at| self.slice(at, at + 1)) {
+            if !keep() {
+                continue;
+            }
+            kept = Some(kept.map_or(one, |all| Slice {
+                end: one.end,
+                packets: all.packets + 1,
+                bytes: all.bytes + one.bytes,
+                flags: Flags(all.flags.0 | one.flags.0),
+                ..all
+            }));
+        }
+        kept
     }
 
     /// When packet `index` passes, if there is one.
@@ -232,7 +261,7 @@ impl Stream {
 
 impl View {
     /// When a packet that passes the client at `at` passes here.
-    fn at(&self, direction: usize, at: Nanos) -> Nanos {
+    pub(crate) fn at(&self, direction: usize, at: Nanos) -> Nanos {
         if direction == 0 { at + self.delay } else { at.saturating_sub(self.delay) }
     }
 }
@@ -281,16 +310,27 @@ impl Connection {
         })
     }
 
+    /// Whether the client's node rewrites an address.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.front.is_some() || self.masked.is_some()
+    }
+
+    /// What the server's side sees of the client.
+    pub(crate) fn onward(&self) -> Socket {
+        self.masked.unwrap_or(self.client)
+    }
+
     /// The tuples that an agent sees of it.
     pub(crate) fn tuples(&self, front: bool) -> impl Iterator<Item = Tuple> + use<> {
-        let (client, server) = (self.client, self.server);
-        let vip = self.front.filter(|_| front);
+        let (client, dialled) = (self.client, self.front.unwrap_or(self.server));
+        let (onward, server) = (self.onward(), self.server);
+        let twice = front && self.is_translated();
         let tuple = |src, dst, direction, front| Tuple { src, dst, direction, front };
         [
-            vip.map(|vip| tuple(client, vip, 0, true)),
-            Some(tuple(client, server, 0, false)),
-            Some(tuple(server, client, 1, false)),
-            vip.map(|vip| tuple(vip, client, 1, true)),
+            twice.then(|| tuple(client, dialled, 0, true)),
+            Some(tuple(onward, server, 0, false)),
+            Some(tuple(server, onward, 1, false)),
+            twice.then(|| tuple(dialled, client, 1, true)),
         ]
         .into_iter()
         .flatten()
@@ -355,6 +395,7 @@ mod tests {
                 client: socket,
                 front: None,
                 server: socket,
+                masked: None,
                 streams: tcp(),
                 views: vec![view],
                 ends: [None; 2],
@@ -362,7 +403,7 @@ mod tests {
                 server_row: 0,
                 folded_row: None,
                 rtt: 100,
-                pair: None,
+                pairs: Vec::new(),
             };
             let before = it.look(0, at);
             it.cut(at);

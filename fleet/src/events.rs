@@ -23,6 +23,10 @@ pub(crate) enum Event {
     Publish(Box<Message>),
     /// Ownership says how far it is.
     Heartbeat,
+    /// The watch of ownership breaks.
+    Break,
+    /// It is whole again and lists all.
+    Relist { broken: Nanos },
     /// Some deployment begins to replace its pods.
     Deploy,
     /// A step in the replacement of one pod.
@@ -64,6 +68,8 @@ pub(crate) struct Outgoing {
     pub(crate) record: Observed,
     pub(crate) adds: Addition,
     pub(crate) rows: [Option<RowIx>; 2],
+    /// Truth counts it: the agent is designated, and it is not told the second time.
+    pub(crate) counts: bool,
 }
 
 /// Events by time; those of one instant in the order of their scheduling.

@@ -1,70 +1,23 @@
-//! The fleet as it runs.
+//! The fleet: clusters side by side, with the same addresses and nothing in common but time.
 
-use portolan_model::{Ip, Nanos, OwnerRecord, Socket};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
-use crate::connection::Connection;
-use crate::events::{Event, Queue};
-use crate::plan::{Client, Plan, Way, WorkloadIx};
-use crate::spec::{FleetSpec, SpecError, XlatNodes};
-use crate::truth::{Ledger, Truth};
-use crate::wire::{Message, Outbox};
-use crate::world::{PodIx, World};
+use portolan_model::{Nanos, OwnerRecord};
 
-mod calls;
-mod changes;
-mod looks;
+use crate::cluster::Cluster;
+use crate::spec::{FleetSpec, SpecError};
+use crate::truth::Truth;
+use crate::wire::Message;
+
 #[cfg(test)]
 mod tests;
-
-const MS: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MS;
 
 /// A running fleet. See the crate.
 #[derive(Debug)]
 pub struct Fleet {
     spec: FleetSpec,
-    plan: Plan,
-    world: World,
-    ledger: Ledger,
-    queue: Queue,
-    outbox: Outbox,
-    agents: Vec<Agent>,
-    /// Open connections by number.
-    connections: FxHashMap<u64, Connection>,
-    /// Connections so far.
-    opened: u64,
-    /// Mean time between the connections of each call.
-    gaps: Vec<u64>,
-    /// The next ephemeral port of a client towards a server, as Linux counts them.
-    ports: FxHashMap<(Ip, Socket), u16>,
-    /// Pods that a rolling deploy still has to replace, by workload.
-    rollouts: FxHashMap<WorkloadIx, Vec<PodIx>>,
-    random: Random,
+    clusters: Vec<Cluster>,
     now: Nanos,
-    closed: bool,
-}
-
-/// An agent on a node.
-#[derive(Clone, Copy, Debug)]
-struct Agent {
-    ip: Ip,
-    /// When it exports, modulo the interval.
-    phase: u64,
-    /// How far its clock is ahead, in nanoseconds.
-    skew: i64,
-    /// It sees address translation.
-    xlat: bool,
-}
-
-/// Independent streams of chance, so that one feature does not disturb another.
-#[derive(Debug)]
-struct Random {
-    traffic: ChaCha8Rng,
-    faults: ChaCha8Rng,
-    changes: ChaCha8Rng,
 }
 
 // === impl Fleet ===
@@ -73,35 +26,9 @@ impl Fleet {
     /// A fleet at `start`, with all pods up. Refuses a specification that cannot be simulated.
     pub fn try_new(spec: FleetSpec, start: Nanos) -> Result<Self, SpecError> {
         spec.check()?;
-        let stream = |number| {
-            let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
-            rng.set_stream(number);
-            rng
-        };
-        let plan = Plan::new(&spec, &mut stream(0));
-        let mut ledger = Ledger::default();
-        let world = World::try_new(&spec, &plan, &mut ledger, start)?;
-        let agents = Agent::all(&spec, world.nodes, &mut stream(1));
-        let gaps = gaps(&spec, &plan, world.nodes);
-        let mut fleet = Self {
-            plan,
-            world,
-            ledger,
-            queue: Queue::default(),
-            outbox: Outbox::new(spec.records_per_message),
-            agents,
-            connections: FxHashMap::default(),
-            opened: 0,
-            gaps,
-            ports: FxHashMap::default(),
-            rollouts: FxHashMap::default(),
-            random: Random { traffic: stream(2), faults: stream(3), changes: stream(4) },
-            now: start,
-            closed: false,
-            spec,
-        };
-        fleet.begin(start);
-        Ok(fleet)
+        let clusters =
+            (0..spec.clusters).map(|number| Cluster::try_new(spec.cluster(number), start));
+        Ok(Self { clusters: clusters.collect::<Result<_, _>>()?, spec, now: start })
     }
 
     /// Everything that ownership lists now: publish this first.
@@ -111,45 +38,31 @@ impl Fleet {
 
     /// The same as values.
     pub fn owners(&self) -> Vec<OwnerRecord> {
-        self.world.list()
+        self.clusters.iter().flat_map(Cluster::owners).collect()
     }
 
-    /// Lets the fleet run until `now`: what was published on the way, in its order. Going back in
-    /// time gives nothing.
+    /// Lets the fleet run until `now`: what was published on the way, of each cluster in its order.
+    /// Going back in time gives nothing.
     pub fn tick(&mut self, now: Nanos) -> Vec<Message> {
-        while let Some((at, event)) = self.queue.pop(now) {
-            self.happen(at, event);
-        }
         self.now = self.now.max(now);
-        self.outbox.take()
+        self.clusters.iter_mut().flat_map(|cluster| cluster.tick(now)).collect()
     }
 
     /// Lets it run until `now`, closes every connection there, and lets everything out that was
     /// still on its way. Afterwards nothing happens any more, and the truth is final.
     pub fn close(&mut self, now: Nanos) -> Vec<Message> {
-        let mut messages = self.tick(now);
-        let now = self.now;
-        self.closed = true;
-        let mut open: Vec<u64> = self.connections.keys().copied().collect();
-        open.sort_unstable();
-        for number in open {
-            self.hang_up(number, now);
-        }
-        let mut last = now;
-        while let Some((at, event)) = self.queue.pop(Nanos::MAX) {
-            if matches!(event, Event::Look { .. } | Event::Release(_) | Event::Publish(_)) {
-                last = last.max(at);
-                self.happen(at, event);
-            }
-        }
-        self.outbox.message(Message::heartbeat(&self.spec.scope, last));
-        messages.extend(self.outbox.take());
-        messages
+        self.now = self.now.max(now);
+        self.clusters.iter_mut().flat_map(|cluster| cluster.close(now)).collect()
     }
 
     /// The true map of everything that was published so far.
     pub fn truth(&self) -> Truth {
-        self.ledger.truth()
+        Truth::of_all(self.clusters.iter().map(Cluster::truth))
+    }
+
+    /// Scopes of its records: empty for the default one.
+    pub fn scopes(&self) -> Vec<Arc<str>> {
+        self.clusters.iter().map(Cluster::scope).collect()
     }
 
     /// How far it ran.
@@ -161,93 +74,4 @@ impl Fleet {
     pub fn spec(&self) -> &FleetSpec {
         &self.spec
     }
-
-    fn begin(&mut self, start: Nanos) {
-        for pod in 0..self.world.pods.len() {
-            self.world.ready(pod);
-        }
-        for call in 0..self.gaps.len() {
-            let first = start + self.random.traffic.random_range(0..2 * self.gaps[call]);
-            self.queue.push(first, Event::Call(call));
-        }
-        self.queue.push(start, Event::Heartbeat);
-        if self.spec.features.deploy_every_ms > 0 {
-            let at = start + self.deploy_gap();
-            self.queue.push(at, Event::Deploy);
-        }
-        if !self.plan.jobs.is_empty() {
-            self.queue.push(start + SECOND, Event::Job(0));
-        }
-    }
-
-    fn happen(&mut self, at: Nanos, event: Event) {
-        match event {
-            Event::Call(call) => {
-                let gap = self.random.traffic.random_range(0..2 * self.gaps[call]).max(1);
-                self.queue.push(at + gap, Event::Call(call));
-                self.call(call, at);
-            }
-            Event::Look { connection, view } => self.look(connection, view, at),
-            Event::Release(outgoing) => self.leave(&outgoing),
-            Event::Publish(message) => self.outbox.message(*message),
-            Event::Heartbeat => {
-                self.publish(at, Message::heartbeat(&self.spec.scope, at));
-                // Once a second (flow semantics, section 1.4).
-                self.queue.push(at + SECOND, Event::Heartbeat);
-            }
-            Event::Deploy => self.deploy(at),
-            Event::Step(step, replacement) => self.step(step, replacement, at),
-            Event::Job(which) => self.job(which, at),
-            Event::JobStep(step, pod, which) => self.job_step(step, pod, which, at),
-        }
-    }
-
-    /// Ownership says something that is true since `at`.
-    fn publish(&mut self, at: Nanos, message: Message) {
-        let lag = u64::from(self.spec.features.ownership_lag_ms) * MS;
-        self.queue.push(at + lag, Event::Publish(Box::new(message)));
-    }
-}
-
-// === impl Agent ===
-
-impl Agent {
-    fn all(spec: &FleetSpec, nodes: u32, rng: &mut ChaCha8Rng) -> Vec<Self> {
-        let skew = i64::from(spec.features.skew_ms) * MS as i64;
-        let export = u64::from(spec.export_ms) * MS;
-        let agent = |node| Self {
-            ip: World::node_ip(node),
-            phase: rng.random_range(0..export),
-            skew: rng.random_range(-skew..=skew),
-            xlat: match spec.features.xlat {
-                XlatNodes::None => false,
-                XlatNodes::Half => node % 2 == 1,
-                XlatNodes::All => true,
-            },
-        };
-        (0..nodes).map(agent).collect()
-    }
-}
-
-/// Mean times between connections that make `flows_per_sec` records a second in all.
-fn gaps(spec: &FleetSpec, plan: &Plan, nodes: u32) -> Vec<u64> {
-    let slices = |mean_ms: u64| 1_000 + 1_000 * mean_ms / u64::from(spec.export_ms);
-    // Thousandths of a record that one connection makes over its life.
-    let records = plan.calls.iter().map(|call| {
-        let inside = plan.workloads[call.server].role.is_pods() && call.client != Client::Node;
-        // Both directions at the client's node, and again at the server's, if it is another one.
-        let far = if inside { 2_000 * u64::from(nodes - 1) / u64::from(nodes) } else { 0 };
-        let tuples = match call.way {
-            Way::Direct => 2_000 + far,
-            Way::Service => 4_000 + far,
-            Way::Balancer(_) => 4_000,
-        };
-        u128::from(call.weight) * u128::from(tuples * slices(call.shape.mean_ms()) / 1_000)
-    });
-    let total: u128 = records.sum();
-    let gap = |weight: u32| {
-        let per_second = u128::from(weight) * u128::from(spec.flows_per_sec) * 1_000;
-        (total * u128::from(SECOND) / per_second).clamp(1, u128::from(u64::MAX / 4)) as u64
-    };
-    plan.calls.iter().map(|call| gap(call.weight)).collect()
 }

@@ -10,12 +10,12 @@
 //! Invariants:
 //! 1. No clock, no input or output: time comes in through [`Fleet::tick`]. The same specification and
 //!    start give the same records, however the ticks are spaced (a tick ends the messages it filled).
-//!    and start give the same bytes, however the ticks are spaced.
 //! 2. Truth counts a record when the record leaves the fleet, so truth never runs ahead of what a
 //!    reader could know. After [`Fleet::close`] it is exact from every vantage.
 //! 3. At no instant do two owners hold one address.
 //! 4. No packet of a pod lies outside the life of that pod, by more than the clock skew.
 
+mod cluster;
 mod connection;
 mod events;
 mod fleet;
@@ -30,6 +30,6 @@ mod world;
 pub use fleet::Fleet;
 pub use load::{Load, LoadSpec};
 pub use score::{CountError, FoundEdge, Score, score, score_edges};
-pub use spec::{Features, FleetSpec, SpecError, Topology, XlatNodes};
+pub use spec::{Fault, Features, FleetSpec, SpecError, Topology, XlatNodes};
 pub use truth::{EdgeName, EntityName, Truth, TruthEdge};
 pub use wire::{Message, Topic};

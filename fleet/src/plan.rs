@@ -7,6 +7,7 @@ use portolan_model::Proto;
 
 use crate::spec::{FleetSpec, Topology};
 
+mod extras;
 pub(crate) mod random;
 mod shop;
 
@@ -37,6 +38,8 @@ pub(crate) struct Workload {
     pub(crate) service_port: Option<u16>,
     /// Name of its service, where it differs from its own (`kube-dns` before `coredns`).
     pub(crate) service_name: Option<String>,
+    /// Its pods share the address of their node: nothing but their ports tells them apart.
+    pub(crate) host: bool,
 }
 
 /// What a workload is.
@@ -52,14 +55,31 @@ pub(crate) enum Role {
     Database,
     /// A range outside that belongs to somebody else.
     External,
+    /// One pod on every node, which stays.
+    DaemonSet,
+    /// The public address of a NAT gateway, behind which somebody calls.
+    NatGateway,
 }
 
-/// A load balancer with one listener and one target service.
+/// A load balancer with one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct Balancer {
     pub(crate) name: String,
     pub(crate) port: u16,
-    pub(crate) target: WorkloadIx,
+    pub(crate) target: Target,
+    /// It runs on a node, where an agent sees it.
+    pub(crate) inside: bool,
+}
+
+/// Where a load balancer forwards to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The instances of these.
+    Workloads(Vec<WorkloadIx>),
+    /// The service address of a workload.
+    Service(WorkloadIx),
+    /// Another load balancer, by its index in [`Plan::balancers`].
+    Balancer(usize),
 }
 
 /// One kind of call, repeated for as long as the fleet runs.
@@ -89,6 +109,8 @@ pub(crate) enum Way {
     Direct,
     /// The service address.
     Service,
+    /// The service address of the client's own workload, which leads back to the client itself.
+    Hairpin,
     /// A load balancer, by its index in [`Plan::balancers`].
     Balancer(usize),
 }
@@ -105,6 +127,10 @@ pub(crate) enum Shape {
     Lookup,
     /// One tiny request in 2–5 ms.
     Probe,
+    /// A connection of half a minute to ten, a message every second or so.
+    Lasting,
+    /// Datagrams each way every second, from one port to the same port, without end.
+    Gossip,
 }
 
 // === impl Plan ===
@@ -116,6 +142,7 @@ impl Plan {
             Topology::Shop => shop::plan(),
             Topology::Random { services } => random::plan(services, rng),
         };
+        extras::add(&mut plan, &spec.features, rng);
         if !spec.features.dns {
             plan.calls.retain(|call| call.shape != Shape::Lookup);
         }
@@ -133,7 +160,16 @@ impl Plan {
     /// Pods at the start, jobs aside.
     pub(crate) fn pods(&self) -> u64 {
         let pods = self.workloads.iter().filter(|w| w.role.is_pods() && w.role != Role::Job);
-        pods.map(|w| u64::from(w.replicas)).sum()
+        pods.filter(|w| !w.host).map(|w| u64::from(w.replicas)).sum()
+    }
+
+    /// The workloads that a balancer's connections end at.
+    pub(crate) fn targets(&self, balancer: usize) -> Vec<WorkloadIx> {
+        match &self.balancers[balancer].target {
+            Target::Workloads(targets) => targets.clone(),
+            Target::Service(target) => vec![*target],
+            Target::Balancer(next) => self.targets(*next),
+        }
     }
 }
 
@@ -142,7 +178,7 @@ impl Plan {
 impl Role {
     /// Whether the instances are pods of the cluster.
     pub(crate) const fn is_pods(self) -> bool {
-        matches!(self, Self::Deployment | Self::StatefulSet | Self::Job)
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::Job | Self::DaemonSet)
     }
 
     /// Kubernetes' word, empty outside the cluster.
@@ -151,7 +187,8 @@ impl Role {
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
             Self::Job => "Job",
-            Self::Database | Self::External => "",
+            Self::DaemonSet => "DaemonSet",
+            Self::Database | Self::External | Self::NatGateway => "",
         }
     }
 }
@@ -182,6 +219,19 @@ impl Shape {
                 response: rng.random_range(100..250),
             },
             Self::Probe => Drawn { packets: 4, gap: MS, request: 180, response: 140 },
+            Self::Lasting => Drawn {
+                packets: rng.random_range(60..300),
+                gap: rng.random_range(500 * MS..2_000 * MS),
+                request: rng.random_range(80..300),
+                response: rng.random_range(100..1_400),
+            },
+            Self::Gossip => Drawn {
+                // A day of them.
+                packets: 86_400,
+                gap: rng.random_range(800 * MS..1_200 * MS),
+                request: rng.random_range(80..300),
+                response: rng.random_range(80..300),
+            },
         }
     }
 
@@ -192,6 +242,8 @@ impl Shape {
             Self::Pool => 16_000,
             Self::Lookup => 1,
             Self::Probe => 3,
+            // As far as the rate is concerned, which is that of the first minutes.
+            Self::Lasting | Self::Gossip => 60_000,
         }
     }
 }

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::truth::{EntityName, Truth, TruthEdge};
 
+#[cfg(test)]
+mod tests;
+
 /// Most edges that a score names in each of its lists. The totals are exact beyond it.
 const LISTED: usize = 100;
 
@@ -30,10 +33,12 @@ pub struct FoundEdge {
 }
 
 /// How good a map is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Score {
-    /// Edges of the truth.
+    /// Edges of the truth that some agent told of.
     pub edges_true: u64,
+    /// Edges of the truth that no agent told of: nobody can find them.
+    pub edges_unseen: u64,
     /// Of these, found.
     pub edges_found: u64,
     /// Of these, not found.
@@ -42,8 +47,16 @@ pub struct Score {
     pub edges_invented: u64,
     /// Found, true as raw hops, but should have been folded away.
     pub edges_unfolded: u64,
-    /// Found edges whose connections differ from the truth.
+    /// Found, with an end that the reader says it cannot name.
+    pub edges_undecided: u64,
+    /// Found edges whose connections differ from the truth, though all of them was told.
     pub edges_miscounted: u64,
+    /// Found edges whose connections differ because agents lost records or sampled.
+    pub edges_estimated: u64,
+    /// Largest error of the connections of a found edge, as a share of the true ones.
+    pub count_error_max: f64,
+    /// Mean of these errors over the found edges.
+    pub count_error_mean: f64,
     /// The first of the missing.
     pub missing: Vec<String>,
     /// The first of the invented.
@@ -60,8 +73,14 @@ pub struct Score {
     pub bytes_true: u64,
     /// Sum over true edges of how far the bytes of each direction are off.
     pub bytes_off: u64,
-    /// Bytes on invented and unfolded edges.
+    /// Bytes on invented edges, and what true edges have too much beside what sampling explains.
     pub bytes_misattributed: u64,
+    /// Bytes on unfolded edges.
+    pub bytes_unfolded: u64,
+    /// Bytes on edges with an end of several possible owners.
+    pub bytes_ambiguous: u64,
+    /// Bytes on edges with an end of no known owner.
+    pub bytes_unresolved: u64,
 }
 
 /// An edge that counts wrongly.
@@ -84,6 +103,10 @@ struct Sums {
     connections: u64,
     sent: u64,
     received: u64,
+    lost: u64,
+    sampled: bool,
+    unseen: bool,
+    undirected: bool,
 }
 
 /// Scores a map against the collapsed truth. Found edges of one key are added up first.
@@ -97,56 +120,124 @@ pub fn score_edges(truth: &[TruthEdge], found: &[FoundEdge]) -> Score {
 }
 
 fn grade(truth: &[TruthEdge], raw: &[TruthEdge], found: &[FoundEdge]) -> Score {
+    let mut score = Score::default();
     let raw = by_key(raw.iter().map(of_truth));
-    let truth = by_key(truth.iter().map(of_truth));
-    let found = by_key(found.iter().map(|e| {
+    let real = by_key(truth.iter().map(of_truth));
+    let mut told = by_key(found.iter().map(|e| {
         let key = (name(&e.client), name(&e.server), e.proto, e.port);
         let (sent, received) = (e.bytes_sent, e.bytes_received);
-        (key, Sums { connections: e.connections, sent, received })
+        (key, Sums { connections: e.connections, sent, received, ..Sums::default() })
     }));
-    let mut score = Score { edges_true: truth.len() as u64, ..Score::default() };
-    for (key, real) in &truth {
+    let mut errors = Vec::new();
+    for (key, real) in &real {
+        if real.undirected {
+            turn(&mut told, key);
+        }
+        if real.unseen && !told.contains_key(key) {
+            score.edges_unseen += 1;
+            continue;
+        }
+        score.edges_true += 1;
         score.connections_true += real.connections;
-        score.bytes_true += real.sent + real.received;
-        let Some(seen) = found.get(key) else {
+        score.bytes_true += real.bytes();
+        let Some(seen) = told.get(key) else {
             score.edges_missing += 1;
-            score.bytes_off += real.sent + real.received;
+            score.bytes_off += real.bytes();
             list(&mut score.missing, || text(key));
             continue;
         };
-        score.edges_found += 1;
-        score.connections_found += seen.connections;
-        score.bytes_off += real.sent.abs_diff(seen.sent) + real.received.abs_diff(seen.received);
-        if seen.connections != real.connections {
-            score.edges_miscounted += 1;
-            list(&mut score.count_errors, || CountError {
-                edge: text(key),
-                connections_true: real.connections,
-                connections_found: seen.connections,
-            });
-        }
+        errors.push(score.compare(key, real, seen));
     }
-    for (key, seen) in found.iter().filter(|(key, _)| !truth.contains_key(key)) {
-        score.bytes_misattributed += seen.sent + seen.received;
-        if raw.contains_key(key) {
-            score.edges_unfolded += 1;
-            list(&mut score.unfolded, || text(key));
-        } else {
-            score.edges_invented += 1;
-            list(&mut score.invented, || text(key));
-        }
+    score.count_error_max = errors.iter().copied().fold(0.0, f64::max);
+    score.count_error_mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
+    for (key, seen) in told.iter().filter(|(key, _)| !real.contains_key(key)) {
+        score.surplus(key, seen, raw.contains_key(key));
     }
     score
+}
+
+/// Adds what was found of an undirected edge the other way round.
+fn turn(told: &mut BTreeMap<Key, Sums>, key: &Key) {
+    let (client, server, proto, port) = key.clone();
+    let back = (server, client, proto, port);
+    if back == *key {
+        return;
+    }
+    if let Some(other) = told.remove(&back) {
+        let into = told.entry(key.clone()).or_default();
+        into.connections += other.connections;
+        into.sent += other.received;
+        into.received += other.sent;
+    }
+}
+
+// === impl Sums ===
+
+impl Sums {
+    fn bytes(&self) -> u64 {
+        self.sent + self.received
+    }
 }
 
 // === impl Score ===
 
 impl Score {
+    /// Compares a true edge with what was found of it: the error of its connections.
+    fn compare(&mut self, key: &Key, real: &Sums, seen: &Sums) -> f64 {
+        self.edges_found += 1;
+        self.connections_found += seen.connections;
+        // Where nothing tells who began, nothing tells which direction was sent.
+        let directions = if real.undirected {
+            [(real.bytes(), seen.bytes()), (0, 0)]
+        } else {
+            [(real.sent, seen.sent), (real.received, seen.received)]
+        };
+        for (real_bytes, seen_bytes) in directions {
+            self.bytes_off += real_bytes.abs_diff(seen_bytes);
+            if !real.sampled {
+                self.bytes_misattributed += seen_bytes.saturating_sub(real_bytes);
+            }
+        }
+        let off = seen.connections.abs_diff(real.connections);
+        if off > 0 && (real.sampled || real.lost > 0) {
+            self.edges_estimated += 1;
+        } else if off > 0 {
+            self.edges_miscounted += 1;
+            list(&mut self.count_errors, || CountError {
+                edge: text(key),
+                connections_true: real.connections,
+                connections_found: seen.connections,
+            });
+        }
+        off as f64 / real.connections.max(1) as f64
+    }
+
+    /// Counts an edge that is not true; `is_raw` says that it is as a hop.
+    fn surplus(&mut self, key: &Key, seen: &Sums, is_raw: bool) {
+        let is = |kind| key.0.3 == kind || key.1.3 == kind;
+        if is(EntityKind::Ambiguous) {
+            self.edges_undecided += 1;
+            self.bytes_ambiguous += seen.bytes();
+        } else if is(EntityKind::Unresolved) || is(EntityKind::Overflow) {
+            self.edges_undecided += 1;
+            self.bytes_unresolved += seen.bytes();
+        } else if is_raw {
+            self.edges_unfolded += 1;
+            self.bytes_unfolded += seen.bytes();
+            list(&mut self.unfolded, || text(key));
+        } else {
+            self.edges_invented += 1;
+            self.bytes_misattributed += seen.bytes();
+            list(&mut self.invented, || text(key));
+        }
+    }
+
     /// Every true edge is there, no other, and every connection is counted once.
     pub const fn is_perfect(&self) -> bool {
         self.edges_missing == 0
             && self.edges_invented == 0
             && self.edges_unfolded == 0
+            && self.edges_undecided == 0
             && self.edges_miscounted == 0
     }
 
@@ -161,13 +252,27 @@ impl Score {
 
 fn of_truth(e: &TruthEdge) -> (Key, Sums) {
     let key = (name(&e.client), name(&e.server), e.proto, e.port);
-    (key, Sums { connections: e.connections, sent: e.bytes_sent, received: e.bytes_received })
+    let sums = Sums {
+        connections: e.connections,
+        sent: e.bytes_sent,
+        received: e.bytes_received,
+        lost: e.lost,
+        sampled: e.sampled,
+        unseen: e.unseen,
+        undirected: e.undirected,
+    };
+    (key, sums)
 }
 
 fn by_key(edges: impl Iterator<Item = (Key, Sums)>) -> BTreeMap<Key, Sums> {
     let mut all = BTreeMap::<Key, Sums>::new();
     for (key, sums) in edges {
+        let first = !all.contains_key(&key);
         let into = all.entry(key).or_default();
+        into.unseen = sums.unseen && (first || into.unseen);
+        into.lost += sums.lost;
+        into.sampled |= sums.sampled;
+        into.undirected |= sums.undirected;
         into.connections += sums.connections;
         into.sent += sums.sent;
         into.received += sums.received;
@@ -192,70 +297,5 @@ fn text((client, server, proto, port): &Key) -> String {
 fn list<T>(into: &mut Vec<T>, item: impl FnOnce() -> T) {
     if into.len() < LISTED {
         into.push(item());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::truth::hop;
-    use portolan_model::HopClass;
-
-    fn edge(client: &Entity, server: &Entity, connections: u64) -> FoundEdge {
-        FoundEdge {
-            client: client.clone(),
-            server: server.clone(),
-            proto: Proto::TCP,
-            port: 80,
-            connections,
-            bytes_sent: 10 * connections,
-            bytes_received: 100 * connections,
-        }
-    }
-
-    fn known(found: &FoundEdge) -> TruthEdge {
-        TruthEdge {
-            client: found.client.clone(),
-            server: found.server.clone(),
-            proto: found.proto,
-            port: found.port,
-            connections: found.connections,
-            bytes_sent: found.bytes_sent,
-            bytes_received: found.bytes_received,
-            first: 1,
-            last: 2,
-            via: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn each_kind_of_error_is_told_apart() {
-        let [a, b, c] = ["a", "b", "c"].map(|n| Entity::new(EntityKind::Workload, "ns", n));
-        let vip = hop("", "ns", "b", HopClass::ClusterIp);
-        let right = edge(&a, &b, 3);
-        let lost = edge(&b, &c, 2);
-        let truth = Truth {
-            collapsed: vec![known(&right), known(&lost)],
-            raw: vec![known(&right), known(&lost), known(&edge(&a, &vip, 3))],
-        };
-        let perfect = score(&truth, &[right.clone(), lost]);
-        assert!(perfect.is_perfect(), "{perfect:?}");
-        assert_eq!((perfect.bytes_off, perfect.edges_found), (0, 2));
-
-        let wrong = score(&truth, &[edge(&a, &b, 4), edge(&a, &c, 1), edge(&a, &vip, 1)]);
-        assert_eq!(wrong.missing, ["ns/b (workload) -> ns/c (workload) tcp:80"]);
-        assert_eq!(wrong.invented, ["ns/a (workload) -> ns/c (workload) tcp:80"]);
-        assert_eq!(wrong.unfolded, ["ns/a (workload) -> ns/b (hop) tcp:80"]);
-        assert_eq!((wrong.edges_miscounted, wrong.count_errors[0].connections_found), (1, 4));
-        // The miscounted edge is off by one connection's bytes, the missing one by all of its own.
-        assert_eq!((wrong.bytes_off, wrong.bytes_misattributed), (110 + 220, 220));
-        assert!(!wrong.is_perfect());
-    }
-
-    #[test]
-    fn parts_of_one_edge_are_added_before_they_are_compared() {
-        let [a, b] = ["a", "b"].map(|n| Entity::new(EntityKind::Workload, "ns", n));
-        let truth = Truth { collapsed: vec![known(&edge(&a, &b, 3))], raw: Vec::new() };
-        assert!(score(&truth, &[edge(&a, &b, 1), edge(&a, &b, 2)]).is_perfect());
     }
 }

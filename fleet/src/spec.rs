@@ -2,13 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+mod fault;
+mod features;
+
+pub use fault::Fault;
+pub use features::{Features, XlatNodes};
+
 /// Most nodes: their pod ranges fill 10.128.0.0/9, 256 addresses each.
 const MAX_NODES: u32 = 32_768;
 /// Most services: service addresses come from 172.30.0.0/16.
 const MAX_SERVICES: u32 = 10_000;
-/// Pods keep 100 ms between a change of ownership and their next packet; a skew up to half of that
-/// can never carry a packet over the change.
-const MAX_SKEW_MS: u32 = 50;
+/// Addresses rest at least this long between two owners: more than the time that a packet takes.
+const MIN_REST_MS: u32 = 100;
+/// Clocks under NTP (flow semantics, section 1.3.3).
+const MAX_SKEW_MS: u32 = 2_000;
+/// Clusters share every pod address: 64 are more than anybody maps in one place.
+const MAX_CLUSTERS: u32 = 64;
 /// Latest that a late record may be: half of it under the shortest horizon in use (60 s).
 const MAX_LATE_MS: u32 = 20_000;
 
@@ -20,7 +29,9 @@ pub struct FleetSpec {
     pub seed: u64,
     /// Who calls whom.
     pub topology: Topology,
-    /// Nodes, each with an agent; 0 picks one for every 40 pods, at least 3.
+    /// Clusters, all with the same address ranges; each is a scope and an environment of its own.
+    pub clusters: u32,
+    /// Nodes of a cluster, each with an agent; 0 picks one for every 40 pods, at least 3.
     pub nodes: u32,
     /// Flow records a second over the whole fleet, on average and before duplicates.
     pub flows_per_sec: u32,
@@ -28,9 +39,11 @@ pub struct FleetSpec {
     pub export_ms: u32,
     /// Records in one Kafka message: 1 gives a bare `Record`, more give `Records`.
     pub records_per_message: u32,
-    /// Scope that ownership records name; empty leaves it to the topic's default scope.
+    /// Scope that ownership records name; empty leaves it to the topic's default scope. Of several
+    /// clusters each adds `cluster-N`.
     pub scope: String,
-    /// Environment of every entity; empty for none.
+    /// Environment of every entity; empty for none. Of several clusters each adds
+    /// `cluster-N`.
     pub environment: String,
     /// The hard cases.
     pub features: Features,
@@ -47,52 +60,6 @@ pub enum Topology {
         /// How many services.
         services: u32,
     },
-}
-
-/// The hard cases of reality, each of which can be off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Features {
-    /// Which agents see address translation on the record (`Xlat`).
-    pub xlat: XlatNodes,
-    /// Name look-ups over UDP before some calls.
-    pub dns: bool,
-    /// Health probes from each node to its pods.
-    pub probes: bool,
-    /// Connections refused by the server, in a thousand.
-    pub refused_permille: u16,
-    /// Connections that nobody answers (three SYNs over three seconds), in a thousand.
-    pub unanswered_permille: u16,
-    /// Mean time between rolling deploys, in milliseconds; 0 for none.
-    pub deploy_every_ms: u32,
-    /// Two jobs that take turns on one address, each living a few seconds.
-    pub jobs: bool,
-    /// How long an address rests before the next pod on the node gets it, in milliseconds.
-    pub reuse_after_ms: u32,
-    /// How long after the fact ownership is published, in milliseconds.
-    pub ownership_lag_ms: u32,
-    /// Records published twice, in a thousand.
-    pub duplicate_permille: u16,
-    /// Records held back up to two seconds, so that they arrive out of order, in a thousand.
-    pub reorder_permille: u16,
-    /// Records held back from five seconds to `late_max_ms`, in a thousand.
-    pub late_permille: u16,
-    /// Bound of lateness, in milliseconds.
-    pub late_max_ms: u32,
-    /// Largest error of an agent's clock, in milliseconds.
-    pub skew_ms: u32,
-}
-
-/// Which agents see address translation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum XlatNodes {
-    /// None: a call through a service address has to be proven by its client socket.
-    None,
-    /// Every other node.
-    Half,
-    /// All.
-    All,
 }
 
 /// Why a specification cannot be simulated.
@@ -131,6 +98,7 @@ impl FleetSpec {
         Self {
             seed,
             topology: Topology::Shop,
+            clusters: 1,
             nodes: 3,
             flows_per_sec: 2_000,
             export_ms: 1_000,
@@ -159,9 +127,30 @@ impl FleetSpec {
         }
     }
 
+    /// What one cluster of it is made of. A single cluster is the fleet itself; several share the
+    /// traffic.
+    pub(crate) fn cluster(&self, number: u32) -> Self {
+        if self.clusters <= 1 {
+            return self.clone();
+        }
+        let name = |name: &str| {
+            format!("{name}{}cluster-{number}", if name.is_empty() { "" } else { "/" })
+        };
+        Self {
+            // Any odd number far from small ones: seeds of neighbours must not meet.
+            seed: self.seed.wrapping_add(u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            clusters: 1,
+            flows_per_sec: (self.flows_per_sec / self.clusters).max(1),
+            scope: name(&self.scope),
+            environment: name(&self.environment),
+            ..self.clone()
+        }
+    }
+
     /// Refuses what cannot be simulated.
     pub fn check(&self) -> Result<(), SpecError> {
         let f = &self.features;
+        within("clusters", self.clusters, 1, MAX_CLUSTERS)?;
         within("nodes", self.nodes, 0, MAX_NODES)?;
         // Below one record in ten seconds nothing happens; ten million a second is past any broker.
         within("flows_per_sec", self.flows_per_sec, 1, 10_000_000)?;
@@ -174,16 +163,23 @@ impl FleetSpec {
             ("duplicate_permille", f.duplicate_permille),
             ("reorder_permille", f.reorder_permille),
             ("late_permille", f.late_permille),
+            ("lost_permille", f.lost_permille),
         ] {
             within(name, u32::from(share), 0, 1_000)?;
         }
         within("late_max_ms", f.late_max_ms, 5_000, MAX_LATE_MS)?;
         within("skew_ms", f.skew_ms, 0, MAX_SKEW_MS)?;
         // Twice the largest skew: two owners never meet on one address, on any clock.
-        within("reuse_after_ms", f.reuse_after_ms, 2 * MAX_SKEW_MS, 3_600_000)?;
+        let rest = (2 * f.skew_ms).max(MIN_REST_MS);
+        within("reuse_after_ms", f.reuse_after_ms, rest, 3_600_000)?;
         within("ownership_lag_ms", f.ownership_lag_ms, 0, 600_000)?;
         if f.deploy_every_ms != 0 {
             within("deploy_every_ms", f.deploy_every_ms, 100, u32::MAX)?;
+        }
+        within("sampling", f.sampling, 1, 100_000)?;
+        if f.relist_every_ms != 0 {
+            within("relist_every_ms", f.relist_every_ms, 1_000, 3_600_000)?;
+            within("relist_gap_ms", f.relist_gap_ms, 1, f.relist_every_ms - 1)?;
         }
         if let Topology::Random { services } = self.topology {
             within("services", services, 2, MAX_SERVICES)?;
@@ -195,62 +191,6 @@ impl FleetSpec {
 impl Default for FleetSpec {
     fn default() -> Self {
         Self::demo(7)
-    }
-}
-
-// === impl Features ===
-
-impl Features {
-    /// No fault, no change, nothing but calls.
-    pub const fn calm() -> Self {
-        Self {
-            xlat: XlatNodes::Half,
-            dns: true,
-            probes: false,
-            refused_permille: 0,
-            unanswered_permille: 0,
-            deploy_every_ms: 0,
-            jobs: false,
-            reuse_after_ms: 1_000,
-            ownership_lag_ms: 200,
-            duplicate_permille: 0,
-            reorder_permille: 0,
-            late_permille: 0,
-            late_max_ms: 18_000,
-            skew_ms: 0,
-        }
-    }
-
-    /// What an ordinary cluster shows.
-    pub const fn demo() -> Self {
-        Self {
-            probes: true,
-            refused_permille: 2,
-            deploy_every_ms: 30_000,
-            jobs: true,
-            skew_ms: 1,
-            ..Self::calm()
-        }
-    }
-
-    /// Everything at once, at rates that a minute of simulation meets many times.
-    pub const fn hard() -> Self {
-        Self {
-            unanswered_permille: 3,
-            refused_permille: 10,
-            deploy_every_ms: 4_000,
-            duplicate_permille: 10,
-            reorder_permille: 30,
-            late_permille: 5,
-            skew_ms: 20,
-            ..Self::demo()
-        }
-    }
-}
-
-impl Default for Features {
-    fn default() -> Self {
-        Self::demo()
     }
 }
 

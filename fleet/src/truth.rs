@@ -25,7 +25,8 @@ pub struct Truth {
 ///
 /// `connections` grows when the slice that holds the opening packet (TCP: the first SYN; UDP: the
 /// first datagram) leaves the fleet, on the designated agent: the one on the client's node, else
-/// the one on the server's. Bytes are of the same agent, as `skb` lengths, both directions.
+/// the one on the server's. Bytes are of the same agent, as `skb` lengths, both directions. What
+/// that agent loses or does not sample is counted all the same, and the edge says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TruthEdge {
     /// Who calls.
@@ -48,6 +49,15 @@ pub struct TruthEdge {
     pub last: Nanos,
     /// Hops that were folded into the edge, sorted.
     pub via: Vec<Entity>,
+    /// Records that the designated agents lost: what they told is counted here, and nowhere else.
+    pub lost: u64,
+    /// Some designated agent sampled packets: what it told is an estimate of what is counted here.
+    pub sampled: bool,
+    /// No agent told anything of the edge: no reader can know it.
+    pub unseen: bool,
+    /// Both ends use one port without a handshake: nothing tells who began. The ends stand in the
+    /// order of who did.
+    pub undirected: bool,
 }
 
 /// An entity in JSON, with the names of `portolan.v1.Entity`.
@@ -124,6 +134,12 @@ struct Row {
     first: Nanos,
     last: Nanos,
     via: BTreeSet<EntityIx>,
+    lost: u64,
+    sampled: bool,
+    seen: bool,
+    undirected: bool,
+    /// It leads from this balancer to its target.
+    leg: Option<EntityIx>,
 }
 
 /// What a record adds to a row.
@@ -153,13 +169,25 @@ impl Ledger {
         ends: [EntityIx; 2],
         proto: Proto,
         port: u16,
-        via: Option<EntityIx>,
+        via: impl IntoIterator<Item = EntityIx>,
     ) -> RowIx {
         let key = RowKey { folded, client: ends[0], server: ends[1], proto, port };
         let rows = &mut self.rows;
         let at = *self.index.entry(key).or_insert_with(|| {
             let first = Nanos::MAX;
-            rows.push(Row { key, connections: 0, bytes: [0; 2], first, last: 0, via: [].into() });
+            rows.push(Row {
+                key,
+                connections: 0,
+                bytes: [0; 2],
+                first,
+                last: 0,
+                via: BTreeSet::new(),
+                lost: 0,
+                sampled: false,
+                seen: false,
+                undirected: false,
+                leg: None,
+            });
             rows.len() as RowIx - 1
         });
         self.rows[at as usize].via.extend(via);
@@ -173,6 +201,40 @@ impl Ledger {
         row.bytes[add.direction] += add.bytes;
         row.first = row.first.min(add.start);
         row.last = row.last.max(add.end);
+    }
+
+    /// Some agent told of the edge.
+    pub(crate) fn seen(&mut self, row: RowIx) {
+        self.rows[row as usize].seen = true;
+    }
+
+    /// The designated agent lost a record of it.
+    pub(crate) fn lost(&mut self, row: RowIx) {
+        self.rows[row as usize].lost += 1;
+    }
+
+    /// The designated agent samples.
+    pub(crate) fn sampled(&mut self, row: RowIx) {
+        self.rows[row as usize].sampled = true;
+    }
+
+    /// Nothing tells who began.
+    pub(crate) fn undirected(&mut self, row: RowIx) {
+        self.rows[row as usize].undirected = true;
+    }
+
+    /// The row is the leg behind a balancer that is folded away where somebody saw a caller.
+    pub(crate) fn leg(&mut self, row: RowIx, balancer: EntityIx) {
+        self.rows[row as usize].leg = Some(balancer);
+    }
+
+    /// Whether an edge of the collapsed map stands for what a balancer sends to a target. Where
+    /// nobody saw a caller, the leg itself is all there is to show.
+    fn is_called(&self, balancer: EntityIx, target: EntityIx) -> bool {
+        self.rows.iter().any(|row| {
+            let key = row.key;
+            key.folded && row.seen && key.server == target && row.via.contains(&balancer)
+        })
     }
 
     /// What was counted so far.
@@ -193,7 +255,14 @@ impl Ledger {
                 first: row.first,
                 last: row.last,
                 via,
+                lost: row.lost,
+                sampled: row.sampled,
+                unseen: !row.seen,
+                undirected: row.undirected,
             };
+            if row.leg.is_some_and(|balancer| !self.is_called(balancer, row.key.server)) {
+                truth.collapsed.push(edge.clone());
+            }
             if row.key.folded { &mut truth.collapsed } else { &mut truth.raw }.push(edge);
         }
         for edges in [&mut truth.collapsed, &mut truth.raw] {
@@ -206,6 +275,19 @@ impl Ledger {
 // === impl Truth ===
 
 impl Truth {
+    /// The maps of clusters that have nothing in common.
+    pub(crate) fn of_all(parts: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            all.collapsed.extend(part.collapsed);
+            all.raw.extend(part.raw);
+        }
+        for edges in [&mut all.collapsed, &mut all.raw] {
+            edges.sort_by(|a, b| a.order().cmp(&b.order()));
+        }
+        all
+    }
+
     /// Both maps as JSON, `{"edges": [...], "raw_edges": [...]}` with the names of the contract.
     pub fn json(&self) -> serde_json::Value {
         let names = |edges: &[TruthEdge]| edges.iter().map(EdgeName::from).collect::<Vec<_>>();

@@ -1,5 +1,7 @@
 //! Records and ownership as the bytes that go to Kafka.
 
+use std::sync::Arc;
+
 use portolan_model::{FlowRow, Ip, Nanos, OwnerEvent, OwnerRecord};
 use portolan_proto::{pbflow, v1};
 use prost::Message as _;
@@ -33,6 +35,8 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// Records inside.
     pub records: u32,
+    /// Scope of its records: that of the topic it would be on. Empty for the default.
+    pub scope: Arc<str>,
 }
 
 /// A record as an agent has it.
@@ -111,28 +115,37 @@ impl Observed {
 impl Message {
     /// This version of this owner holds.
     pub(crate) fn owner(record: &OwnerRecord) -> Self {
-        Self::ownership(&record.uid, &portolan_proto::encode_owner(record))
+        Self::ownership(&record.scope, &record.uid, &portolan_proto::encode_owner(record))
     }
 
     /// The owner is gone since `at`.
     pub(crate) fn gone(record: &OwnerRecord, at: Nanos) -> Self {
         let (scope, uid) = (record.scope.clone(), record.uid.clone());
-        let event = OwnerEvent::Delete { scope, uid, at, at_hi: at };
-        Self::ownership(&record.uid, &portolan_proto::encode_event(&event))
+        Self::event(&OwnerEvent::Delete { scope, uid, at, at_hi: at })
+    }
+
+    /// Anything that ownership says.
+    pub(crate) fn event(event: &OwnerEvent) -> Self {
+        let said = portolan_proto::encode_event(event);
+        match event {
+            OwnerEvent::Upsert(record) => Self::ownership(&record.scope, &record.uid, &said),
+            OwnerEvent::Delete { scope, uid, .. } => Self::ownership(scope, uid, &said),
+            OwnerEvent::Heartbeat { scope, .. } => Self::ownership(scope, "heartbeat", &said),
+        }
     }
 
     /// Everything up to `watermark` has been said.
     pub(crate) fn heartbeat(scope: &str, watermark: Nanos) -> Self {
-        let event = OwnerEvent::Heartbeat { scope: scope.into(), watermark };
-        Self::ownership("heartbeat", &portolan_proto::encode_event(&event))
+        Self::event(&OwnerEvent::Heartbeat { scope: scope.into(), watermark })
     }
 
-    fn ownership(key: &str, said: &v1::OwnershipRecord) -> Self {
+    fn ownership(scope: &Arc<str>, key: &str, said: &v1::OwnershipRecord) -> Self {
         Self {
             topic: Topic::Ownership,
             partition_key: key.as_bytes().to_vec(),
             payload: said.encode_to_vec(),
             records: 1,
+            scope: scope.clone(),
         }
     }
 }

@@ -1,19 +1,16 @@
-//! Who exists: nodes, pods with their addresses, services with their backends, and what ownership
-//! says of them.
+//! Who exists: nodes, pods with their addresses, services with their backends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portolan_model::{
-    Backend, DeclaredPort, Entity, EntityKind, HopClass, Ip, Nanos, OwnerKind, OwnerRecord, Phase,
-    Proto, Socket, ValidTime,
-};
+use portolan_model::{Entity, EntityKind, HopClass, Ip, Nanos, Socket};
 
-use crate::plan::{Plan, Role, Workload, WorkloadIx};
+use crate::plan::{Balancer, Plan, Role, Target, Workload, WorkloadIx};
 use crate::spec::{FleetSpec, SpecError};
 use crate::truth::{EntityIx, Ledger, hop};
 
 mod addresses;
+mod records;
 use addresses::Addresses;
 
 /// Index into [`World::pods`].
@@ -51,6 +48,8 @@ pub(crate) struct Pod {
     /// Its node; nothing outside the cluster.
     pub(crate) node: Option<u32>,
     born: Nanos,
+    /// When it was gone; [`Nanos::MAX`] while it is there.
+    died: Nanos,
     /// Connections that it takes part in.
     pub(crate) open: BTreeSet<u64>,
 }
@@ -83,8 +82,10 @@ pub(crate) struct Front {
 #[derive(Clone, Debug)]
 pub(crate) struct BalancerState {
     name: String,
-    pub(crate) target: WorkloadIx,
+    pub(crate) target: Target,
     pub(crate) front: Front,
+    /// The node it runs on, if it does on one.
+    pub(crate) node: Option<u32>,
 }
 
 // === impl World ===
@@ -125,15 +126,24 @@ impl World {
         for workload in &plan.workloads {
             world.add_group(workload, ledger);
         }
-        for (at, balancer) in plan.balancers.iter().enumerate() {
-            let name = &balancer.name;
-            let entity = hop(&world.environment, "", name, HopClass::LoadBalancer);
-            let socket = Socket::new(addresses::balancer(at as u32), balancer.port);
-            let front = Front { socket, entity: ledger.entity(entity) };
-            let name = name.clone();
-            world.balancers.push(BalancerState { name, target: balancer.target, front });
+        for balancer in &plan.balancers {
+            world.add_balancer(balancer, ledger);
         }
         Ok(world)
+    }
+
+    fn add_balancer(&mut self, plan: &Balancer, ledger: &mut Ledger) {
+        let at = self.balancers.len() as u32;
+        let node = plan.inside.then_some(at % self.nodes);
+        let address = node.map(|node| {
+            let began = self.began;
+            self.addresses.take(node, began).expect("a node has room for a balancer")
+        });
+        let ip = address.unwrap_or_else(|| addresses::balancer(at));
+        let entity = hop(&self.environment, "", &plan.name, HopClass::LoadBalancer);
+        let front = Front { socket: Socket::new(ip, plan.port), entity: ledger.entity(entity) };
+        let (name, target) = (plan.name.clone(), plan.target.clone());
+        self.balancers.push(BalancerState { name, target, front, node });
     }
 
     fn add_group(&mut self, plan: &Workload, ledger: &mut Ledger) {
@@ -141,9 +151,11 @@ impl World {
         let kind = match plan.role {
             Role::Database => EntityKind::Database,
             Role::External => EntityKind::External,
+            Role::NatGateway => EntityKind::Hop(HopClass::NatGateway),
             _ => EntityKind::Workload,
         };
-        let entity = self.named(kind, &plan.namespace, &plan.name, plan.role.word());
+        let word = if plan.role == Role::NatGateway { "NatGateway" } else { plan.role.word() };
+        let entity = self.named(kind, &plan.namespace, &plan.name, word);
         let front = plan.service_port.map(|port| {
             let entity = hop(
                 &self.environment,
@@ -166,8 +178,10 @@ impl World {
         if plan.role == Role::Job {
             return;
         }
-        for instance in 0..plan.replicas {
-            let node = plan.role.is_pods().then_some((at as u32 + instance) % self.nodes);
+        let daemons = plan.role == Role::DaemonSet;
+        for instance in 0..if daemons { self.nodes } else { plan.replicas } {
+            let first = if daemons { 0 } else { at as u32 };
+            let node = plan.role.is_pods().then_some((first + instance) % self.nodes);
             let began = self.began;
             let pod = self.birth(at, node, began).expect("a node has room for its share of pods");
             self.join(pod, began);
@@ -188,6 +202,7 @@ impl World {
     ) -> Option<PodIx> {
         let group = &mut self.groups[workload];
         let ip = match node {
+            Some(node) if group.plan.host => addresses::node(node),
             Some(node) => self.addresses.take(node, at)?,
             None if group.plan.role == Role::External => {
                 addresses::external(workload as u32, group.born)
@@ -196,7 +211,8 @@ impl World {
         };
         let name = format!("{}-{}", group.plan.name, group.born);
         group.born += 1;
-        self.pods.push(Pod { workload, name, ip, node, born: at, open: BTreeSet::new() });
+        let (open, died) = (BTreeSet::new(), Nanos::MAX);
+        self.pods.push(Pod { workload, name, ip, node, born: at, died, open });
         Some(self.pods.len() - 1)
     }
 
@@ -220,7 +236,8 @@ impl World {
     /// It is gone, and its address with it.
     pub(crate) fn death(&mut self, pod: PodIx, at: Nanos) {
         let (ip, node, workload) = {
-            let pod = &self.pods[pod];
+            let pod = &mut self.pods[pod];
+            pod.died = at;
             (pod.ip, pod.node, pod.workload)
         };
         let group = &mut self.groups[workload];
@@ -234,134 +251,6 @@ impl World {
     /// Address of a node.
     pub(crate) fn node_ip(node: u32) -> Ip {
         addresses::node(node)
-    }
-
-    /// Everything that holds now, as ownership would list it.
-    pub(crate) fn list(&self) -> Vec<OwnerRecord> {
-        let nodes = (0..self.nodes).map(|node| self.node_record(node));
-        let mut records: Vec<OwnerRecord> = nodes.collect();
-        for (at, group) in self.groups.iter().enumerate() {
-            match group.plan.role {
-                Role::External | Role::Database => records.push(self.outside_record(at)),
-                _ => {
-                    let live = group.listed.iter();
-                    records.extend(live.map(|pod| self.pod_record(*pod, self.pods[*pod].born)));
-                }
-            }
-            records.extend(self.service_record(at));
-        }
-        records.extend((0..self.balancers.len()).map(|at| self.balancer_record(at)));
-        records
-    }
-
-    /// What is to be said when the backends of a workload have changed.
-    pub(crate) fn fronts(&self, workload: WorkloadIx) -> Vec<OwnerRecord> {
-        let balancers = self.balancers.iter().enumerate();
-        let behind = balancers.filter(|(_, balancer)| balancer.target == workload);
-        let behind = behind.map(|(at, _)| self.balancer_record(at));
-        self.service_record(workload).into_iter().chain(behind).collect()
-    }
-
-    fn record(&self, kind: OwnerKind, uid: String, name: &str, from: Nanos) -> OwnerRecord {
-        OwnerRecord {
-            scope: self.scope.clone(),
-            uid: uid.into(),
-            kind,
-            environment: self.environment.clone(),
-            namespace: "".into(),
-            name: name.into(),
-            owner_name: "".into(),
-            owner_kind: "".into(),
-            node: Ip::NONE,
-            host_network: false,
-            phase: Phase::Running,
-            ips: Vec::new(),
-            cidrs: Vec::new(),
-            ports: Vec::new(),
-            backends: Vec::new(),
-            valid: ValidTime::since(from),
-            observed_at: from,
-        }
-    }
-
-    fn node_record(&self, node: u32) -> OwnerRecord {
-        let ip = Self::node_ip(node);
-        let name = node_name(node);
-        let record = self.record(OwnerKind::Node, format!("node-{node}"), &name, self.began);
-        OwnerRecord { node: ip, ips: vec![ip], owner_kind: "Node".into(), ..record }
-    }
-
-    /// The pod, as seen at `observed_at`.
-    pub(crate) fn pod_record(&self, pod: PodIx, observed_at: Nanos) -> OwnerRecord {
-        let it = &self.pods[pod];
-        let plan = &self.groups[it.workload].plan;
-        let record = self.record(OwnerKind::Pod, format!("pod-{pod}"), &it.name, it.born);
-        let served = DeclaredPort { proto: plan.proto, port: plan.port };
-        OwnerRecord {
-            namespace: plan.namespace.as_str().into(),
-            owner_name: plan.name.as_str().into(),
-            owner_kind: plan.role.word().into(),
-            node: it.node.map_or(Ip::NONE, Self::node_ip),
-            ips: vec![it.ip],
-            ports: if plan.port == 0 { Vec::new() } else { vec![served] },
-            observed_at,
-            ..record
-        }
-    }
-
-    fn outside_record(&self, workload: WorkloadIx) -> OwnerRecord {
-        let group = &self.groups[workload];
-        let plan = &group.plan;
-        let uid = format!("outside-{workload}");
-        let served = vec![DeclaredPort { proto: plan.proto, port: plan.port }];
-        let namespace = plan.namespace.as_str().into();
-        if plan.role == Role::External {
-            let record = self.record(OwnerKind::External, uid, &plan.name, self.began);
-            let cidrs = vec![addresses::external_range(workload as u32)];
-            return OwnerRecord { namespace, cidrs, ports: served, ..record };
-        }
-        let record = self.record(OwnerKind::Database, uid, &plan.name, self.began);
-        let ips = group.listed.iter().map(|pod| self.pods[*pod].ip).collect();
-        OwnerRecord { namespace, ips, ports: served, ..record }
-    }
-
-    fn service_record(&self, workload: WorkloadIx) -> Option<OwnerRecord> {
-        let group = &self.groups[workload];
-        let front = group.front?;
-        let plan = &group.plan;
-        let name = plan.service_name.as_ref().unwrap_or(&plan.name);
-        let uid = format!("service-{workload}");
-        let record = self.record(OwnerKind::Service, uid, name, group.changed);
-        Some(OwnerRecord {
-            namespace: plan.namespace.as_str().into(),
-            owner_kind: "Service".into(),
-            ips: vec![front.socket.ip],
-            ports: vec![DeclaredPort { proto: plan.proto, port: front.socket.port }],
-            backends: self.backends(workload, front.socket.port),
-            ..record
-        })
-    }
-
-    fn balancer_record(&self, at: usize) -> OwnerRecord {
-        let balancer = &self.balancers[at];
-        let socket = balancer.front.socket;
-        let from = self.groups[balancer.target].changed;
-        let uid = format!("balancer-{at}");
-        let record = self.record(OwnerKind::LoadBalancer, uid, &balancer.name, from);
-        OwnerRecord {
-            owner_kind: "LoadBalancer".into(),
-            ips: vec![socket.ip],
-            ports: vec![DeclaredPort { proto: Proto::TCP, port: socket.port }],
-            backends: self.backends(balancer.target, socket.port),
-            ..record
-        }
-    }
-
-    fn backends(&self, workload: WorkloadIx, front_port: u16) -> Vec<Backend> {
-        let group = &self.groups[workload];
-        let Workload { proto, port, .. } = group.plan;
-        let backend = |pod: &PodIx| Backend { front_port, proto, ip: self.pods[*pod].ip, port };
-        group.listed.iter().map(backend).collect()
     }
 }
 

@@ -9,7 +9,8 @@ use portolan_model::{
 };
 use portolan_proto::{FlowDecoder, FlowEncoding, OwnerEncoding, decode_owners};
 
-use super::{Fleet, MS, SECOND};
+use super::Fleet;
+use crate::cluster::{MS, SECOND};
 use crate::spec::{Features, FleetSpec, SpecError, Topology};
 use crate::truth::{Truth, TruthEdge};
 use crate::wire::{Message, Topic};

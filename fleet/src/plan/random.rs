@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Balancer, Call, Client, Plan, Role, Shape, Way, Workload};
+use super::{Balancer, Call, Client, Plan, Role, Shape, Target, Way, Workload};
 
 /// Replicas and callees are drawn from these: a long tail of small services, mean 2.9 pods and 3.4
 /// callees (microservice studies report 3 to 5 dependencies for a median service).
@@ -62,6 +62,7 @@ fn workload(at: u32, rng: &mut ChaCha8Rng) -> Workload {
         port: [8080, 9090, 50_051, 3000][at as usize % 4],
         service_port: (!headless).then_some(80),
         service_name: None,
+        host: false,
     }
 }
 
@@ -78,11 +79,17 @@ fn outside(plan: &mut Plan, services: usize, popular: &[usize]) {
         port,
         service_port,
         service_name: None,
+        host: false,
     };
     plan.workloads.push(rim("coredns", Role::Deployment, Proto::UDP, 53, Some(53)));
     plan.workloads.push(rim("warehouse-db", Role::Database, Proto::TCP, 5432, None));
     plan.workloads.push(rim("partner-api", Role::External, Proto::TCP, 443, None));
-    plan.balancers.push(Balancer { name: "edge-lb".to_owned(), port: 80, target: popular[0] });
+    plan.balancers.push(Balancer {
+        name: "edge-lb".to_owned(),
+        port: 80,
+        target: Target::Workloads(vec![popular[0]]),
+        inside: false,
+    });
     for client in (0..services).step_by(8) {
         plan.calls.push(call(client, base, Way::Service, Shape::Lookup));
     }

@@ -2,7 +2,7 @@
 
 use portolan_model::Proto;
 
-use super::{Balancer, Call, Client, Plan, Role, Shape, Way, Workload, WorkloadIx};
+use super::{Balancer, Call, Client, Plan, Role, Shape, Target, Way, Workload, WorkloadIx};
 
 /// The plan of the shop. The same for every seed, so that a demo can be described in words.
 pub(super) fn plan() -> Plan {
@@ -27,7 +27,12 @@ pub(super) fn plan() -> Plan {
     let report = add(&mut plan, "shop", "report-job", Role::Job, 1, 0, None);
     let warm = add(&mut plan, "shop", "warm-job", Role::Job, 1, 0, None);
     plan.jobs = vec![report, warm];
-    plan.balancers.push(Balancer { name: "edge-lb".to_owned(), port: 80, target: web });
+    plan.balancers.push(Balancer {
+        name: "edge-lb".to_owned(),
+        port: 80,
+        target: Target::Workloads(vec![web]),
+        inside: false,
+    });
 
     for (client, server, way, shape, weight) in [
         (mobile, web, Way::Balancer(0), Shape::Rpc, 40),
@@ -90,6 +95,7 @@ fn add(
         port,
         service_port,
         service_name: None,
+        host: false,
     });
     plan.workloads.len() - 1
 }

@@ -1,5 +1,7 @@
 //! Fills messages with records.
 
+use std::sync::Arc;
+
 use portolan_proto::pbflow;
 use prost::Message as _;
 
@@ -13,6 +15,7 @@ const LANES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     per_message: usize,
+    scope: Arc<str>,
     lanes: Vec<Vec<pbflow::Record>>,
     messages: Vec<Message>,
 }
@@ -21,9 +24,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// An outbox that puts `per_message` records into a message.
-    pub(crate) fn new(per_message: u32) -> Self {
+    pub(crate) fn new(per_message: u32, scope: &str) -> Self {
         Self {
             per_message: per_message as usize,
+            scope: scope.into(),
             lanes: vec![Vec::new(); if per_message > 1 { LANES } else { 0 }],
             messages: Vec::new(),
         }
@@ -34,7 +38,7 @@ impl Outbox {
         if self.lanes.is_empty() {
             let partition_key = observed.key();
             let payload = observed.record().encode_to_vec();
-            self.messages.push(Message { topic: Topic::Flows, partition_key, payload, records: 1 });
+            self.push(partition_key, payload, 1);
             return;
         }
         let pair = observed.row.src.0 ^ observed.row.dst.0;
@@ -68,6 +72,11 @@ impl Outbox {
         let mut partition_key = vec![0; 32];
         partition_key[31] = lane as u8;
         let payload = pbflow::Records { entries }.encode_to_vec();
-        self.messages.push(Message { topic: Topic::Flows, partition_key, payload, records });
+        self.push(partition_key, payload, records);
+    }
+
+    fn push(&mut self, partition_key: Vec<u8>, payload: Vec<u8>, records: u32) {
+        let (topic, scope) = (Topic::Flows, self.scope.clone());
+        self.messages.push(Message { topic, partition_key, payload, records, scope });
     }
 }

@@ -4,10 +4,10 @@
 //! no new connections, closes those it has, and is gone. While it drains the service still lists it
 //! (an endpoint that is terminating but serving).
 
-use portolan_model::{Nanos, Phase};
+use portolan_model::Nanos;
 use rand::Rng;
 
-use super::{Fleet, MS};
+use super::{Cluster, MS};
 use crate::events::{Event, Replacement, Step};
 use crate::plan::{Client, Role};
 use crate::wire::Message;
@@ -23,7 +23,7 @@ const DRAIN: u64 = 700 * MS;
 /// Between one pod of a rollout and the next.
 const BETWEEN: u64 = 500 * MS;
 
-impl Fleet {
+impl Cluster {
     /// Time to the next deploy.
     pub(super) fn deploy_gap(&mut self) -> u64 {
         let mean = u64::from(self.spec.features.deploy_every_ms) * MS;
@@ -129,9 +129,7 @@ impl Fleet {
             Step::Death => {
                 self.world.death(pod, at);
                 // A finished job keeps its object: it says how it ended, it is not deleted.
-                let mut record = self.world.pod_record(pod, at);
-                record.phase = Phase::Succeeded;
-                record.valid = record.valid.ended(at, at);
+                let record = self.world.finished_record(pod, at);
                 self.publish(at, Message::owner(&record));
                 let rest = u64::from(self.spec.features.reuse_after_ms) * MS;
                 let pause = self.random.changes.random_range(0..500 * MS);
@@ -151,6 +149,28 @@ impl Fleet {
         for call in own {
             self.call(call, at);
         }
+    }
+
+    /// How long the watch of ownership holds before it breaks; 0 if it never does.
+    pub(super) fn watch_holds(&self) -> u64 {
+        let features = &self.spec.features;
+        u64::from(features.relist_every_ms.saturating_sub(features.relist_gap_ms)) * MS
+    }
+
+    /// The watch of ownership breaks.
+    pub(super) fn break_watch(&mut self, at: Nanos) {
+        self.broken = Some(at);
+        let gap = u64::from(self.spec.features.relist_gap_ms) * MS;
+        self.queue.push(at + gap, Event::Relist { broken: at });
+    }
+
+    /// The watch is whole again and lists all.
+    pub(super) fn relist(&mut self, broken: Nanos, at: Nanos) {
+        self.broken = None;
+        for event in self.world.relist(broken, at) {
+            self.publish(at, Message::event(&event));
+        }
+        self.queue.push(at + self.watch_holds(), Event::Break);
     }
 
     fn hang_up_all(&mut self, pod: PodIx, at: Nanos) {

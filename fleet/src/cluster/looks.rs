@@ -3,7 +3,7 @@
 use portolan_model::{FlowRow, Nanos, ScopeId, Xlat};
 use rand::Rng;
 
-use super::{Fleet, MS};
+use super::{Cluster, MS};
 use crate::connection::{Connection, Slice, Tuple};
 use crate::events::{Event, Outgoing};
 use crate::truth::Addition;
@@ -15,7 +15,7 @@ const REORDER_MAX_MS: u64 = 2_000;
 /// Least delay of a record that counts as late.
 const LATE_MIN_MS: u64 = 5_000;
 
-impl Fleet {
+impl Cluster {
     /// An agent looks at a connection.
     pub(super) fn look(&mut self, number: u64, view: usize, now: Nanos) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
@@ -27,8 +27,13 @@ impl Fleet {
         let watcher = seen.views[view];
         for tuple in seen.tuples(watcher.front) {
             if let Some(slice) = slices[tuple.direction] {
-                let outgoing = self.observe(&seen, view, tuple, slice);
-                self.send(outgoing, now);
+                let kept = self.sample(&seen, view, tuple.direction, slice);
+                let outgoing = self.observe(&seen, view, tuple, slice, kept.unwrap_or(slice));
+                if kept.is_some() {
+                    self.send(outgoing, now);
+                } else {
+                    self.count(&outgoing);
+                }
             }
         }
         if !self.watch(number, view) {
@@ -36,15 +41,37 @@ impl Fleet {
         }
     }
 
-    fn observe(&self, it: &Connection, view: usize, tuple: Tuple, slice: Slice) -> Outgoing {
+    /// What the agent keeps of a slice, if it keeps any of it.
+    fn sample(&mut self, it: &Connection, view: usize, dir: usize, whole: Slice) -> Option<Slice> {
+        let watcher = &it.views[view];
+        let sampling = self.agents[watcher.node as usize].sampling;
+        if sampling <= 1 {
+            return Some(whole);
+        }
+        let rng = &mut self.random.faults;
+        let keep = || rng.random_ratio(1, sampling);
+        let kept = it.streams[dir].thin(whole.from, whole.from + whole.packets, keep)?;
+        let (start, end) = (watcher.at(dir, kept.start), watcher.at(dir, kept.end));
+        Some(Slice { start, end, ..kept })
+    }
+
+    /// The record that tells `told`, where truth counts `whole`.
+    fn observe(
+        &self,
+        it: &Connection,
+        view: usize,
+        tuple: Tuple,
+        whole: Slice,
+        told: Slice,
+    ) -> Outgoing {
         let watcher = &it.views[view];
         let agent = &self.agents[watcher.node as usize];
         let clock = |at: Nanos| at.saturating_add_signed(agent.skew);
         // Only the tuple that was translated has the translation (flow semantics, section 3.1).
         let rewritten = agent.xlat && tuple.front && tuple.direction == 0;
         let xlat = rewritten.then_some(Xlat {
-            src: it.client.ip,
-            src_port: it.client.port,
+            src: it.onward().ip,
+            src_port: it.onward().port,
             dst: it.server.ip,
             dst_port: it.server.port,
         });
@@ -55,44 +82,48 @@ impl Fleet {
             src_port: tuple.src.port,
             dst_port: tuple.dst.port,
             proto: it.proto,
-            start: clock(slice.start),
-            end: clock(slice.end),
-            bytes: slice.bytes,
-            packets: slice.packets.into(),
-            flags: slice.flags,
+            start: clock(told.start),
+            end: clock(told.end),
+            bytes: told.bytes,
+            packets: told.packets.into(),
+            flags: told.flags,
             agent: agent.ip,
             rtt: it.rtt,
             xlat,
+            sampling: if agent.sampling > 1 { agent.sampling } else { 0 },
             ..FlowRow::default()
         };
         // The first interface that sees a packet: the pod's own one for what the pod sends, the
         // node's for what comes from elsewhere, both as entering the host. Of a translated
         // connection the far half of each tuple pair is first seen on its way out.
-        let translated = it.front.is_some() && watcher.front;
+        let translated = it.is_translated() && watcher.front;
         let egress = translated && tuple.front == (tuple.direction == 1);
         let from_pod = (tuple.direction == 0) == watcher.front;
         let on_node = if translated { !tuple.front } else { !from_pod };
         let interface = if on_node { 0 } else { (tuple.src.ip.0 ^ tuple.dst.ip.0) as u32 };
         let record = Observed { row, egress, interface };
-        let rows = match (watcher.designated, tuple.front) {
-            (false, _) => [None, None],
-            (true, true) => [it.front_row, None],
-            (true, false) => [Some(it.server_row), it.folded_row],
-        };
+        let rows =
+            if tuple.front { [it.front_row, None] } else { [Some(it.server_row), it.folded_row] };
         let adds = Addition {
             direction: tuple.direction,
-            bytes: slice.bytes,
-            opens: slice.opens && tuple.direction == 0,
-            start: row.start,
-            end: row.end,
+            bytes: whole.bytes,
+            opens: whole.opens && tuple.direction == 0,
+            start: clock(whole.start),
+            end: clock(whole.end),
         };
-        Outgoing { record, adds, rows }
+        Outgoing { record, adds, rows, counts: watcher.designated }
     }
 
     /// Sends a record, or holds it back, or does either twice.
     fn send(&mut self, outgoing: Outgoing, now: Nanos) {
         let features = self.spec.features;
         let rng = &mut self.random.faults;
+        if features.lost_permille > 0 && rng.random_range(0..1_000) < features.lost_permille {
+            for row in outgoing.rows.into_iter().flatten().filter(|_| outgoing.counts) {
+                self.ledger.lost(row);
+            }
+            return self.count(&outgoing);
+        }
         let chance = rng.random_range(0..1_000);
         let held = if chance < features.late_permille {
             rng.random_range(LATE_MIN_MS..=u64::from(features.late_max_ms))
@@ -102,7 +133,7 @@ impl Fleet {
             0
         };
         if rng.random_range(0..1_000) < features.duplicate_permille {
-            let again = Outgoing { rows: [None, None], ..outgoing };
+            let again = Outgoing { counts: false, ..outgoing };
             let after = rng.random_range(0..=REORDER_MAX_MS);
             self.queue.push(now + (held + after) * MS, Event::Release(Box::new(again)));
         }
@@ -117,7 +148,18 @@ impl Fleet {
     pub(super) fn leave(&mut self, outgoing: &Outgoing) {
         self.outbox.flow(&outgoing.record);
         for row in outgoing.rows.into_iter().flatten() {
+            self.ledger.seen(row);
+        }
+        self.count(outgoing);
+    }
+
+    /// Truth counts a record, whether it leaves or not.
+    fn count(&mut self, outgoing: &Outgoing) {
+        for row in outgoing.rows.into_iter().flatten().filter(|_| outgoing.counts) {
             self.ledger.add(row, &outgoing.adds);
+            if outgoing.record.row.sampling > 1 {
+                self.ledger.sampled(row);
+            }
         }
     }
 
@@ -134,10 +176,10 @@ impl Fleet {
         self.connections.remove(&number);
     }
 
-    /// Closes a connection at `at`, and its other leg beyond a balancer.
+    /// Closes a connection at `at`, and its other legs beyond balancers.
     pub(super) fn hang_up(&mut self, number: u64, at: Nanos) {
-        let pair = self.connections.get(&number).and_then(|connection| connection.pair);
-        for number in [Some(number), pair].into_iter().flatten() {
+        let pairs = self.connections.get(&number).map(|connection| connection.pairs.clone());
+        for number in std::iter::once(number).chain(pairs.into_iter().flatten()) {
             let Some(connection) = self.connections.get_mut(&number) else { continue };
             if connection.end() <= at {
                 continue;
