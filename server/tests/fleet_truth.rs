@@ -90,8 +90,10 @@ impl Run {
     fn found(&self) -> Vec<FoundEdge> {
         let mut edges = Vec::new();
         let mut paths = Vec::new();
-        self.store.edges(TimeRange::ALL, &mut |row| edges.push(*row)).unwrap();
-        self.store.paths(TimeRange::ALL, &mut |row| paths.push(row.clone())).unwrap();
+        self.store.edges(TimeRange::ALL, &mut |row| edges.push(*row)).expect("works in a test");
+        self.store
+            .paths(TimeRange::ALL, &mut |row| paths.push(row.clone()))
+            .expect("works in a test");
         let class = |id: EntityId| match self.store.entity(id).map(|e| e.kind) {
             Some(EntityKind::Hop(class)) => Some(class),
             _ => None,
@@ -116,7 +118,7 @@ impl Run {
 fn run(spec: FleetSpec, seconds: u64) -> (Score, BTreeMap<String, i64>) {
     // Another place within the window for every seed: what lies on a boundary is hardest.
     let start = START + spec.seed * 1_531_000_000;
-    let mut fleet = Fleet::try_new(spec, start).unwrap();
+    let mut fleet = Fleet::try_new(spec, start).expect("works in a test");
     let mut run = Run::new();
     run.take(&fleet.ownership(), start);
     for second in 1..=seconds {
@@ -129,7 +131,8 @@ fn run(spec: FleetSpec, seconds: u64) -> (Score, BTreeMap<String, i64>) {
     run.take(&messages, start + (seconds + 30) * SECOND);
     run.barrier();
     assert_eq!(run.sent, run.accepted);
-    let tallies = portolan_storage::ReadCheckpoint::checkpoint(&run.store).unwrap().tallies;
+    let tallies =
+        portolan_storage::ReadCheckpoint::checkpoint(&run.store).expect("works in a test").tallies;
     let tallies = tallies.into_iter().map(|(name, by)| (name.to_string(), by)).collect();
     (score(&fleet.truth(), &run.found()), tallies)
 }

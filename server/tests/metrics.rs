@@ -64,17 +64,18 @@ const OF_TROUBLE: [&str; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn running_server_emits_what_is_named_and_nothing_else() {
-    let broker = EmbeddedBroker::start().unwrap();
-    broker.create_topic("network-flows", 2).unwrap();
-    broker.create_topic("portolan.ownership", 1).unwrap();
-    let directory = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start().expect("works in a test");
+    broker.create_topic("network-flows", 2).expect("works in a test");
+    broker.create_topic("portolan.ownership", 1).expect("works in a test");
+    let directory = tempfile::tempdir().expect("works in a test");
     let mut config = Config::default();
-    config.listen.grpc = "127.0.0.1:0".parse().unwrap();
-    config.listen.http = "127.0.0.1:0".parse().unwrap();
+    config.listen.grpc = "127.0.0.1:0".parse().expect("works in a test");
+    config.listen.http = "127.0.0.1:0".parse().expect("works in a test");
     config.store.path = directory.path().join("store");
     config.line.commit_interval = Duration::from_millis(100);
     config.kafka = vec![Kafka { brokers: broker.brokers().to_owned(), ..Kafka::default() }];
-    let server = serve::start(&config, http::install_recorder().unwrap()).await.unwrap();
+    let server =
+        serve::start(&config, http::install_recorder().expect("works in a test")).await.unwrap();
     publish(broker.brokers());
 
     let named: BTreeSet<String> = named().into_keys().collect();
@@ -83,7 +84,7 @@ async fn running_server_emits_what_is_named_and_nothing_else() {
     let deadline = Instant::now() + Duration::from_secs(60);
     let seen = loop {
         let request = v1::GetGraphRequest::default();
-        server.topology.get_graph(tonic::Request::new(request)).await.unwrap();
+        server.topology.get_graph(tonic::Request::new(request)).await.expect("works in a test");
         let seen = scrape(server.http).await;
         let complete = wanted.iter().all(|name| seen.contains(*name));
         if complete || Instant::now() > deadline {
@@ -97,15 +98,17 @@ async fn running_server_emits_what_is_named_and_nothing_else() {
     assert!(unnamed.is_empty(), "emitted, and not named: {unnamed:?}");
     server.running.stop();
     assert!(server.running.wait().await.is_stop());
-    server.close().await.unwrap();
+    server.close().await.expect("works in a test");
 }
 
 /// A few seconds of a fleet, and one record that is none.
 fn publish(brokers: &str) {
-    let publisher = Publisher::new(brokers, &BTreeMap::new()).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let publisher = Publisher::new(brokers, &BTreeMap::new()).expect("works in a test");
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("works in a test");
     let start = now.as_nanos() as u64 - 5_000_000_000;
-    let mut fleet = Fleet::try_new(FleetSpec::demo(1), start).unwrap();
+    let mut fleet = Fleet::try_new(FleetSpec::demo(1), start).expect("works in a test");
     let mut messages = fleet.ownership();
     messages.extend(fleet.tick(start + 3_000_000_000));
     for message in messages {
@@ -113,19 +116,19 @@ fn publish(brokers: &str) {
             Topic::Flows => "network-flows",
             Topic::Ownership => "portolan.ownership",
         };
-        publisher.send(topic, Some(0), None, &message.payload).unwrap();
+        publisher.send(topic, Some(0), None, &message.payload).expect("works in a test");
     }
-    publisher.send("network-flows", Some(1), None, b"not a record").unwrap();
-    publisher.flush(Duration::from_secs(30)).unwrap();
+    publisher.send("network-flows", Some(1), None, b"not a record").expect("works in a test");
+    publisher.flush(Duration::from_secs(30)).expect("works in a test");
 }
 
 /// The families of a scrape.
 async fn scrape(addr: std::net::SocketAddr) -> BTreeSet<String> {
-    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(addr).await.expect("works in a test");
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.expect("works in a test");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    stream.read_to_string(&mut answer).await.expect("works in a test");
     let families = answer.lines().filter_map(|l| l.strip_prefix("# TYPE "));
     families.filter_map(|l| l.split(' ').next()).map(str::to_owned).collect()
 }
