@@ -195,6 +195,7 @@ fn a_blocked_stage_holds_an_exact_number_of_batches_and_loses_none() {
         let sink = bench.sink(&slow.handle(), CAPACITY);
         let sink_mailbox = Arc::clone(sink.mailbox());
         let stage = bench.stage(&fast.handle(), CAPACITY, sink);
+        #[expect(clippy::result_large_err, reason = "the message comes back in it")]
         let send = |number| stage.try_send(Envelope { generation: 1, body: Body::Batch(number) });
         // One after the other, each taken by the stage before the next: an actix sender that races
         // with its receiver may find the mailbox full a message early.
