@@ -18,6 +18,8 @@ pub enum FlowEncoding {
     Goflow2Json,
     /// `hubble-json`: what Cilium Hubble's exporter writes, one object a line.
     HubbleJson,
+    /// `aws-vpc`: AWS VPC flow logs, one record a line, columns as the flow log's format has them.
+    AwsVpc,
 }
 
 /// How ownership records are written.
@@ -78,12 +80,20 @@ macro_rules! words {
     };
 }
 
+impl FlowEncoding {
+    /// Whether a file of it is lines of text, each a record.
+    pub const fn is_lines(self) -> bool {
+        matches!(self, Self::AwsVpc)
+    }
+}
+
 words!(FlowEncoding:
     Self::NetobservPb => "netobserv-pb",
     Self::NetobservJson => "netobserv-json",
     Self::Goflow2Pb => "goflow2-pb",
     Self::Goflow2Json => "goflow2-json",
     Self::HubbleJson => "hubble-json",
+    Self::AwsVpc => "aws-vpc",
 );
 
 words!(OwnerEncoding:
@@ -97,6 +107,7 @@ words!(Encoding:
     Self::Flow(FlowEncoding::Goflow2Pb) => "goflow2-pb",
     Self::Flow(FlowEncoding::Goflow2Json) => "goflow2-json",
     Self::Flow(FlowEncoding::HubbleJson) => "hubble-json",
+    Self::Flow(FlowEncoding::AwsVpc) => "aws-vpc",
     Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
 );
@@ -124,9 +135,9 @@ mod tests {
         assert_eq!(
             error,
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
-             goflow2-pb, goflow2-json, hubble-json, portolan-pb, portolan-json"
+             goflow2-pb, goflow2-json, hubble-json, aws-vpc, portolan-pb, portolan-json"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
-        assert!(error.ends_with("goflow2-json, hubble-json"), "{error}");
+        assert!(error.ends_with("hubble-json, aws-vpc"), "{error}");
     }
 }

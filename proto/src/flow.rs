@@ -11,6 +11,7 @@ use portolan_model::{FlowColumns, Nanos, Reject, ScopeId};
 
 use crate::{FlowEncoding, Refused};
 
+mod aws_vpc;
 mod goflow2;
 mod hubble;
 mod judge;
@@ -21,6 +22,7 @@ mod reporter;
 #[cfg(test)]
 mod tests;
 
+pub use aws_vpc::{DEFAULT_VPC_FIELDS, UnknownVpcFields, is_vpc_header};
 pub use judge::{MAX_AHEAD_NANOS, MAX_COUNT, MAX_RTT_NANOS, MAX_SLICE_NANOS};
 
 /// The largest message that a decoder takes unless told otherwise: 16 MiB. Kafka's own default
@@ -34,6 +36,7 @@ pub struct FlowDecoder {
     scope_from_cluster: bool,
     /// The last cluster name seen and its scope.
     cluster: Option<(String, ScopeId)>,
+    vpc_fields: aws_vpc::VpcFields,
 }
 
 /// What holds for all records of a message.
@@ -49,7 +52,12 @@ struct Context {
 impl FlowDecoder {
     /// A decoder that refuses messages over `max_message_bytes`.
     pub fn new(max_message_bytes: usize) -> Self {
-        Self { max_message_bytes, scope_from_cluster: false, cluster: None }
+        Self {
+            max_message_bytes,
+            scope_from_cluster: false,
+            cluster: None,
+            vpc_fields: aws_vpc::VpcFields::default(),
+        }
     }
 
     /// Whether a record that names its cluster (`K8S_ClusterName` of NetObserv JSON) belongs to the
@@ -58,6 +66,13 @@ impl FlowDecoder {
     pub fn with_scope_from_cluster(mut self, on: bool) -> Self {
         self.scope_from_cluster = on;
         self
+    }
+
+    /// The columns of AWS VPC flow logs, by the format string of the flow log (with or without
+    /// `${…}`). [`DEFAULT_VPC_FIELDS`] where nothing is said.
+    pub fn with_vpc_fields(mut self, fields: &str) -> Result<Self, UnknownVpcFields> {
+        self.vpc_fields = fields.parse()?;
+        Ok(self)
     }
 
     /// Appends the records of one message to `out` and returns how many. What is not appended is
@@ -84,6 +99,9 @@ impl FlowDecoder {
             }
             FlowEncoding::Goflow2Pb => goflow2::pb::decode(payload, context, out, refused),
             FlowEncoding::Goflow2Json => goflow2::json::decode(payload, context, out, refused),
+            FlowEncoding::AwsVpc => {
+                aws_vpc::decode(&self.vpc_fields, payload, context, out, refused);
+            }
             FlowEncoding::HubbleJson => hubble::decode(payload, context, out, refused),
         }
         out.len() - before

@@ -18,8 +18,8 @@ pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};
 pub use convert::{counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros};
 pub use encoding::{Encoding, FlowEncoding, OwnerEncoding, UnknownEncoding};
 pub use flow::{
-    DEFAULT_MAX_MESSAGE_BYTES, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT, MAX_RTT_NANOS,
-    MAX_SLICE_NANOS,
+    DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_VPC_FIELDS, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT,
+    MAX_RTT_NANOS, MAX_SLICE_NANOS, UnknownVpcFields, is_vpc_header,
 };
 pub use ownership::{
     DEFAULT_MAX_OWNER_BYTES, MAX_DETAILED, MAX_LIST, MAX_NAME_BYTES, decode_owners, encode_event,

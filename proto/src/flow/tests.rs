@@ -8,6 +8,7 @@ use prost_types::{Duration, Timestamp};
 use super::*;
 use crate::pbflow;
 
+mod aws_vpc;
 mod captures;
 mod goflow2;
 mod hubble;
