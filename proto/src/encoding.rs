@@ -20,6 +20,15 @@ pub enum FlowEncoding {
     HubbleJson,
     /// `aws-vpc`: AWS VPC flow logs, one record a line, columns as the flow log's format has them.
     AwsVpc,
+    /// `ztunnel-json`: the access log of Istio's ztunnel as JSON objects.
+    ZtunnelJson,
+    /// `ztunnel-text`: the same as text.
+    ZtunnelText,
+    /// `envoy-json`: Envoy's access log as JSON objects.
+    EnvoyJson,
+    /// `obi-otlp`: network metrics of OpenTelemetry eBPF Instrumentation or Grafana Beyla, as
+    /// `ExportMetricsServiceRequest` of OTLP.
+    ObiOtlp,
 }
 
 /// How ownership records are written.
@@ -83,7 +92,7 @@ macro_rules! words {
 impl FlowEncoding {
     /// Whether a file of it is lines of text, each a record.
     pub const fn is_lines(self) -> bool {
-        matches!(self, Self::AwsVpc)
+        matches!(self, Self::AwsVpc | Self::ZtunnelText)
     }
 }
 
@@ -94,6 +103,10 @@ words!(FlowEncoding:
     Self::Goflow2Json => "goflow2-json",
     Self::HubbleJson => "hubble-json",
     Self::AwsVpc => "aws-vpc",
+    Self::ZtunnelJson => "ztunnel-json",
+    Self::ZtunnelText => "ztunnel-text",
+    Self::EnvoyJson => "envoy-json",
+    Self::ObiOtlp => "obi-otlp",
 );
 
 words!(OwnerEncoding:
@@ -108,6 +121,10 @@ words!(Encoding:
     Self::Flow(FlowEncoding::Goflow2Json) => "goflow2-json",
     Self::Flow(FlowEncoding::HubbleJson) => "hubble-json",
     Self::Flow(FlowEncoding::AwsVpc) => "aws-vpc",
+    Self::Flow(FlowEncoding::ZtunnelJson) => "ztunnel-json",
+    Self::Flow(FlowEncoding::ZtunnelText) => "ztunnel-text",
+    Self::Flow(FlowEncoding::EnvoyJson) => "envoy-json",
+    Self::Flow(FlowEncoding::ObiOtlp) => "obi-otlp",
     Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
 );
@@ -135,9 +152,10 @@ mod tests {
         assert_eq!(
             error,
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
-             goflow2-pb, goflow2-json, hubble-json, aws-vpc, portolan-pb, portolan-json"
+             goflow2-pb, goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, \
+             envoy-json, obi-otlp, portolan-pb, portolan-json"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
-        assert!(error.ends_with("hubble-json, aws-vpc"), "{error}");
+        assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");
     }
 }

@@ -12,15 +12,19 @@ use portolan_model::{FlowColumns, Nanos, Reject, ScopeId};
 use crate::{FlowEncoding, Refused};
 
 mod aws_vpc;
+mod envoy_json;
 mod goflow2;
 mod hubble;
 mod judge;
+mod legs;
 mod netobserv_json;
 mod netobserv_pb;
+mod obi_otlp;
 mod raw;
 mod reporter;
 #[cfg(test)]
 mod tests;
+mod ztunnel;
 
 pub use aws_vpc::{DEFAULT_VPC_FIELDS, UnknownVpcFields, is_vpc_header};
 pub use judge::{MAX_AHEAD_NANOS, MAX_COUNT, MAX_RTT_NANOS, MAX_SLICE_NANOS};
@@ -103,6 +107,10 @@ impl FlowDecoder {
                 aws_vpc::decode(&self.vpc_fields, payload, context, out, refused);
             }
             FlowEncoding::HubbleJson => hubble::decode(payload, context, out, refused),
+            FlowEncoding::ZtunnelJson => ztunnel::decode_json(payload, context, out, refused),
+            FlowEncoding::ZtunnelText => ztunnel::decode_text(payload, context, out, refused),
+            FlowEncoding::EnvoyJson => envoy_json::decode(payload, context, out, refused),
+            FlowEncoding::ObiOtlp => obi_otlp::decode(payload, context, out, refused),
         }
         out.len() - before
     }

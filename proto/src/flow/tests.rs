@@ -1,7 +1,9 @@
 //! What a flow message means, record by record. `GOLDEN` is written by hand from the table of
 //! fields, so that it does not depend on any encoder.
 
-use portolan_model::{Flags, FlowColumns, FlowRow, Ip, Nanos, Proto, Reject, ScopeId, Xlat};
+use portolan_model::{
+    Flags, FlowColumns, FlowRow, Ip, Nanos, Proto, Reject, ScopeId, Socket, Xlat,
+};
 use prost::Message;
 use prost_types::{Duration, Timestamp};
 
@@ -10,10 +12,13 @@ use crate::pbflow;
 
 mod aws_vpc;
 mod captures;
+mod envoy;
 mod goflow2;
 mod hubble;
 mod json;
+mod obi;
 mod oracle;
+mod ztunnel;
 
 /// 2026-11-23T12:00:00Z, ten seconds after the golden record began.
 const NOW: Nanos = 1_795_435_200_000_000_000;
