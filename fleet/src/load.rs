@@ -339,7 +339,8 @@ mod tests {
         };
         let (some, others) = (pairs(&one), pairs(&two));
         let shared = some.intersection(&others).count();
-        assert!(shared > some.len() / 2, "{shared} of {} pairs of pods", some.len());
+        // Pods are drawn anew for every connection: loads of other edges share one pair in twenty.
+        assert!(shared > some.len() / 4, "{shared} of {} pairs of pods", some.len());
         assert_ne!(one.messages(500), two.messages(500));
     }
 
