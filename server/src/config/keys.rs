@@ -59,14 +59,12 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "kafka[].topics[].encoding",
         Form::Text,
-        "of flows \"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", \"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\"; of ownership \"portolan-pb\", \"portolan-json\"",
+        concat!(
+            "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", ",
+            "\"goflow2-json\", \"hubble-json\", \"portolan-pb\" or \"portolan-json\""
+        ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),
-    key(
-        "kafka[].topics[].fields",
-        Form::Text,
-        "with encoding \"aws-vpc\", the format string of the flow log: names of fields with spaces between",
-    ),
     key("kafka[].topics[].gaps_are_losses", Form::Boolean, "true or false"),
 ];
 
