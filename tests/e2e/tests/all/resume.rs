@@ -24,10 +24,15 @@ fn kill_in_mid_stream_changes_no_count() {
     let mut portolan = Portolan::start(&crowd.setup(broker)).unwrap();
     let mut parts = crowd.parts(2);
     crowd.publish(4, parts.next().unwrap());
+    let half = crowd.ends(broker, 4).iter().map(|(_, _, end)| end).sum();
     let some = |status: &v1::GetStatusResponse| progress(status).1 > 0;
     portolan.wait_for_status("something committed", PATIENCE, some).unwrap();
-    portolan.kill9().unwrap();
-    crowd.publish(4, parts.next().unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| crowd.publish(4, parts.next().unwrap()));
+        let more = |status: &v1::GetStatusResponse| progress(status).0 > half;
+        portolan.wait_for_status("reading on", PATIENCE, more).unwrap();
+        portolan.kill9().unwrap();
+    });
     portolan.restart().unwrap();
     let status = wait_until_committed(&mut portolan, &crowd.ends(broker, 4));
     assert_true(&portolan, &crowd.truth);
