@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use portolan_pipeline::LineConfig;
-use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, Encoding};
+use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, Encoding, FlowDecoder, UnknownVpcFields};
 
 use crate::Error;
 
@@ -21,6 +21,8 @@ pub struct Topic {
     /// Offsets missing in the middle count as lost. Set it for topics without transactions and
     /// compaction; elsewhere gaps are normal.
     pub gaps_are_losses: bool,
+    /// The columns of AWS VPC flow logs, as the flow log's format string; none for the default.
+    pub fields: Option<String>,
 }
 
 /// A Kafka cluster to read from.
@@ -170,6 +172,16 @@ impl ActorsConfig {
     }
 }
 
+// === impl Topic ===
+
+impl Topic {
+    /// A decoder of its messages.
+    pub(crate) fn decoder(&self, max_bytes: usize) -> Result<FlowDecoder, UnknownVpcFields> {
+        let decoder = FlowDecoder::new(max_bytes);
+        self.fields.iter().try_fold(decoder, |decoder, fields| decoder.with_vpc_fields(fields))
+    }
+}
+
 // === impl KafkaCluster ===
 
 impl KafkaCluster {
@@ -187,6 +199,11 @@ impl KafkaCluster {
         for topic in &self.topics {
             if topic.name.is_empty() || !names.insert(&topic.name) {
                 return wrong("topics", format!("{:?} is empty or named twice", topic.name));
+            }
+        }
+        for topic in &self.topics {
+            if let Err(error) = topic.decoder(0) {
+                return wrong(&format!("{}.fields", topic.name), format!("is not usable: {error}"));
             }
         }
         for property in OWN_PROPERTIES {

@@ -16,7 +16,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use portolan_model::{Position, TopicPartition};
-use portolan_proto::FlowDecoder;
 use portolan_storage::Checkpoint;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc;
@@ -133,7 +132,6 @@ impl Source {
         let own = own.filter(|p| *p.partition.cluster == *cluster.name);
         let stored = own.map(|p| (p.partition.clone(), p)).collect();
         let tools = Tools {
-            decoder: FlowDecoder::new(config.max_message_bytes),
             status: Arc::clone(&feed.crew().status),
             max_message_bytes: config.max_message_bytes,
             dead_letter_head: config.dead_letter_head,

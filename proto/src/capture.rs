@@ -2,7 +2,8 @@
 //!
 //! A file is NDJSON if its first line begins an object: each line is one message, either
 //! `{"key": base64?, "value": base64 | object}` or the value itself as an object. Anything else is
-//! one message of bare bytes. Reads as it goes: memory is bounded by the longest line allowed.
+//! one message of bare bytes, or, where the caller says that the file is text, a message a line.
+//! Reads as it goes: memory is bounded by the longest line allowed.
 
 use std::io::{self, BufRead, Read};
 
@@ -68,6 +69,7 @@ pub struct Captures<R> {
     max_line_bytes: usize,
     line: usize,
     state: State,
+    is_text: bool,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ enum State {
     Start,
     /// In the lines of NDJSON.
     Lines,
+    /// In lines that are messages as they stand.
+    Text,
     /// At the end.
     Done,
 }
@@ -107,7 +111,14 @@ impl<R: BufRead> Captures<R> {
     /// The messages of a file whose lines have at most `max_line_bytes`.
     pub fn new(reader: R, max_line_bytes: usize) -> Self {
         let reader = io::Cursor::new(Vec::new()).chain(reader);
-        Self { reader, max_line_bytes, line: 0, state: State::Start }
+        Self { reader, max_line_bytes, line: 0, state: State::Start, is_text: false }
+    }
+
+    /// Whether a file that is not NDJSON is lines of text, each a message: logs are.
+    #[must_use]
+    pub fn with_text(mut self, is_text: bool) -> Self {
+        self.is_text = is_text;
+        self
     }
 
     /// Looks at the beginning: whether the file is lines of JSON, one message, or empty.
@@ -118,6 +129,7 @@ impl<R: BufRead> Captures<R> {
         let state = match &head[..] {
             [] => State::Done,
             head if is_ndjson(head) => State::Lines,
+            _ if self.is_text => State::Text,
             _ => State::Start,
         };
         *self.reader.get_mut().0 = io::Cursor::new(head);
@@ -195,6 +207,10 @@ impl<R: BufRead> Iterator for Captures<R> {
             Err(error) => return Some(Err(error)),
         };
         let line = self.line;
+        if self.state == State::Text {
+            let value = text.trim_ascii().to_vec();
+            return Some(Ok(Captured { line, key: None, value }));
+        }
         Some(message(line, &text).map_err(|why| CaptureError::Line { line, why }))
     }
 }

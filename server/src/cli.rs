@@ -73,8 +73,10 @@ Examples:
       --ownership owners.ndjson:portolan-json --output json --collapse none
 
 A file holds lines of {\"key\": base64?, \"value\": base64 | object}, plain JSON records, one a line,
-or the bare bytes of one message. Encodings: netobserv-pb, netobserv-json for flows; portolan-pb,
-portolan-json for ownership.";
+the bare bytes of one message, or, for aws-vpc and ztunnel-text, the lines of the log (for aws-vpc
+with or without its header). Encodings of flows: netobserv-pb, netobserv-json, goflow2-pb,
+goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, envoy-json, obi-otlp; of ownership:
+portolan-pb, portolan-json.";
 
 /// How to print.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]

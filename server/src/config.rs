@@ -161,6 +161,9 @@ pub struct Topic {
     /// compaction, which skip offsets in good health.
     #[serde(default)]
     pub gaps_are_losses: bool,
+    /// The columns of AWS VPC flow logs, as the flow log's format string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<String>,
 }
 
 fn default_scope() -> String {
@@ -274,6 +277,7 @@ impl Topic {
             encoding,
             scope: default_scope(),
             gaps_are_losses: false,
+            fields: None,
         })
         .into()
     }

@@ -118,6 +118,7 @@ fn config(
         encoding,
         scope: "default".to_owned(),
         gaps_are_losses: embedded,
+        fields: None,
     };
     let mut config = Config::default();
     config.listen.grpc = args.grpc;

@@ -17,7 +17,7 @@ use portolan_model::{
 use portolan_pipeline::{Line, LineConfig, Restored};
 use portolan_proto::{
     Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding,
-    FlowDecoder, FlowEncoding, OwnerEncoding, decode_owners,
+    FlowDecoder, FlowEncoding, OwnerEncoding, decode_owners, is_vpc_header,
 };
 use portolan_storage::{CommitEpoch, MemoryStore};
 
@@ -70,6 +70,7 @@ struct FlowFile {
     name: String,
     captures: Captures<Box<dyn BufRead>>,
     encoding: FlowEncoding,
+    decoder: FlowDecoder,
     reached: Nanos,
 }
 
@@ -89,7 +90,12 @@ impl Input<FlowEncoding> {
     pub fn parse_flows(text: &str) -> anyhow::Result<Self> {
         let Some((path, word)) = text.rsplit_once(':') else {
             bail!(
-                "--flows {text}: say how it is encoded: FILE:netobserv-pb or FILE:netobserv-json"
+                "--flows {text}: say how it is encoded: FILE:{}",
+                FlowEncoding::ALL
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", FILE:")
             );
         };
         match word.parse::<Encoding>().with_context(|| format!("--flows {text}"))? {
@@ -145,6 +151,28 @@ pub fn draw(drawing: &Drawing, progress: &dyn Fn(u64)) -> anyhow::Result<Drawn> 
     Ok(draw.drawn)
 }
 
+impl FlowFile {
+    fn open(input: &Input<FlowEncoding>) -> anyhow::Result<Self> {
+        let name = input.path.display().to_string();
+        let decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
+        let captures = Captures::new(open(&input.path)?, DEFAULT_MAX_LINE_BYTES);
+        let captures = captures.with_text(input.encoding.is_lines());
+        Ok(Self { name, captures, encoding: input.encoding, decoder, reached: 0 })
+    }
+
+    /// Takes the header of a flow log: its lines are messages of their own, and it holds for all
+    /// that follow. Files put together have one in the middle, too.
+    fn take_header(&mut self, message: &[u8]) -> anyhow::Result<bool> {
+        let header = std::str::from_utf8(message).ok().filter(|line| is_vpc_header(line));
+        let Some(header) = header.filter(|_| self.encoding == FlowEncoding::AwsVpc) else {
+            return Ok(false);
+        };
+        let decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
+        self.decoder = decoder.with_vpc_fields(header).with_context(|| self.name.clone())?;
+        Ok(true)
+    }
+}
+
 impl Draw {
     fn owners(&mut self, input: &Input<OwnerEncoding>, scope: &str) -> anyhow::Result<()> {
         let name = input.path.display().to_string();
@@ -184,20 +212,11 @@ impl Draw {
         inputs: &[Input<FlowEncoding>],
         progress: &dyn Fn(u64),
     ) -> anyhow::Result<()> {
-        let mut decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
-        let mut files = Vec::new();
-        for input in inputs {
-            files.push(FlowFile {
-                name: input.path.display().to_string(),
-                captures: Captures::new(open(&input.path)?, DEFAULT_MAX_LINE_BYTES),
-                encoding: input.encoding,
-                reached: 0,
-            });
-        }
+        let mut files = inputs.iter().map(FlowFile::open).collect::<Result<Vec<_>, _>>()?;
         let mut behind = 0;
         while let Some(place) = (0..files.len()).min_by_key(|i| files[*i].reached) {
             behind = behind.max(files[place].reached);
-            let more = self.step(&mut files[place], &mut decoder, place)?;
+            let more = self.step(&mut files[place], place)?;
             if !more {
                 files.swap_remove(place);
             }
@@ -212,12 +231,7 @@ impl Draw {
     }
 
     /// Reads on in one file; false at its end.
-    fn step(
-        &mut self,
-        file: &mut FlowFile,
-        decoder: &mut FlowDecoder,
-        place: usize,
-    ) -> anyhow::Result<bool> {
+    fn step(&mut self, file: &mut FlowFile, place: usize) -> anyhow::Result<bool> {
         let mut columns = FlowColumns::with_capacity(STEP_RECORDS);
         let mut more = true;
         while columns.len() < STEP_RECORDS {
@@ -226,8 +240,11 @@ impl Draw {
                 break;
             };
             let captured = captured.with_context(|| file.name.clone())?;
+            if file.take_header(&captured.value)? {
+                continue;
+            }
             let mut refused = Vec::new();
-            decoder.decode(
+            file.decoder.decode(
                 file.encoding,
                 self.scope,
                 self.now,
@@ -301,3 +318,6 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,6 +180,7 @@ fn actors_config(config: &Config) -> ActorsConfig {
                 encoding: t.encoding,
                 scope: t.scope.clone(),
                 gaps_are_losses: t.gaps_are_losses,
+                fields: t.fields.clone(),
             })
             .collect(),
     });

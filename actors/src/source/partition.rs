@@ -16,13 +16,13 @@ use portolan_proto::{
     decode_owners,
 };
 
+use crate::config::Topic;
 use crate::feed::{Ends, Parcel, Progress};
 use crate::names;
 use crate::status::Status;
 
 /// What decoding needs besides the partition.
 pub(crate) struct Tools {
-    pub(crate) decoder: FlowDecoder,
     pub(crate) status: Arc<Status>,
     pub(crate) max_message_bytes: usize,
     pub(crate) dead_letter_head: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Tools {
 /// What the messages of a partition are.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Flows(FlowEncoding, ScopeId),
+    Flows(FlowEncoding, ScopeId, FlowDecoder),
     Owners(OwnerEncoding, String),
 }
 
@@ -96,10 +96,14 @@ struct Meters {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) fn of(encoding: Encoding, scope: &str) -> Self {
-        match encoding {
-            Encoding::Flow(encoding) => Self::Flows(encoding, ScopeId::of(scope)),
-            Encoding::Owner(encoding) => Self::Owners(encoding, scope.into()),
+    pub(crate) fn of(topic: &Topic, max_message_bytes: usize) -> Self {
+        match topic.encoding {
+            Encoding::Flow(encoding) => Self::Flows(
+                encoding,
+                ScopeId::of(&topic.scope),
+                topic.decoder(max_message_bytes).expect("settings were validated before the start"),
+            ),
+            Encoding::Owner(encoding) => Self::Owners(encoding, topic.scope.clone()),
         }
     }
 
@@ -271,12 +275,12 @@ impl Part {
                 });
             }
         };
-        match (&self.kind, message.payload) {
-            (Kind::Flows(encoding, scope), Some(payload)) => {
+        match (&mut self.kind, message.payload) {
+            (Kind::Flows(encoding, scope, decoder), Some(payload)) => {
                 if flows.is_empty() && *room > 0 {
                     *flows = FlowColumns::with_capacity(*room);
                 }
-                tools.decoder.decode(*encoding, *scope, now, payload, flows, &mut refused);
+                decoder.decode(*encoding, *scope, now, payload, flows, &mut refused);
             }
             (Kind::Flows(..), None) => refused(Refused {
                 reason: Reject::Undecodable,

@@ -107,7 +107,7 @@ impl Source {
             next: extent.low,
             reread: extent.low,
         });
-        let kind = super::partition::Kind::of(topic.encoding, &topic.scope);
+        let kind = super::partition::Kind::of(topic, self.config.max_message_bytes);
         let id = self.feed.register(position, kind.is_flows());
         let mut part =
             super::partition::Part::new(id, name, kind, plan.next, topic.gaps_are_losses);

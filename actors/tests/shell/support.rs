@@ -345,6 +345,7 @@ pub(crate) fn topic(name: &str, encoding: &str) -> Topic {
         encoding: encoding.parse().unwrap(),
         scope: "test".into(),
         gaps_are_losses: true,
+        fields: None,
     }
 }
 

@@ -85,3 +85,15 @@ fn empty_file_has_no_messages() {
     assert_eq!(read(b""), []);
     assert_eq!(read_with(b"{\"value\":\"\"}", 99), [message(1, None, b"")]);
 }
+
+#[test]
+fn lines_of_a_log_are_messages_as_they_stand() {
+    let read = |file: &'static [u8]| {
+        let captures = Captures::new(Cursor::new(file), 40).with_text(true);
+        captures.map(|item| item.map_err(|error| error.to_string())).collect::<Vec<_>>()
+    };
+    let lines = read(b"2 123 eni-1\r\n\n[x] y");
+    assert_eq!(lines, [message(1, None, b"2 123 eni-1"), message(3, None, b"[x] y")]);
+    // A file of captured messages stays one.
+    assert_eq!(read(b"{\"value\": \"AAEC\"}\n"), [message(1, None, &[0, 1, 2])]);
+}

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use portolan_model::WindowLen;
+use portolan_proto::{Encoding, FlowDecoder, FlowEncoding};
 
 use super::properties::OWNED;
 use super::{Config, Kafka, Topic};
@@ -166,7 +167,19 @@ fn topic(path: &str, topic: &Topic) -> Result<(), Problem> {
     if topic.scope.is_empty() || topic.scope.len() > 255 || topic.scope.contains(char::is_control) {
         return problem(format!("{path}.scope"), format!("{:?} is not allowed", topic.scope));
     }
-    Ok(())
+    fields(path, topic)
+}
+
+fn fields(path: &str, topic: &Topic) -> Result<(), Problem> {
+    let Some(fields) = &topic.fields else { return Ok(()) };
+    let path = format!("{path}.fields");
+    if topic.encoding != Encoding::Flow(FlowEncoding::AwsVpc) {
+        return problem(path, format!("{} has no choice of fields", topic.encoding));
+    }
+    match FlowDecoder::default().with_vpc_fields(fields) {
+        Ok(_) => Ok(()),
+        Err(error) => problem(path, error.to_string()),
+    }
 }
 
 fn is_plain(name: &str, longest: usize) -> bool {

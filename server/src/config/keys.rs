@@ -65,6 +65,11 @@ pub(super) const KEYS: &[Key] = &[
         ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),
+    key(
+        "kafka[].topics[].fields",
+        Form::Text,
+        "with encoding \"aws-vpc\", the format string of the flow log: fields with spaces between",
+    ),
     key("kafka[].topics[].gaps_are_losses", Form::Boolean, "true or false"),
 ];
 

@@ -1,0 +1,68 @@
+use portolan_model::{Measure, TimeRange};
+use portolan_storage::ReadEdges as _;
+
+use super::*;
+
+/// The sum of a measure over the map of a file with this content.
+fn sum_of(content: &str, encoding: &str, measure: Measure) -> (i64, Drawn) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    let flows = Input::parse_flows(&format!("{}:{encoding}", file.path().display())).unwrap();
+    let line = line_config(10).unwrap();
+    let drawing = Drawing { flows: vec![flows], owners: vec![], scope: "default".into(), line };
+    let drawn = draw(&drawing, &|_| {}).unwrap();
+    let mut sum = 0;
+    drawn.store.edges(TimeRange::ALL, &mut |edge| sum += edge.counters[measure]).unwrap();
+    (sum, drawn)
+}
+
+const SHORT: &str = "dstaddr srcaddr srcport dstport protocol bytes start end";
+
+#[test]
+fn header_of_a_flow_log_holds_until_the_next() {
+    let log = format!(
+        "{SHORT}\n10.0.0.2 10.0.0.1 40000 80 6 5 1795420230 1795420231\nnonsense\n\
+         10.0.0.2 10.0.0.1 40001 80 6 7 1795420232 1795420233\n\
+         srcaddr dstaddr srcport dstport protocol bytes start end\n\
+         10.0.0.1 10.0.0.2 40002 80 6 11 1795420234 1795420235\n"
+    );
+    let (sent, drawn) = sum_of(&log, "aws-vpc", Measure::BytesSent);
+    assert_eq!((sent, drawn.accepted), (23, 3));
+    assert_eq!(drawn.rejects, BTreeMap::from([(Reject::Undecodable, 1)]));
+    assert!(drawn.refusals[0].contains("line 3: undecodable: "), "{:?}", drawn.refusals);
+}
+
+#[test]
+fn flow_log_without_a_header_has_the_default_format() {
+    let line = "2 1 eni-1 10.0.0.1 10.0.0.2 40000 80 6 3 90 1795420230 1795420231 ACCEPT OK";
+    let (sent, drawn) = sum_of(line, "aws-vpc", Measure::BytesSent);
+    assert_eq!((sent, drawn.accepted, drawn.rejects.len()), (90, 1, 0));
+}
+
+#[test]
+fn both_interfaces_of_a_connection_are_counted_once() {
+    let line = |interface: &str, bytes: u32| {
+        format!(
+            "2 1 {interface} 10.0.0.1 10.0.0.2 40000 80 6 3 {bytes} 1795420230 1795420234 ACCEPT OK"
+        )
+    };
+    let log = format!("{}\n{}\n", line("eni-1", 90), line("eni-2", 80));
+    assert_eq!(sum_of(&log, "aws-vpc", Measure::BytesSent).0, 90);
+}
+
+#[test]
+fn connection_in_the_log_of_a_proxy_is_one_connection() {
+    let log = "2025-11-23T14:17:15.5Z\tinfo\taccess\tconnection complete\tsrc.addr=10.0.0.1:40000 \
+               dst.addr=10.0.0.2:15008 dst.hbone_addr=10.0.0.2:80 direction=\"outbound\" \
+               bytes_sent=90 bytes_recv=7 duration=\"15ms\"\n";
+    let (opened, drawn) = sum_of(log, "ztunnel-text", Measure::Connections);
+    assert_eq!((opened, drawn.accepted), (1, 2));
+    assert_eq!(sum_of(log, "ztunnel-text", Measure::ConnectionsFailed).0, 0);
+    assert_eq!(sum_of(log, "ztunnel-text", Measure::BytesReceived).0, 7);
+}
+
+#[test]
+fn unknown_encoding_of_a_file_is_answered_with_all_there_are() {
+    let error = Input::parse_flows("flows.bin").unwrap_err().to_string();
+    assert!(error.contains("FILE:netobserv-pb") && error.ends_with("FILE:obi-otlp"), "{error}");
+}
