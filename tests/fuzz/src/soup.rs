@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use prost::Message;
 use prost_types::{Duration, Timestamp};
 
+pub mod formats;
+
 const NOW_SECS: i64 = 1_795_435_200;
 
 /// Any bytes.
@@ -88,7 +90,18 @@ pub fn json() -> impl Strategy<Value = Vec<u8>> {
 
 /// Any of the above.
 pub fn any_message() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![noise(), wire(), flows_pb(), owner_pb(), json(), capture()]
+    prop_oneof![
+        noise(),
+        wire(),
+        flows_pb(),
+        owner_pb(),
+        json(),
+        capture(),
+        formats::goflow2_pb(),
+        formats::otlp(),
+        formats::lines(),
+        formats::objects(),
+    ]
 }
 
 /// Lines of a capture file.
@@ -163,14 +176,19 @@ fn address() -> impl Strategy<Value = Option<pbflow::Ip>> {
     family.prop_map(|family| Some(pbflow::Ip { ip_family: Some(family) }))
 }
 
+/// Plausible as a rule.
+fn count() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => 0..1_u64 << 32, 1 => 0..1_u64 << 49]
+}
+
 prop_compose! {
     fn flow()(
         (src_addr, dst_addr, agent_ip, xlat_dst) in (address(), address(), address(), address()),
         (src_port, dst_port, protocol) in (any::<u16>(), any::<u16>(), any::<u8>()),
-        (bytes, packets, flags) in (0..1_u64 << 49, any::<u32>(), any::<u16>()),
+        (bytes, packets, flags) in (count(), any::<u32>(), any::<u16>()),
         (back, length) in (0..100_i64, -1..20_i64),
         interfaces in vec("[a-z0-9]{1,12}", 0..6),
-        (rtt, sampling) in (any::<i32>(), 0..60_u32),
+        (rtt, sampling) in (prop_oneof![3 => 0..1_000_000_000, 1 => any::<i32>()], 0..60_u32),
     ) -> pbflow::Record {
         let at = |seconds| Some(Timestamp { seconds, nanos: 5 });
         pbflow::Record {

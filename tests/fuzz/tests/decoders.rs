@@ -12,8 +12,14 @@ fn feed_all(payload: &[u8]) -> usize {
 
 /// Reads a file of captures to its end. Lines only go up, and what it gives is bounded.
 fn read_captures(file: &[u8], max_line: usize) {
+    read_captures_as(file, max_line, false);
+    read_captures_as(file, max_line, true);
+}
+
+fn read_captures_as(file: &[u8], max_line: usize, is_text: bool) {
     let mut last = 0;
-    for item in Captures::new(BufReader::with_capacity(11, Cursor::new(file)), max_line) {
+    let reader = BufReader::with_capacity(11, Cursor::new(file));
+    for item in Captures::new(reader, max_line).with_text(is_text) {
         let line = match &item {
             Ok(captured) => {
                 assert!(captured.value.len() <= max_line);
@@ -62,14 +68,26 @@ proptest! {
 fn soup_reaches_past_the_gate() {
     // If the generators made only garbage, the laws above would hold for nothing.
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut accepted = 0;
+    let mut accepted = vec![0; Encoding::ALL.len()];
     for _ in 0..200 {
-        for message in [soup::flows_pb().boxed(), soup::json().boxed(), soup::owner_pb().boxed()] {
+        for message in [
+            soup::flows_pb().boxed(),
+            soup::json().boxed(),
+            soup::owner_pb().boxed(),
+            soup::formats::goflow2_pb().boxed(),
+            soup::formats::otlp().boxed(),
+            soup::formats::lines().boxed(),
+            soup::formats::objects().boxed(),
+        ] {
             let message = message.new_tree(&mut runner).expect("no filters").current();
-            accepted += feed_all(&message);
+            for (sum, encoding) in accepted.iter_mut().zip(Encoding::ALL) {
+                *sum += feed(*encoding, &message).0;
+            }
         }
     }
-    assert!(accepted > 200, "{accepted} records were accepted");
+    for (sum, encoding) in accepted.iter().zip(Encoding::ALL) {
+        assert!(*sum > 20, "{sum} records of {encoding} were accepted");
+    }
 }
 
 #[test]
