@@ -4,7 +4,7 @@
 //! line. The ends of a record are those of its packets (`pkt-srcaddr`, `pkt-dstaddr`), where the
 //! log has them: the interface's own address is only where they passed.
 
-use portolan_model::{Flags, FlowColumns, Ip, Proto, Reject, Source};
+use portolan_model::{Flags, FlowColumns, Proto, Reject, Source};
 
 use super::raw::{Address, RawFlow, WireTime};
 use super::{Context, admit, refuse, reporter};
@@ -168,9 +168,6 @@ impl<'a> Line<'a> {
             "ingress" if !self.dstaddr.is_empty() => raw.set_text(Address::Agent, self.dstaddr),
             "egress" if !self.srcaddr.is_empty() => raw.set_text(Address::Agent, self.srcaddr),
             _ => raw.set(Address::Agent, Some(reporter::stand_in(self.interface))),
-        }
-        if raw.agent == Ip::NONE {
-            raw.agent = reporter::stand_in(self.interface);
         }
     }
 }

@@ -96,6 +96,9 @@ fn flow_without_times_lies_at_its_arrival() {
     let (rows, _) = json("_flow_start_ns", "_x");
     let end = row().end;
     assert_eq!((rows[0].start, rows[0].end), (end, end));
+    let start = row().start;
+    let (rows, _) = json("_flow_end_ns", "_x");
+    assert_eq!((rows[0].start, rows[0].end), (start, start));
     let flow = JSON.replace("_flow_start_ns", "_x").replace("_flow_end_ns", "_y");
     let (rows, _) = decode_as(Goflow2Json, flow.as_bytes());
     assert_eq!(

@@ -102,6 +102,9 @@ fn connection_that_failed_has_no_answer() {
     let refused = format!(r#"{failed} error="io error: \"refused\" (os error 111)""#);
     let (rows, _) = decode_as(ZtunnelText, refused.as_bytes());
     assert_eq!(rows, [ahead()]);
+    // What broke later had been answered.
+    let broken = format!(r#"{TEXT} error="io error: reset""#);
+    assert_eq!(decode_as(ZtunnelText, broken.as_bytes()).0, [ahead(), back()]);
     // Without an error it was answered, if by nothing.
     let (rows, _) = decode_as(ZtunnelText, failed.as_bytes());
     assert_eq!(rows, [ahead(), FlowRow { bytes: 0, ..back() }]);

@@ -1,0 +1,51 @@
+//! Encodings of topics, and what belongs to them.
+
+use super::*;
+
+#[test]
+fn every_encoding_is_explained() {
+    for encoding in Encoding::ALL {
+        let example = include_str!("../../../../portolan.example.toml");
+        if let Encoding::Flow(encoding) = encoding {
+            let formats = include_str!("../../../../docs/FORMATS.md");
+            assert!(formats.contains(&format!("`{encoding}`")), "{encoding} is not in FORMATS.md");
+        }
+        assert!(example.contains(&encoding.to_string()), "{encoding} is not in the example");
+    }
+}
+
+#[test]
+fn fields_of_a_flow_log_are_checked_at_start() {
+    let topic = |encoding: &str, fields: &str| {
+        let topic = format!("name = \"a\"\nencoding = \"{encoding}\"\nfields = \"{fields}\"\n");
+        format!("{KAFKA}[[kafka.topics]]\n{topic}")
+    };
+    let fields = portolan_proto::DEFAULT_VPC_FIELDS;
+    let config = parse(&topic("aws-vpc", fields), &[]).unwrap();
+    assert_eq!(config.kafka[0].topics[0].fields.as_deref(), Some(fields));
+    assert_eq!(parse(&config.render_masked(), &[]).unwrap(), config);
+    refused(
+        &topic("aws-vpc", &fields.replace("srcport ", "")),
+        &[],
+        &expect![[r#"
+            portolan.toml, line 6: kafka[0].topics[0].fields: field "srcport" is missing
+              allowed: with encoding "aws-vpc", the format string of the flow log: fields with spaces between"#]],
+    );
+    refused(
+        &topic("hubble-json", fields),
+        &[],
+        &expect![[r#"
+            portolan.toml, line 6: kafka[0].topics[0].fields: hubble-json has no choice of fields
+              allowed: with encoding "aws-vpc", the format string of the flow log: fields with spaces between"#]],
+    );
+    let error = parse(&topic("aws-vpc", "version octets"), &[]).unwrap_err().to_string();
+    assert!(error.contains("unknown field \"octets\", allowed: version account-id"), "{error}");
+}
+
+#[test]
+fn every_encoding_is_among_what_is_allowed() {
+    let allowed = keys::find("kafka[0].topics[0].encoding").unwrap().allowed;
+    for encoding in Encoding::ALL {
+        assert!(allowed.contains(&format!("\"{encoding}\"")), "{encoding}");
+    }
+}
