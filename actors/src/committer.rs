@@ -24,6 +24,9 @@ use crate::names;
 use crate::stage_actor::panic_text;
 use crate::status::{StageStatus, Status};
 
+#[cfg(test)]
+mod tests;
+
 /// Told of every epoch after it is in the store, in order.
 pub type OnCommit = Box<dyn FnMut(&EpochCommit) + Send>;
 

@@ -25,7 +25,7 @@ use crate::status::{EpochStatus, LineState};
 
 mod ledger;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watermark;
 
 use ledger::Ledger;

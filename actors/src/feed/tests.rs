@@ -26,7 +26,7 @@ impl Handler<Envelope<Intake>> for Sink {
     }
 }
 
-fn pace() -> Pace {
+pub(crate) fn pace() -> Pace {
     Pace {
         commit_interval: Duration::ZERO,
         idle_interval: Duration::from_secs(3_600),
@@ -36,7 +36,8 @@ fn pace() -> Pace {
     }
 }
 
-fn feed(arbiter: &Arbiter, pace: Pace) -> (Feed, mpsc::UnboundedReceiver<Barrier>) {
+/// A feed of generation 1 after epoch 41, and the barriers that it sends.
+pub(crate) fn feed(arbiter: &Arbiter, pace: Pace) -> (Feed, mpsc::UnboundedReceiver<Barrier>) {
     let mailbox = Mailbox::new(64);
     let own = Arc::clone(&mailbox);
     let (barriers, seen) = mpsc::unbounded_channel();
@@ -68,7 +69,7 @@ fn commit(epoch: u64) -> EpochCommit {
     EpochCommit { epoch, ..EpochCommit::default() }
 }
 
-fn on_system(test: impl AsyncFnOnce(&Arbiter)) {
+pub(crate) fn on_system(test: impl AsyncFnOnce(&Arbiter)) {
     actix::System::new().block_on(async {
         let arbiter = Arbiter::new();
         test(&arbiter).await;
