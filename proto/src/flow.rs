@@ -40,7 +40,8 @@ pub struct FlowDecoder {
     scope_from_cluster: bool,
     /// The last cluster name seen and its scope.
     cluster: Option<(String, ScopeId)>,
-    vpc_fields: aws_vpc::VpcFields,
+    /// None is the default format.
+    vpc_fields: Option<aws_vpc::VpcFields>,
 }
 
 /// What holds for all records of a message.
@@ -56,12 +57,7 @@ struct Context {
 impl FlowDecoder {
     /// A decoder that refuses messages over `max_message_bytes`.
     pub fn new(max_message_bytes: usize) -> Self {
-        Self {
-            max_message_bytes,
-            scope_from_cluster: false,
-            cluster: None,
-            vpc_fields: aws_vpc::VpcFields::default(),
-        }
+        Self { max_message_bytes, scope_from_cluster: false, cluster: None, vpc_fields: None }
     }
 
     /// Whether a record that names its cluster (`K8S_ClusterName` of NetObserv JSON) belongs to the
@@ -75,7 +71,7 @@ impl FlowDecoder {
     /// The columns of AWS VPC flow logs, by the format string of the flow log (with or without
     /// `${…}`). [`DEFAULT_VPC_FIELDS`] where nothing is said.
     pub fn with_vpc_fields(mut self, fields: &str) -> Result<Self, UnknownVpcFields> {
-        self.vpc_fields = fields.parse()?;
+        self.vpc_fields = Some(fields.parse()?);
         Ok(self)
     }
 
@@ -104,7 +100,7 @@ impl FlowDecoder {
             FlowEncoding::Goflow2Pb => goflow2::pb::decode(payload, context, out, refused),
             FlowEncoding::Goflow2Json => goflow2::json::decode(payload, context, out, refused),
             FlowEncoding::AwsVpc => {
-                aws_vpc::decode(&self.vpc_fields, payload, context, out, refused);
+                aws_vpc::decode(self.vpc_fields.as_ref(), payload, context, out, refused);
             }
             FlowEncoding::HubbleJson => hubble::decode(payload, context, out, refused),
             FlowEncoding::ZtunnelJson => ztunnel::decode_json(payload, context, out, refused),

@@ -44,3 +44,11 @@ fn an_impossible_number_is_refused_by_its_key() {
     world.config.mailbox_capacity = 0;
     assert_eq!(refused(&world).to_string(), "mailbox_capacity must be more than 0");
 }
+
+#[test]
+fn columns_of_a_flow_log_that_are_none_are_refused_by_their_topic() {
+    let mut world = World::new(1);
+    world.config.clusters[0].topics[0].fields = Some("version octets".into());
+    let text = refused(&world).to_string();
+    assert!(text.contains(".fields is not usable: unknown field \"octets\""), "{text}");
+}

@@ -4,6 +4,8 @@
 //! line. The ends of a record are those of its packets (`pkt-srcaddr`, `pkt-dstaddr`), where the
 //! log has them: the interface's own address is only where they passed.
 
+use std::sync::LazyLock;
+
 use portolan_model::{Flags, FlowColumns, Proto, Reject, Source};
 
 use super::raw::{Address, RawFlow, WireTime};
@@ -14,6 +16,9 @@ mod fields;
 
 pub(super) use fields::VpcFields;
 pub use fields::{DEFAULT_VPC_FIELDS, UnknownVpcFields, is_vpc_header};
+
+/// The columns where nothing is said. Parsed once, so that making a decoder costs nothing.
+static DEFAULT: LazyLock<VpcFields> = LazyLock::new(VpcFields::default);
 
 /// The columns of one line that are read. `-` is empty.
 #[derive(Default)]
@@ -39,7 +44,7 @@ struct Line<'a> {
 
 /// Appends the records of a message.
 pub(super) fn decode(
-    fields: &VpcFields,
+    fields: Option<&VpcFields>,
     payload: &[u8],
     context: Context,
     out: &mut FlowColumns,
@@ -53,7 +58,7 @@ pub(super) fn decode(
     if header.is_some() {
         lines.next();
     }
-    let fields = header.as_ref().unwrap_or(fields);
+    let fields = header.as_ref().or(fields).unwrap_or(&DEFAULT);
     if lines.peek().is_none() {
         let what = if header.is_some() { "a header and no record" } else { "no record" };
         return refuse(Reject::Derived, what, None, refused);
