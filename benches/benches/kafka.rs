@@ -266,6 +266,7 @@ impl Line {
             encoding,
             scope: String::new(),
             gaps_are_losses: true,
+            fields: None,
         };
         let cluster = KafkaCluster {
             name: "bench".to_owned(),
