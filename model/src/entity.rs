@@ -39,6 +39,8 @@ pub enum EntityKind {
     User,
     /// What went over a bound, with exact totals.
     Overflow,
+    /// A method, route or statement of a service: names calls, never an end of an edge.
+    Operation,
 }
 
 /// Classes of intermediaries (flow semantics, section 4.2).
@@ -96,7 +98,7 @@ impl fmt::Display for EntityId {
 
 impl EntityKind {
     /// Every kind, in the order of its stable code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Service,
         Self::Workload,
         Self::Node,
@@ -115,6 +117,7 @@ impl EntityKind {
         Self::Unresolved,
         Self::User,
         Self::Overflow,
+        Self::Operation,
     ];
 
     /// The stable code that disk and identity use: the place in [`Self::ALL`].
@@ -143,6 +146,7 @@ impl EntityKind {
             Self::Unresolved => "unresolved",
             Self::User => "user",
             Self::Overflow => "overflow",
+            Self::Operation => "operation",
         }
     }
 
@@ -225,7 +229,7 @@ mod tests {
             assert_eq!(usize::from(kind.code()), code);
             assert_eq!(EntityKind::from_code(code as u8), Some(*kind));
         }
-        assert_eq!(EntityKind::from_code(18), None);
+        assert_eq!(EntityKind::from_code(19), None);
     }
 
     #[test]

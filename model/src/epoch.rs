@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{EdgeDelta, Entity, EntityId, Nanos, OwnerRecord, PathDelta, Reject, Window};
+use crate::{
+    CallDelta, EdgeDelta, Entity, EntityId, Nanos, OwnerRecord, PathDelta, Reject, Window,
+};
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -84,6 +86,8 @@ pub struct EpochCommit {
     pub edges: Vec<EdgeDelta>,
     /// Path rows, sorted by key, one per key.
     pub paths: Vec<PathDelta>,
+    /// Rows of calls, sorted by key, one per key.
+    pub calls: Vec<CallDelta>,
     /// Entities named for the first time by this process (writing one again changes nothing).
     pub entities: Vec<(EntityId, Entity)>,
     /// Versions of owners that changed (written by `(scope, uid, valid.from)`).

@@ -4,16 +4,21 @@
 //! these types, so a stage can be read without knowing Kafka, a store without knowing flows.
 
 mod addr;
+mod call;
 mod claim;
 mod counters;
 mod edge;
 mod entity;
 mod epoch;
 mod flow;
+mod latency;
 mod reject;
 mod time;
 
 pub use addr::{Ip, Proto, Socket};
+pub use call::{
+    CALL_MEASURES, CallCounters, CallDelta, CallKey, CallMeasure, CallProtocol, CallSource,
+};
 pub use claim::{
     Backend, DeclaredPort, OwnerEvent, OwnerKind, OwnerRecord, Phase, ScopeId, ValidTime,
 };
@@ -25,5 +30,6 @@ pub use edge::{
 pub use entity::{Entity, EntityId, EntityKind, HopClass};
 pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
+pub use latency::Latency;
 pub use reject::{DeadLetter, Reject};
 pub use time::{Nanos, TimeRange, Window, WindowLen};

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-use portolan_model::{Barrier, EdgeDelta, EdgeKey, PathDelta, PathKey};
+use portolan_model::{Barrier, CallDelta, CallKey, EdgeDelta, EdgeKey, PathDelta, PathKey};
 use rustc_hash::FxHashMap;
 
 use crate::{Deltas, Stage};
@@ -13,6 +13,7 @@ use crate::{Deltas, Stage};
 pub struct EdgeAggregator {
     edges: FxHashMap<EdgeKey, EdgeDelta>,
     paths: FxHashMap<PathKey, PathDelta>,
+    calls: FxHashMap<CallKey, CallDelta>,
     rest: Deltas,
 }
 
@@ -35,6 +36,9 @@ impl Stage for EdgeAggregator {
         for delta in batch.paths {
             upsert(&mut self.paths, delta.key.clone(), delta, PathDelta::merge);
         }
+        for delta in batch.calls {
+            upsert(&mut self.calls, delta.key, delta, CallDelta::merge);
+        }
         self.rest.entities.extend(batch.entities);
         self.rest.owners.extend(batch.owners);
         None
@@ -45,6 +49,8 @@ impl Stage for EdgeAggregator {
         deltas.edges = self.edges.drain().map(|(_, d)| d).filter(changes_edge).collect();
         deltas.paths =
             self.paths.drain().map(|(_, d)| d).filter(|d| !d.counters.is_zero()).collect();
+        deltas.calls = self.calls.drain().map(|(_, d)| d).filter(|d| !d.is_zero()).collect();
+        deltas.calls.sort_unstable_by_key(|d| d.key);
         deltas.edges.sort_unstable_by_key(|d| d.key);
         deltas.paths.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         deltas.entities.sort_unstable();
@@ -55,7 +61,7 @@ impl Stage for EdgeAggregator {
     }
 
     fn records(batch: &Deltas) -> usize {
-        batch.edges.len() + batch.paths.len()
+        batch.edges.len() + batch.paths.len() + batch.calls.len()
     }
 }
 

@@ -45,7 +45,7 @@ impl Stage for WindowCompactor {
     }
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<EpochCommit> {
-        let Deltas { edges, paths, entities, owners } = std::mem::take(&mut self.pending);
+        let Deltas { edges, paths, calls, entities, owners } = std::mem::take(&mut self.pending);
         if barrier.rebuild {
             return None;
         }
@@ -72,6 +72,7 @@ impl Stage for WindowCompactor {
             watermark: barrier.watermark,
             edges,
             paths,
+            calls,
             entities,
             owners,
             positions,
@@ -83,6 +84,6 @@ impl Stage for WindowCompactor {
     }
 
     fn records(batch: &Deltas) -> usize {
-        batch.edges.len() + batch.paths.len()
+        batch.edges.len() + batch.paths.len() + batch.calls.len()
     }
 }

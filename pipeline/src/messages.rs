@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent, OwnerRecord,
-    PathDelta, Proto, Socket, Window,
+    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent,
+    OwnerRecord, PathDelta, Proto, Socket, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -25,6 +25,8 @@ pub struct Deltas {
     pub edges: Vec<EdgeDelta>,
     /// Path rows.
     pub paths: Vec<PathDelta>,
+    /// Rows of calls.
+    pub calls: Vec<CallDelta>,
     /// Entities named for the first time.
     pub entities: Vec<(EntityId, Entity)>,
     /// Versions of owners that changed.
