@@ -12,6 +12,7 @@ pub mod map;
 pub mod mapping;
 pub mod output;
 pub mod query;
+pub mod scoring;
 pub mod serve;
 pub mod vitals;
 pub mod when;

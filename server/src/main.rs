@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use portolan_server::cli::{Cli, Command, LoadCommand};
-use portolan_server::{demo, exit, http, load, map, query, serve};
+use portolan_server::{demo, exit, http, load, map, query, scoring, serve};
 
 /// Decoding and counting allocate in bursts on several threads: `mimalloc` returns what one thread
 /// frees to the one that needs it, without a lock.
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Query(command) => query::run(command).await,
             Command::Load(LoadCommand::Replay(args)) => load::replay(&args),
+            Command::Load(LoadCommand::Score(args)) => scoring::run(&args),
             Command::Map(args) => map::run(args).await,
             Command::CheckConfig(args) => serve::check_config(&args),
             Command::Healthcheck(args) => http::healthcheck(&args.http).await,
