@@ -1,19 +1,17 @@
-//! Where the sources meet the line: hands batches to the resolver, keeps the account of the epoch,
-//! and ends it with a barrier.
+//! The feed of a generation: the sluice of the core with a lock, the clocks and the resolver's
+//! mailbox. Shared by the sources, the committer and the supervisor.
 //!
 //! One lock makes "the batch is in the resolver's mailbox" and "its offsets are in the account" one
-//! step. So a barrier can be sent at any time, by any thread, and covers exactly the batches before
-//! it: partitions need not agree on a moment.
-//!
-//! A generation passes three phases, each entered when every source is ready for it: memory is
-//! rebuilt, then ownership is read up to where it stood at the start, then flows are read.
+//! step, so a barrier can be sent at any time, by any thread.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::dev::SendError;
-use portolan_model::{EpochCommit, Nanos, PartitionId, Position};
+use portolan_model::{Barrier, EpochCommit, Nanos, PartitionId, Position};
 use portolan_pipeline::Intake;
+use portolan_pipeline::feed::{Left, Now, Outlet, Resume, Sent, Sluice};
+pub(crate) use portolan_pipeline::feed::{Offered, Pace, Parcel, Phase};
 use portolan_storage::Checkpoint;
 
 use crate::clock;
@@ -23,90 +21,32 @@ use crate::names;
 use crate::stage_actor::Crew;
 use crate::status::{EpochStatus, LineState};
 
-mod ledger;
 #[cfg(test)]
 pub(crate) mod tests;
-mod watermark;
-
-use ledger::Ledger;
-pub(crate) use ledger::{Ends, Progress};
-
-/// How far a generation is.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// What the stages must remember is read again.
-    Rebuild,
-    /// Ownership is read up to where it stood at the start.
-    Owners,
-    /// Everything is read.
-    Live,
-}
-
-/// What a source hands over.
-#[derive(Debug)]
-pub(crate) enum Parcel {
-    /// Read for the first time: counts, and moves offsets. May hold no records at all.
-    New(Option<Intake>, Progress),
-    /// Read again to rebuild memory: moves nothing.
-    Again(Intake),
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(crate) enum Offered {
-    /// The line has it.
-    Taken,
-    /// There is no room: offer it again when the pulse has beaten.
-    Full(Box<Parcel>),
-    /// This generation is over.
-    Closed,
-}
 
 /// See the module.
 pub(crate) struct Feed {
     crew: Crew,
     resolver: Downstream<Intake>,
-    pace: Pace,
-    state: Mutex<State>,
+    /// Origin of its moments.
+    origin: Instant,
+    sluice: Mutex<Sluice>,
 }
 
-/// The settings that it goes by.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Pace {
-    pub(crate) commit_interval: Duration,
-    pub(crate) idle_interval: Duration,
-    pub(crate) max_epoch_records: u64,
-    pub(crate) epochs_in_flight: u64,
-    pub(crate) partition_idle: Duration,
-}
+/// Shared by the sources, the committer and the supervisor.
+pub(crate) type SharedFeed = Arc<Feed>;
 
-struct State {
-    ledger: Ledger,
-    phase: Phase,
-    /// Sources that are not ready for the next phase.
-    waiting: usize,
-    sources: usize,
-    /// Something was read again, so the stages must be told where rebuilding ends.
-    reread: bool,
-    /// Sources that have yet to hand over what they hold before the line stops.
-    unfinished: usize,
-    stopping: bool,
-    closed: bool,
-    last_barrier: Instant,
-    committed: Vec<Position>,
-}
+/// The resolver's mailbox, as the sluice sees it.
+struct ToResolver<'a>(&'a Feed);
 
-// === impl Pace ===
-
-impl From<&ActorsConfig> for Pace {
-    fn from(config: &ActorsConfig) -> Self {
-        Self {
-            commit_interval: config.commit_interval,
-            idle_interval: config.idle_interval,
-            max_epoch_records: config.max_epoch_records,
-            epochs_in_flight: config.epochs_in_flight,
-            partition_idle: config.partition_idle,
-        }
+/// The pace that the settings ask for.
+pub(crate) fn pace(config: &ActorsConfig) -> Pace {
+    Pace {
+        commit_interval: config.commit_interval,
+        idle_interval: config.idle_interval,
+        max_epoch_records: config.max_epoch_records,
+        epochs_in_flight: config.epochs_in_flight,
+        partition_idle: config.partition_idle,
     }
 }
 
@@ -121,19 +61,16 @@ impl Feed {
         checkpoint: &Checkpoint,
         sources: usize,
     ) -> Self {
-        let state = State {
-            ledger: Ledger::new(crew.generation, checkpoint),
-            phase: Phase::Rebuild,
-            waiting: sources,
-            sources,
-            reread: false,
-            unfinished: sources,
-            stopping: false,
-            closed: false,
-            last_barrier: Instant::now(),
-            committed: checkpoint.positions.clone(),
+        let resume = Resume {
+            epoch: checkpoint.epoch,
+            clock: checkpoint.clock,
+            watermark: checkpoint.watermark,
+            folded: checkpoint.folded,
+            positions: checkpoint.positions.clone(),
         };
-        Self { crew, resolver, pace, state: Mutex::new(state) }
+        let now = Now { clock: clock::now(), moment: Duration::ZERO };
+        let sluice = Sluice::new(crew.generation, pace, &resume, sources, now);
+        Self { crew, resolver, origin: Instant::now(), sluice: Mutex::new(sluice) }
     }
 
     /// What the actors of its generation share.
@@ -143,98 +80,48 @@ impl Feed {
 
     /// Numbers a partition and says where its reading stands.
     pub(crate) fn register(&self, position: Position, flows: bool) -> PartitionId {
-        self.lock().ledger.register(position, flows)
+        self.lock().register(position, flows)
     }
 
     /// Hands a parcel to the line.
     pub(crate) fn offer(&self, parcel: Parcel) -> Offered {
-        let mut state = self.lock();
-        if state.closed || !self.crew.in_force() {
+        if !self.crew.in_force() {
             return Offered::Closed;
         }
-        match parcel {
-            Parcel::Again(intake) => match self.send(Body::Batch(intake)) {
-                Sent::Yes => {
-                    state.reread = true;
-                    Offered::Taken
-                }
-                Sent::Full(Some(intake)) => Offered::Full(Box::new(Parcel::Again(intake))),
-                Sent::Full(None) | Sent::Closed => self.gone(&mut state),
-            },
-            Parcel::New(intake, progress) => {
-                if state.ledger.records() >= self.pace.max_epoch_records
-                    && !self.end_epoch(&mut state)
-                {
-                    return Offered::Full(Box::new(Parcel::New(intake, progress)));
-                }
-                let sent = intake.map_or(Sent::Yes, |intake| self.send(Body::Batch(intake)));
-                match sent {
-                    Sent::Yes => {
-                        state.ledger.advance(progress, clock::now(), Instant::now());
-                        Offered::Taken
-                    }
-                    Sent::Full(intake) => Offered::Full(Box::new(Parcel::New(intake, progress))),
-                    Sent::Closed => self.gone(&mut state),
-                }
-            }
-        }
+        self.act(|sluice, now, resolver| sluice.offer(parcel, now, resolver))
     }
 
     /// Whether the source has read all that a partition holds, as far as is known.
     pub(crate) fn set_at_end(&self, partition: PartitionId, at_end: bool) -> Nanos {
-        let mut state = self.lock();
-        state.ledger.set_at_end(partition, at_end);
-        state.ledger.partition_watermark(partition)
+        self.lock().set_at_end(partition, at_end)
     }
 
     /// How far the generation is.
     pub(crate) fn phase(&self) -> Phase {
-        self.lock().phase
+        self.lock().phase()
     }
 
     /// A source is ready for the phase after `phase`.
     pub(crate) fn ready(&self, phase: Phase) {
-        let mut state = self.lock();
-        if state.phase == phase {
-            state.waiting = state.waiting.saturating_sub(1);
-        }
-        self.step(&mut state);
+        self.act(|sluice, now, resolver| sluice.ready(phase, now, resolver));
     }
 
     /// A source has handed over all it held, and ends.
     pub(crate) fn finished(&self) {
-        let mut state = self.lock();
-        state.unfinished = state.unfinished.saturating_sub(1);
-        drop(state);
+        self.lock().finished();
         self.crew.pulse.beat();
     }
 
     /// Ends the epoch if it is time. To be called often.
     pub(crate) fn tick(&self) {
-        let mut state = self.lock();
-        if state.closed || !self.crew.in_force() {
-            return;
-        }
-        self.step(&mut state);
-        if state.phase == Phase::Rebuild {
-            return;
-        }
-        let since = state.last_barrier.elapsed();
-        let dirty = state.ledger.is_dirty();
-        let last = state.stopping && state.unfinished == 0 && dirty;
-        let due = if dirty { self.pace.commit_interval } else { self.pace.idle_interval };
-        let idle_stop = state.stopping && !dirty;
-        if last || (since >= due && !idle_stop) {
-            self.end_epoch(&mut state);
+        if self.crew.in_force() {
+            self.act(|sluice, now, resolver| sluice.tick(now, resolver));
         }
     }
 
     /// The store has an epoch: makes room for the next, and measures how fresh it is.
     pub(crate) fn committed(&self, commit: &EpochCommit) {
-        let mut state = self.lock();
-        let flight = state.ledger.committed(commit);
-        state.committed.clone_from(&commit.positions);
-        drop(state);
+        let flight = self.lock().committed(commit);
         let status = &self.crew.status;
         status.set_epoch(EpochStatus {
             epoch: commit.epoch,
@@ -249,7 +136,8 @@ impl Feed {
             .record((commit.edges.len() + commit.paths.len()) as f64);
         if let Some(flight) = flight {
             let (clock, now) = (clock::now(), Instant::now());
-            metrics::histogram!(names::EPOCH_SECONDS).record(flight.begun.elapsed());
+            metrics::histogram!(names::EPOCH_SECONDS)
+                .record(self.origin.elapsed().saturating_sub(flight.begun));
             metrics::histogram!(names::EPOCH_RECORDS).record(flight.records as f64);
             let seconds = metrics::histogram!(names::FRESHNESS_SECONDS);
             for (newest, records) in flight.batches {
@@ -263,121 +151,88 @@ impl Feed {
 
     /// How far the last commit is, for Kafka's lag tools.
     pub(crate) fn committed_positions(&self) -> Vec<Position> {
-        self.lock().committed.clone()
+        self.lock().committed_positions().to_vec()
     }
 
     /// Tells the sources to hand over what they hold, and to end.
     pub(crate) fn stop(&self) {
-        self.lock().stopping = true;
+        self.lock().stop();
         self.crew.pulse.beat();
     }
 
     /// Whether the sources are to end.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.lock().stopping
+        self.lock().is_stopping()
     }
 
     /// Takes nothing more.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        self.lock().close();
         self.crew.pulse.beat();
     }
 
     /// Whether it takes nothing more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed || !self.crew.in_force()
+        self.lock().is_closed() || !self.crew.in_force()
     }
 
     /// Whether all that the sources read is in the store.
     pub(crate) fn is_drained(&self) -> bool {
-        let state = self.lock();
-        state.unfinished == 0 && !state.ledger.is_dirty() && state.ledger.in_flight() == 0
+        self.lock().is_drained()
     }
 
-    /// Enters the next phase when every source is ready for it.
-    fn step(&self, state: &mut State) {
-        if state.waiting > 0 || state.phase == Phase::Live {
-            return;
-        }
-        if state.phase == Phase::Rebuild {
-            if state.reread {
-                let barrier = state.ledger.rebuild_barrier();
-                match self.send(Body::Barrier(barrier)) {
-                    Sent::Yes => {}
-                    // The next tick tries again.
-                    Sent::Full(_) => return,
-                    Sent::Closed => {
-                        self.gone(state);
-                        return;
-                    }
-                }
-            }
-            state.ledger.rebuilt();
-            state.last_barrier = Instant::now();
-            state.phase = Phase::Owners;
-        } else {
-            state.phase = Phase::Live;
-            if !state.stopping {
+    /// What was read and is not in the store.
+    pub(crate) fn left(&self) -> Left {
+        self.lock().left()
+    }
+
+    /// Does something with the sluice, and tells whoever must know what came of it.
+    fn act<T>(&self, act: impl FnOnce(&mut Sluice, Now, &mut ToResolver<'_>) -> T) -> T {
+        let mut sluice = self.lock();
+        let (phase, broken) = (sluice.phase(), sluice.is_broken());
+        let now = Now { clock: clock::now(), moment: self.origin.elapsed() };
+        let done = act(&mut sluice, now, &mut ToResolver(self));
+        if sluice.phase() != phase {
+            if sluice.phase() == Phase::Live && !sluice.is_stopping() {
                 self.crew.status.set_state(LineState::Running);
             }
+            self.crew.pulse.beat();
         }
-        state.waiting = state.sources;
-        self.crew.pulse.beat();
+        if sluice.is_broken() && !broken && self.crew.in_force() {
+            self.crew.fail("flow_resolver", "its mailbox is closed".into());
+        }
+        done
     }
 
-    /// Sends the barrier that ends the epoch, if there is room in flight and in the mailbox.
-    fn end_epoch(&self, state: &mut State) -> bool {
-        if state.ledger.in_flight() >= self.pace.epochs_in_flight {
-            return false;
-        }
-        let now = Instant::now();
-        let barrier = state.ledger.barrier(clock::now(), now, self.pace.partition_idle);
-        let (epoch, watermark) = (barrier.epoch, barrier.watermark);
-        match self.send(Body::Barrier(barrier)) {
-            Sent::Yes => {
-                state.ledger.sent(epoch, watermark, now);
-                state.last_barrier = now;
-                true
-            }
-            Sent::Full(_) => false,
-            Sent::Closed => {
-                self.gone(state);
-                false
-            }
-        }
+    fn lock(&self) -> MutexGuard<'_, Sluice> {
+        self.sluice.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn send(&self, body: Body<Intake>) -> Sent {
-        match self.resolver.try_send(Envelope { generation: self.crew.generation, body }) {
+// === impl ToResolver ===
+
+impl ToResolver<'_> {
+    #[expect(clippy::result_large_err, reason = "the message comes back to be sent again")]
+    fn send(&self, body: Body<Intake>) -> Result<(), SendError<Envelope<Intake>>> {
+        let generation = self.0.crew.generation;
+        self.0.resolver.try_send(Envelope { generation, body })
+    }
+}
+
+impl Outlet for ToResolver<'_> {
+    fn batch(&mut self, intake: Intake) -> Sent<Intake> {
+        match self.send(Body::Batch(intake)) {
             Ok(()) => Sent::Yes,
-            Err(SendError::Full(back)) => match back.body {
-                Body::Batch(intake) => Sent::Full(Some(intake)),
-                Body::Barrier(_) => Sent::Full(None),
-            },
+            Err(SendError::Full(Envelope { body: Body::Batch(intake), .. })) => Sent::Full(intake),
+            Err(_) => Sent::Closed,
+        }
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Sent<()> {
+        match self.send(Body::Barrier(barrier)) {
+            Ok(()) => Sent::Yes,
+            Err(SendError::Full(_)) => Sent::Full(()),
             Err(SendError::Closed(_)) => Sent::Closed,
         }
     }
-
-    fn gone(&self, state: &mut State) -> Offered {
-        if !std::mem::replace(&mut state.closed, true) && self.crew.in_force() {
-            self.crew.fail("flow_resolver", "its mailbox is closed".into());
-        }
-        Offered::Closed
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
-
-/// What became of a message to the resolver.
-#[expect(clippy::large_enum_variant, reason = "lives for one call, and is moved once")]
-enum Sent {
-    Yes,
-    /// No room: the batch comes back; a barrier is made anew when there is.
-    Full(Option<Intake>),
-    Closed,
-}
-
-/// Shared by the sources, the committer and the supervisor.
-pub(crate) type SharedFeed = Arc<Feed>;

@@ -30,7 +30,6 @@ mod assign;
 mod client;
 mod partition;
 mod phases;
-mod plan;
 mod survey;
 
 use client::Consumer;
@@ -220,7 +219,7 @@ impl Source {
             payload: message.payload(),
         };
         self.parts[at].take(&fetched, &mut self.tools);
-        if self.parts[at].is_reread() {
+        if self.parts[at].reading.is_reread() {
             self.unassign(at);
         }
         if self.parts[at].rows() >= self.config.batch_rows {

@@ -15,6 +15,7 @@ mod collapser;
 mod compactor;
 mod config;
 mod directory;
+pub mod feed;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use portolan_model::TopicPartition;
+use portolan_pipeline::feed::plan;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::partition::Part;
-use super::plan::plan;
 use super::survey::{code, survey};
 use super::{Halt, Source};
 use crate::clock;
@@ -120,10 +120,11 @@ impl Source {
             if !part.assigned {
                 continue;
             }
-            if part.rereading {
-                part.reread.start = part.reread.start.max(extent.low).min(part.reread.end);
+            if part.reading.is_rereading() {
+                part.reading.raise_reread(extent.low);
             } else {
-                let plan = plan(part.next, part.next, extent.low, extent.end);
+                let next = part.reading.next();
+                let plan = plan(next, next, extent.low, extent.end);
                 if let Some(lost) = plan.lost {
                     // What was read before the hole leaves under its own offsets.
                     self.outbox.extend(part.parcel());
@@ -160,7 +161,7 @@ impl Source {
     pub(super) fn measure(&mut self, at: usize, low: i64, end: i64) {
         let part = &mut self.parts[at];
         part.end = end;
-        let (next, paused) = (part.next, self.paused && part.assigned);
+        let (next, paused) = (part.reading.next(), self.paused && part.assigned);
         let at_end = part.assigned && next >= end && part.rows() == 0;
         let watermark = self.feed.set_at_end(part.id, at_end);
         self.tools.status.update(&part.name, |p| {
@@ -204,13 +205,12 @@ impl Source {
 
     /// What was to be read again ended early: the rest was marks or is compacted away.
     fn end_reached_while_rereading(&mut self, partition: i32) {
-        let mut rest = self
-            .parts
-            .iter_mut()
-            .filter(|p| p.assigned && p.name.partition == partition && !p.reread.is_empty());
+        let mut rest = self.parts.iter_mut().filter(|p| {
+            p.assigned && p.name.partition == partition && !p.reading.reread().is_empty()
+        });
         // With several candidates it is not known whose end it is; the others deliver theirs.
         if let (Some(part), None) = (rest.next(), rest.next()) {
-            part.reread.start = part.reread.end;
+            part.reading.cut_reread();
         }
     }
 
@@ -246,6 +246,9 @@ impl Source {
 fn add(list: &mut TopicPartitionList, part: &Part) {
     let name = &part.name;
     // Only an offset that is no offset is refused, and these count from 0.
-    let _ =
-        list.add_partition_offset(&name.topic, name.partition, Offset::Offset(part.fetch_from()));
+    let _ = list.add_partition_offset(
+        &name.topic,
+        name.partition,
+        Offset::Offset(part.reading.fetch_from()),
+    );
 }

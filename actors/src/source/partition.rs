@@ -11,13 +11,13 @@ use portolan_model::{
     TopicPartition,
 };
 use portolan_pipeline::Intake;
+use portolan_pipeline::feed::{Ends, Parcel, Progress, Reading, Taken};
 use portolan_proto::{
     DEFAULT_MAX_OWNER_BYTES, Encoding, FlowDecoder, FlowEncoding, OwnerEncoding, Refused,
     decode_owners,
 };
 
 use crate::config::Topic;
-use crate::feed::{Ends, Parcel, Progress};
 use crate::names;
 use crate::status::Status;
 
@@ -52,12 +52,8 @@ pub(crate) struct Part {
     pub(crate) id: PartitionId,
     pub(crate) name: TopicPartition,
     pub(crate) kind: Kind,
-    /// Next offset that counts.
-    pub(crate) next: i64,
-    /// What is still to be read again.
-    pub(crate) reread: Range<i64>,
-    /// Being read again: nothing counts, and what lies behind is not wanted yet.
-    pub(crate) rereading: bool,
+    /// How far it is read.
+    pub(crate) reading: Reading,
     /// Offsets found gone at the start, and where reading goes on: noted once memory is rebuilt.
     pub(crate) lost_at_start: Option<(Range<i64>, i64)>,
     /// End of the partition when last looked up.
@@ -127,9 +123,7 @@ impl Part {
             id,
             name,
             kind,
-            next,
-            reread: next..next,
-            rereading: false,
+            reading: Reading::new(next),
             lost_at_start: None,
             end: -1,
             assigned: false,
@@ -138,16 +132,6 @@ impl Part {
             filling: Filling::default(),
             meters,
         }
-    }
-
-    /// The offset to fetch from.
-    pub(crate) fn fetch_from(&self) -> i64 {
-        if self.rereading { self.reread.start } else { self.next }
-    }
-
-    /// Whether it is assigned only to be read again, and has been.
-    pub(crate) fn is_reread(&self) -> bool {
-        self.rereading && self.assigned && self.reread.is_empty()
     }
 
     /// Rows of the batch that is being filled.
@@ -162,25 +146,34 @@ impl Part {
 
     /// Takes a message in. Offsets below the one expected were taken before.
     pub(crate) fn take(&mut self, message: &Fetched<'_>, tools: &mut Tools) {
-        if self.rereading {
-            return self.take_again(message, tools);
+        match self.reading.take(message.offset) {
+            Taken::Skip => {}
+            Taken::Again => {
+                self.decode(message, tools, false);
+                self.filling.since.get_or_insert_with(Instant::now);
+            }
+            Taken::New(missing) => {
+                if !missing.is_empty() {
+                    self.gap(missing, tools);
+                }
+                self.decode(message, tools, true);
+                self.filling.moved = true;
+                self.filling.messages += 1;
+                self.filling.bytes += message.payload.map_or(0, <[u8]>::len) as u64;
+                self.filling.since.get_or_insert_with(Instant::now);
+            }
         }
-        if message.offset < self.next {
-            return;
-        }
-        if message.offset > self.next {
-            self.gap(message.offset, tools);
-        }
-        self.decode(message, tools, true);
-        self.next = message.offset + 1;
-        self.filling.moved = true;
-        self.filling.messages += 1;
-        self.filling.bytes += message.payload.map_or(0, <[u8]>::len) as u64;
-        self.filling.since.get_or_insert_with(Instant::now);
     }
 
     /// Goes on at `to`: what lies before is gone.
     pub(crate) fn lose(&mut self, lost: Range<i64>, to: i64, tools: &Tools) {
+        self.reading.skip_to(to);
+        self.filling.moved = true;
+        self.filling.since.get_or_insert_with(Instant::now);
+        self.note_loss(lost, tools);
+    }
+
+    fn note_loss(&mut self, lost: Range<i64>, tools: &Tools) {
         let name = &self.name;
         tracing::error!(
             cluster = %name.cluster, topic = %name.topic, partition = name.partition,
@@ -196,9 +189,6 @@ impl Part {
             to: lost.end,
             at: tools.now,
         });
-        self.next = to;
-        self.filling.moved = true;
-        self.filling.since.get_or_insert_with(Instant::now);
     }
 
     /// What has gathered, to be handed to the line.
@@ -210,7 +200,7 @@ impl Part {
             // Read again: nothing counts. Or nothing at all.
             return self.batch(&mut filled).map(Parcel::Again);
         }
-        let ends = ends(&filled.flows.end);
+        let ends = Ends::of(&filled.flows.end);
         let accepted = filled.flows.len() as u64;
         let records = accepted + filled.owners.len() as u64;
         self.meters.messages.increment(filled.messages);
@@ -218,7 +208,7 @@ impl Part {
         self.meters.records.increment(records);
         let progress = Progress {
             partition: self.id,
-            next: self.next,
+            next: self.reading.next(),
             accepted,
             rejects: self.count_rejects(&filled.rejects),
             losses: std::mem::take(&mut filled.losses),
@@ -230,26 +220,14 @@ impl Part {
     /// Forgets what was read again and not yet handed over.
     pub(crate) fn forget(&mut self) {
         self.filling = Filling::default();
-        self.reread = self.next..self.next;
+        self.reading.forget_reread();
     }
 
-    fn take_again(&mut self, message: &Fetched<'_>, tools: &mut Tools) {
-        if message.offset < self.reread.start {
-            return;
-        }
-        if message.offset < self.reread.end {
-            self.decode(message, tools, false);
-            self.filling.since.get_or_insert_with(Instant::now);
-        }
-        self.reread.start = (message.offset + 1).min(self.reread.end);
-    }
-
-    fn gap(&mut self, found: i64, tools: &Tools) {
+    fn gap(&mut self, missing: Range<i64>, tools: &Tools) {
         if self.gaps_are_losses {
-            self.lose(self.next..found, found, tools);
+            self.note_loss(missing, tools);
         } else {
-            let missing = found - self.next;
-            tools.status.update(&self.name, |p| p.gaps += missing);
+            tools.status.update(&self.name, |p| p.gaps += missing.end - missing.start);
         }
     }
 
@@ -342,12 +320,4 @@ impl Meters {
             lost: metrics::counter!(names::SOURCE_LOST, &labels),
         }
     }
-}
-
-/// Median and maximum.
-fn ends(ends: &[Nanos]) -> Option<Ends> {
-    let newest = ends.iter().copied().max()?;
-    let mut sorted = ends.to_vec();
-    let (_, median, _) = sorted.select_nth_unstable(ends.len() / 2);
-    Some(Ends { median: *median, newest })
 }

@@ -1,8 +1,8 @@
 //! The phases of a source, from its start to its end.
 
 use portolan_model::Position;
+use portolan_pipeline::feed::{Plan, plan};
 
-use super::plan::{Plan, plan};
 use super::survey::View;
 use super::{Halt, Source};
 use crate::feed::Phase;
@@ -34,20 +34,27 @@ impl Source {
 
     /// Reads again what the stages must remember.
     fn reread(&mut self) -> Result<(), Halt> {
-        if self.parts.iter().all(|part| part.reread.is_empty()) {
+        if self.parts.iter().all(|part| part.reading.reread().is_empty()) {
             return Ok(());
         }
-        let records: i64 = self.parts.iter().map(|p| p.reread.end - p.reread.start).sum();
+        let records: i64 = self
+            .parts
+            .iter()
+            .map(|p| {
+                let left = p.reading.reread();
+                left.end - left.start
+            })
+            .sum();
         tracing::info!(cluster = %self.cluster, messages = records, "reading again what the line remembers");
         for part in &mut self.parts {
-            part.rereading = !part.reread.is_empty();
+            part.reading.begin_reread();
         }
-        self.assign_where(|part| part.rereading);
-        self.spin(|source| source.parts.iter().all(|part| part.reread.is_empty()))?;
+        self.assign_where(|part| part.reading.is_rereading());
+        self.spin(|source| source.parts.iter().all(|part| part.reading.reread().is_empty()))?;
         self.flush();
         self.spin(|source| source.outbox.is_empty())?;
         self.unassign_all();
-        self.parts.iter_mut().for_each(|part| part.rereading = false);
+        self.parts.iter_mut().for_each(|part| part.reading.end_reread());
         Ok(())
     }
 
@@ -66,7 +73,7 @@ impl Source {
         self.spin(|source| {
             goals.iter().all(|(at, end, reached)| {
                 let part = &source.parts[*at];
-                part.next >= *end || part.ends_reached > *reached
+                part.reading.next() >= *end || part.ends_reached > *reached
             })
         })?;
         self.flush();
@@ -124,7 +131,7 @@ impl Source {
         }
         // A partition that appears after rebuilding was never read, or its memory is gone.
         if part.kind.is_flows() && self.feed.phase() == Phase::Rebuild {
-            part.reread = plan.reread;
+            part.reading.set_reread(plan.reread);
         }
         if let Some(lost) = plan.lost {
             if self.feed.phase() == Phase::Rebuild {

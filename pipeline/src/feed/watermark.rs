@@ -6,15 +6,17 @@
 //! must not hold the others back. If all are silent it stands at the greatest of them, and stays
 //! there: a source that stalls does not age the map.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portolan_model::Nanos;
 
+use super::Moment;
+
 /// One partition's part in it.
 #[derive(Copy, Clone, Debug, Default)]
-pub(crate) struct Track {
+pub(super) struct Track {
     watermark: Nanos,
-    last_data: Option<Instant>,
+    last_data: Option<Moment>,
     at_end: bool,
 }
 
@@ -22,31 +24,31 @@ pub(crate) struct Track {
 
 impl Track {
     /// A batch came whose records end at `median` in the middle.
-    pub(crate) fn saw(&mut self, median: Nanos, clock: Nanos, now: Instant) {
+    pub(super) fn saw(&mut self, median: Nanos, clock: Nanos, now: Moment) {
         self.watermark = self.watermark.max(median.min(clock));
         self.last_data = Some(now);
     }
 
     /// Whether the source has read all that the partition holds.
-    pub(crate) fn set_at_end(&mut self, at_end: bool) {
+    pub(super) fn set_at_end(&mut self, at_end: bool) {
         self.at_end = at_end;
     }
 
     /// The partition's watermark; 0 before its first batch.
-    pub(crate) fn watermark(&self) -> Nanos {
+    pub(super) fn watermark(&self) -> Nanos {
         self.watermark
     }
 
-    fn is_silent(&self, now: Instant, idle: Duration) -> bool {
-        let quiet = self.last_data.is_none_or(|at| now.duration_since(at) > idle);
+    fn is_silent(&self, now: Moment, idle: Duration) -> bool {
+        let quiet = self.last_data.is_none_or(|at| now.saturating_sub(at) > idle);
         self.at_end && quiet
     }
 }
 
 /// The watermark over all partitions; `None` while nothing is known.
-pub(crate) fn over<'a>(
+pub(super) fn over<'a>(
     tracks: impl Iterator<Item = &'a Track> + Clone,
-    now: Instant,
+    now: Moment,
     idle: Duration,
 ) -> Option<Nanos> {
     let active = tracks.clone().filter(|t| !t.is_silent(now, idle));
@@ -60,20 +62,20 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(5);
 
-    fn track(watermark: Nanos, last: Instant, at_end: bool) -> Track {
+    fn track(watermark: Nanos, last: Moment, at_end: bool) -> Track {
         Track { watermark, last_data: Some(last), at_end }
     }
 
     #[test]
     fn the_slowest_active_partition_holds_the_watermark() {
-        let now = Instant::now();
+        let now = Moment::ZERO;
         let tracks = [track(10, now, false), track(7, now, true)];
         assert_eq!(over(tracks.iter(), now, IDLE), Some(7));
     }
 
     #[test]
     fn a_silent_partition_read_to_its_end_holds_nothing() {
-        let then = Instant::now();
+        let then = Moment::ZERO;
         let now = then + IDLE * 2;
         let tracks = [track(10, now, true), track(7, then, true)];
         assert_eq!(over(tracks.iter(), now, IDLE), Some(10));
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_silent_partition_with_records_left_still_holds_it() {
-        let then = Instant::now();
+        let then = Moment::ZERO;
         let now = then + IDLE * 2;
         let tracks = [track(10, now, true), track(7, then, false)];
         assert_eq!(over(tracks.iter(), now, IDLE), Some(7));
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn when_all_are_silent_it_stays_where_the_data_ended() {
-        let then = Instant::now();
+        let then = Moment::ZERO;
         let tracks = [track(10, then, true), track(7, then, true)];
         assert_eq!(over(tracks.iter(), then + IDLE * 100, IDLE), Some(10));
         assert_eq!(over([].iter(), then, IDLE), None);
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn records_from_the_future_do_not_push_it_past_the_clock() {
-        let now = Instant::now();
+        let now = Moment::ZERO;
         let mut track = Track::default();
         track.saw(1_000, 100, now);
         assert_eq!(track.watermark(), 100);

@@ -1,18 +1,18 @@
 //! The account of the epoch that is being read: what a barrier will say. Plain bookkeeping.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use portolan_model::{
-    Barrier, EpochCommit, Loss, Nanos, PartitionId, Position, Reject, TopicPartition, Window,
+    Barrier, EpochCommit, Loss, Nanos, PartitionId, Position, Reject, TopicPartition,
 };
-use portolan_storage::Checkpoint;
 
 use super::watermark::{self, Track};
+use super::{Moment, Now, Resume};
 
 /// What a source has done with a partition since the last time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Partition.
     pub partition: PartitionId,
     /// Next offset to read.
@@ -29,7 +29,7 @@ pub(crate) struct Progress {
 
 /// When the records of a batch ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ends {
+pub struct Ends {
     /// The median.
     pub median: Nanos,
     /// The latest.
@@ -38,12 +38,15 @@ pub(crate) struct Ends {
 
 /// What is remembered of an epoch on its way.
 #[derive(Debug)]
-pub(crate) struct Flight {
-    pub(crate) epoch: u64,
-    pub(crate) records: u64,
-    pub(crate) begun: Instant,
+pub struct Flight {
+    /// Its number.
+    pub epoch: u64,
+    /// Records in it.
+    pub records: u64,
+    /// When its first record came.
+    pub begun: Moment,
     /// Newest end and count of its batches.
-    pub(crate) batches: Vec<(Nanos, u64)>,
+    pub batches: Vec<(Nanos, u64)>,
 }
 
 #[derive(Debug)]
@@ -56,11 +59,11 @@ struct Entry {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(super) struct Ledger {
     generation: u64,
     entries: Vec<Entry>,
-    ids: HashMap<TopicPartition, PartitionId>,
-    checkpoint: (Nanos, Nanos, Window),
+    ids: BTreeMap<TopicPartition, PartitionId>,
+    resume: Resume,
     watermark: Nanos,
     emitted: u64,
     committed: u64,
@@ -69,22 +72,35 @@ pub(crate) struct Ledger {
     accepted: u64,
     records: u64,
     batches: Vec<(Nanos, u64)>,
-    begun: Option<Instant>,
+    begun: Option<Moment>,
     flights: VecDeque<Flight>,
+}
+
+// === impl Ends ===
+
+impl Ends {
+    /// Of a batch whose records ended then; none of an empty one.
+    pub fn of(ends: &[Nanos]) -> Option<Self> {
+        let newest = ends.iter().copied().max()?;
+        let mut sorted = ends.to_vec();
+        let (_, median, _) = sorted.select_nth_unstable(ends.len() / 2);
+        Some(Self { median: *median, newest })
+    }
 }
 
 // === impl Ledger ===
 
 impl Ledger {
-    pub(crate) fn new(generation: u64, checkpoint: &Checkpoint) -> Self {
+    /// The account of a generation that goes on from a commit.
+    pub(super) fn new(generation: u64, resume: &Resume) -> Self {
         Self {
             generation,
             entries: Vec::new(),
-            ids: HashMap::new(),
-            checkpoint: (checkpoint.clock, checkpoint.watermark, checkpoint.folded),
-            watermark: checkpoint.watermark,
-            emitted: checkpoint.epoch,
-            committed: checkpoint.epoch,
+            ids: BTreeMap::new(),
+            resume: resume.clone(),
+            watermark: resume.watermark,
+            emitted: resume.epoch,
+            committed: resume.epoch,
             losses: Vec::new(),
             rejects: [0; Reject::ALL.len()],
             accepted: 0,
@@ -96,7 +112,7 @@ impl Ledger {
     }
 
     /// Numbers a partition.
-    pub(crate) fn register(&mut self, position: Position, flows: bool) -> PartitionId {
+    pub(super) fn register(&mut self, position: Position, flows: bool) -> PartitionId {
         if let Some(id) = self.ids.get(&position.partition) {
             return *id;
         }
@@ -107,11 +123,11 @@ impl Ledger {
     }
 
     /// Takes into account what was handed to the line.
-    pub(crate) fn advance(&mut self, progress: Progress, clock: Nanos, now: Instant) {
+    pub(super) fn advance(&mut self, progress: Progress, at: Now) {
         let Some(entry) = self.entries.get_mut(progress.partition.0 as usize) else { return };
         entry.position.next = progress.next;
         entry.position.reread = progress.next;
-        self.begun.get_or_insert(now);
+        self.begun.get_or_insert(at.moment);
         self.accepted += progress.accepted;
         self.records += progress.accepted;
         for (reason, count) in progress.rejects {
@@ -120,65 +136,70 @@ impl Ledger {
         }
         self.losses.extend(progress.losses);
         if let Some(ends) = progress.ends {
-            entry.track.saw(ends.median, clock, now);
-            self.batches.push((ends.newest.min(clock), progress.accepted));
+            entry.track.saw(ends.median, at.clock, at.moment);
+            self.batches.push((ends.newest.min(at.clock), progress.accepted));
         }
     }
 
     /// Memory was rebuilt: from here on the stages lower `reread` themselves.
-    pub(crate) fn rebuilt(&mut self) {
+    pub(super) fn rebuilt(&mut self) {
         for entry in &mut self.entries {
             entry.position.reread = entry.position.next;
         }
     }
 
-    pub(crate) fn set_at_end(&mut self, partition: PartitionId, at_end: bool) {
+    pub(super) fn set_at_end(&mut self, partition: PartitionId, at_end: bool) {
         if let Some(entry) = self.entries.get_mut(partition.0 as usize) {
             entry.track.set_at_end(at_end);
         }
     }
 
-    pub(crate) fn partition_watermark(&self, partition: PartitionId) -> Nanos {
+    pub(super) fn partition_watermark(&self, partition: PartitionId) -> Nanos {
         self.entries.get(partition.0 as usize).map_or(0, |e| e.track.watermark())
     }
 
     /// Records of the epoch so far.
-    pub(crate) fn records(&self) -> u64 {
+    pub(super) fn records(&self) -> u64 {
         self.records
     }
 
     /// Whether anything happened in the epoch.
-    pub(crate) fn is_dirty(&self) -> bool {
+    pub(super) fn is_dirty(&self) -> bool {
         self.begun.is_some()
     }
 
     /// Barriers sent and not yet committed.
-    pub(crate) fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         self.emitted - self.committed
     }
 
+    /// Records of the epochs on their way.
+    pub(super) fn records_in_flight(&self) -> u64 {
+        self.flights.iter().map(|f| f.records).sum()
+    }
+
     /// The barrier that would end the epoch now. Nothing changes until [`Self::sent`].
-    pub(crate) fn barrier(&self, clock: Nanos, now: Instant, idle: Duration) -> Barrier {
+    pub(super) fn barrier(&self, at: Now, idle: Duration) -> Barrier {
         let tracks = self.entries.iter().filter(|e| e.flows).map(|e| &e.track);
-        let watermark = watermark::over(tracks, now, idle).unwrap_or(0).min(clock);
+        let watermark = watermark::over(tracks, at.moment, idle).unwrap_or(0).min(at.clock);
         Barrier {
             generation: self.generation,
             epoch: self.emitted + 1,
-            clock,
+            clock: at.clock,
             watermark: watermark.max(self.watermark),
             positions: self.positions(),
             losses: self.losses.clone(),
             rejects: self.rejects(),
             accepted: self.accepted,
             rebuild: false,
-            folded: self.checkpoint.2,
+            folded: self.resume.folded,
             tallies: Vec::new(),
         }
     }
 
     /// The barrier that ends the rebuilding of memory: it says what the last commit said.
-    pub(crate) fn rebuild_barrier(&self) -> Barrier {
-        let (clock, watermark, folded) = self.checkpoint;
+    pub(super) fn rebuild_barrier(&self) -> Barrier {
+        let Resume { clock, watermark, folded, .. } = self.resume;
         Barrier {
             generation: self.generation,
             epoch: self.emitted,
@@ -195,7 +216,7 @@ impl Ledger {
     }
 
     /// The barrier was taken by the line: a new epoch begins.
-    pub(crate) fn sent(&mut self, barrier_epoch: u64, watermark: Nanos, now: Instant) {
+    pub(super) fn sent(&mut self, barrier_epoch: u64, watermark: Nanos, now: Moment) {
         self.emitted = barrier_epoch;
         self.watermark = watermark;
         self.flights.push_back(Flight {
@@ -210,7 +231,7 @@ impl Ledger {
     }
 
     /// The store has the epoch.
-    pub(crate) fn committed(&mut self, commit: &EpochCommit) -> Option<Flight> {
+    pub(super) fn committed(&mut self, commit: &EpochCommit) -> Option<Flight> {
         self.committed = self.committed.max(commit.epoch);
         while self.flights.front().is_some_and(|f| f.epoch < commit.epoch) {
             self.flights.pop_front();

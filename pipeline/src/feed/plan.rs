@@ -4,15 +4,15 @@ use std::ops::Range;
 
 /// Where to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// First offset that counts.
-    pub(crate) next: i64,
+    pub next: i64,
     /// Offsets to read again for the stages' memory, as far as they are there.
-    pub(crate) reread: Range<i64>,
+    pub reread: Range<i64>,
     /// Offsets that the stages should know again and that are gone.
-    pub(crate) forgotten: Range<i64>,
+    pub forgotten: Range<i64>,
     /// Offsets that are gone before they were read, or whose log is.
-    pub(crate) lost: Option<Range<i64>>,
+    pub lost: Option<Range<i64>>,
 }
 
 /// Where to begin in a partition that was read up to `next`, of which the stages remember what lies
@@ -22,7 +22,7 @@ pub(crate) struct Plan {
 /// anew, and all of it is new; if not, the broker lost its tail (an unclean election), and reading
 /// goes on at the end. Either way `[end, next)` is noted as lost. A topic made anew that already
 /// grew past `next` cannot be told from the old one: the protocol's clients see no topic identity.
-pub(crate) fn plan(next: i64, reread: i64, low: i64, end: i64) -> Plan {
+pub fn plan(next: i64, reread: i64, low: i64, end: i64) -> Plan {
     let nothing = next..next;
     if end < next {
         let begin = if low == 0 { 0 } else { end };
