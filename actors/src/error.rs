@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portolan_pipeline::feed::Left;
+
 /// Why the line does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,9 +50,16 @@ pub enum ExitReason {
     /// It was told to, and could not commit all it had read in time. Nothing is lost: what is not
     /// committed is read again at the next start.
     #[error(
-        "stopped before everything read was committed; the rest is read again at the next start"
+        "stopped early ({reason}): {} records in {} epochs on their way were cut off, and {} \
+         sources had batches in hand; all of it is read again at the next start",
+        cut.records, cut.epochs, cut.sources
     )]
-    StoppedEarly,
+    StoppedEarly {
+        /// What had been read and was not committed.
+        cut: Left,
+        /// Why it did not wait for it.
+        reason: String,
+    },
     /// Stages failed too often.
     #[error("{failures} failures within {}: the last was {stage}: {reason}", secs(*.within))]
     RestartBudget {
@@ -84,7 +93,7 @@ pub enum ExitReason {
 impl ExitReason {
     /// Whether it ended because it was told to.
     pub const fn is_stop(&self) -> bool {
-        matches!(self, Self::Stopped | Self::StoppedEarly)
+        matches!(self, Self::Stopped | Self::StoppedEarly { .. })
     }
 }
 

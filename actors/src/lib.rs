@@ -39,6 +39,7 @@ pub use committer::OnCommit;
 pub use config::{ActorsConfig, KafkaCluster, RestartBudget, Topic};
 pub use error::{Error, ExitReason};
 pub use line::{Blueprint, RealStages, Stages};
+pub use portolan_pipeline::feed::Left;
 pub use running::Running;
 pub use status::Status;
 pub use supervisor::{start, start_with};

@@ -22,7 +22,7 @@ use crate::committer::{Adopt, Committer, OnCommit, Parts, Settle, Sync};
 use crate::config::ActorsConfig;
 use crate::envelope::{Downstream, Mailbox};
 use crate::error::{Error, ExitReason};
-use crate::feed::{Feed, Pace, SharedFeed};
+use crate::feed::{self, Feed, SharedFeed};
 use crate::line::{self, Blueprint, RealStages, Threads};
 use crate::names;
 use crate::pulse::Pulse;
@@ -36,6 +36,9 @@ use crate::status::{LineState, Status};
 const REPORTS: usize = 16;
 /// How often a stop looks again without being woken.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long a stop that is over its deadline waits for the commit in hand. With the default drain
+/// it stays below the 10 s after which Docker kills.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Starts the line on threads of its own.
 ///
@@ -85,6 +88,7 @@ pub fn start_with<B: Blueprint>(
         fence: Arc::new(AtomicU64::new(0)),
         generation: 0,
         recent: VecDeque::new(),
+        hung: false,
         stopped,
         fatal,
         ends,
@@ -114,6 +118,8 @@ struct Supervisor<B> {
     generation: u64,
     /// When recent failures were.
     recent: VecDeque<Instant>,
+    /// The store did not come back from a call in time.
+    hung: bool,
     stopped: watch::Receiver<bool>,
     fatal: mpsc::Sender<ExitReason>,
     ends: mpsc::Receiver<ExitReason>,
@@ -150,9 +156,15 @@ impl<B: Blueprint> Supervisor<B> {
                 break reason;
             }
         };
-        // The store is closed when the committer is gone: before anyone hears of the end.
         drop(committer);
-        threads.join();
+        if self.hung {
+            // The store would be waited for for ever. Whatever it still writes is whole epochs.
+            tracing::error!("the store does not answer: leaving without closing it");
+            std::mem::forget(threads);
+        } else {
+            // The store is closed when the committer is gone: before anyone hears of the end.
+            threads.join();
+        }
         reason
     }
 
@@ -176,8 +188,17 @@ impl<B: Blueprint> Supervisor<B> {
         // Fences every part off before the store is asked where it stands.
         self.fence.store(self.generation + 1, SeqCst);
         generation.end().await;
-        if committer.send(Settle).await.is_err() {
-            return Outcome::Exit(ExitReason::Store("the committer is gone".into()));
+        let settled = committer.send(Settle);
+        let settled = if let Outcome::Exit(ExitReason::StoppedEarly { .. }) = outcome {
+            // A stop has a deadline, also where a commit hangs: the process ends, as if killed.
+            tokio::time::timeout(SETTLE, settled).await
+        } else {
+            Ok(settled.await)
+        };
+        match settled {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Outcome::Exit(ExitReason::Store("the committer is gone".into())),
+            Err(_) => self.hung = true,
         }
         outcome
     }
@@ -208,7 +229,7 @@ impl<B: Blueprint> Supervisor<B> {
         let capacity = self.config.mailbox_capacity;
         let to_store = Downstream::new(committer.clone().recipient(), Arc::clone(mailbox));
         let resolver = line::start(stages, &crew, threads, capacity, to_store);
-        let pace = Pace::from(&*self.config);
+        let pace = feed::pace(&self.config);
         let sources = self.config.clusters.len();
         let feed = Arc::new(Feed::new(crew, resolver, pace, &checkpoint, sources));
         if committer.send(Adopt(Arc::clone(&feed))).await.is_err() {
@@ -265,27 +286,37 @@ impl<B: Blueprint> Supervisor<B> {
         self.status.set_state(LineState::Stopping);
         let deadline = Instant::now() + self.config.drain_deadline;
         generation.feed.stop();
-        let mut drained = true;
-        loop {
+        let cut = loop {
             let seen = generation.pulse.beats();
             generation.feed.tick();
             if generation.feed.is_drained() {
-                break;
+                break None;
             }
             if let Ok(reason) = self.ends.try_recv() {
                 return reason;
             }
-            let failed = self.failed.try_recv().is_ok_and(|f| f.generation == self.generation);
-            if failed || Instant::now() >= deadline {
-                drained = false;
-                break;
+            let failed = self.failed.try_recv().ok().filter(|f| f.generation == self.generation);
+            if let Some(Failure { stage, reason, .. }) = failed {
+                break Some(format!("{stage}: {reason}"));
+            }
+            if Instant::now() >= deadline {
+                break Some(format!("after {} s", self.config.drain_deadline.as_secs_f64()));
             }
             generation.pulse.moved(seen, DRAIN_LOOK).await;
-        }
-        let left = deadline.saturating_duration_since(Instant::now()).max(DRAIN_LOOK);
-        let synced = tokio::time::timeout(left, committer.send(Sync)).await;
+        };
+        // Asked before anything is torn down: what is committed from here on is not waited for.
+        let left = generation.feed.left();
+        let time = deadline.saturating_duration_since(Instant::now()).max(DRAIN_LOOK);
+        let synced = tokio::time::timeout(time, committer.send(Sync)).await;
         let synced = matches!(synced, Ok(Ok(true)));
-        if drained && synced { ExitReason::Stopped } else { ExitReason::StoppedEarly }
+        match cut {
+            None if synced => ExitReason::Stopped,
+            None => {
+                let reason = "the store did not reach the disk".to_string();
+                ExitReason::StoppedEarly { cut: left, reason }
+            }
+            Some(reason) => ExitReason::StoppedEarly { cut: left, reason },
+        }
     }
 
     /// Counts a failure, and says so if it is one too many.
