@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::events::{Event, Queue};
 use crate::plan::{Client, Plan, Shape, Way, WorkloadIx};
 use crate::spec::{FleetSpec, SpecError, XlatNodes};
+use crate::telemetry::{CallEdge, Telemetry};
 use crate::truth::{Ledger, Truth};
 use crate::wire::{Message, Outbox};
 use crate::world::{PodIx, World};
@@ -18,6 +19,7 @@ use crate::world::{PodIx, World};
 mod calls;
 mod changes;
 mod looks;
+mod requests;
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
@@ -47,6 +49,7 @@ pub(crate) struct Cluster {
     /// Since when the watch of ownership is broken, if it is.
     broken: Option<Nanos>,
     random: Random,
+    telemetry: Option<Telemetry>,
     now: Nanos,
     closed: bool,
 }
@@ -90,6 +93,7 @@ impl Cluster {
         let world = World::try_new(&spec, &plan, &mut ledger, start)?;
         let agents = Agent::all(&spec, world.nodes, &mut stream(1));
         let gaps = gaps(&spec, &plan, world.nodes);
+        let workloads = plan.workloads.len();
         let mut cluster = Self {
             plan,
             world,
@@ -105,6 +109,7 @@ impl Cluster {
             gossips: FxHashSet::default(),
             broken: None,
             random: Random { traffic: stream(2), faults: stream(3), changes: stream(4) },
+            telemetry: Telemetry::new(&spec, workloads, start),
             now: start,
             closed: false,
             spec,
@@ -144,6 +149,7 @@ impl Cluster {
         for number in open {
             self.hang_up(number, now);
         }
+        self.export(now, true);
         let mut last = now;
         while let Some((at, event)) = self.queue.pop(Nanos::MAX) {
             if is_left_over(&event) {
@@ -161,6 +167,12 @@ impl Cluster {
         self.ledger.truth()
     }
 
+    /// The true calls so far.
+    pub(crate) fn calls(&self) -> Vec<CallEdge> {
+        let calls = self.telemetry.iter().map(Telemetry::calls);
+        calls.flat_map(|calls| calls.edges(|entity| self.ledger.named(entity))).collect()
+    }
+
     fn begin(&mut self, start: Nanos) {
         for pod in 0..self.world.pods.len() {
             self.world.ready(pod);
@@ -170,6 +182,9 @@ impl Cluster {
             self.queue.push(first, Event::Call(call));
         }
         self.queue.push(start, Event::Heartbeat);
+        if self.telemetry.is_some() {
+            self.queue.push(start, Event::Export);
+        }
         if self.spec.features.deploy_every_ms > 0 {
             let at = start + self.deploy_gap();
             self.queue.push(at, Event::Deploy);
@@ -211,6 +226,12 @@ impl Cluster {
                 self.publish(at, Message::heartbeat(&self.spec.scope, at));
                 // Once a second (flow semantics, section 1.4).
                 self.queue.push(at + SECOND, Event::Heartbeat);
+            }
+            Event::Request(request) => self.request(&request, at),
+            Event::Export => {
+                self.export(at, false);
+                // As often as exporters of spans send their batches, give or take.
+                self.queue.push(at + SECOND, Event::Export);
             }
             Event::Break => self.break_watch(at),
             Event::Relist { broken } => self.relist(broken, at),

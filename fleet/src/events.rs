@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use portolan_model::Nanos;
 
 use crate::plan::WorkloadIx;
+use crate::telemetry::Request;
 use crate::truth::{Addition, RowIx};
 use crate::wire::{Message, Observed};
 use crate::world::PodIx;
@@ -23,6 +24,10 @@ pub(crate) enum Event {
     Publish(Box<Message>),
     /// Ownership says how far it is.
     Heartbeat,
+    /// A request is made over a connection.
+    Request(Box<Request>),
+    /// Services tell of what they did.
+    Export,
     /// The watch of ownership breaks.
     Break,
     /// It is whole again and lists all.

@@ -6,6 +6,7 @@ use portolan_model::{Nanos, OwnerRecord};
 
 use crate::cluster::Cluster;
 use crate::spec::{FleetSpec, SpecError};
+use crate::telemetry::CallEdge;
 use crate::truth::Truth;
 use crate::wire::Message;
 
@@ -58,6 +59,15 @@ impl Fleet {
     /// The true map of everything that was published so far.
     pub fn truth(&self) -> Truth {
         Truth::of_all(self.clusters.iter().map(Cluster::truth))
+    }
+
+    /// The true calls so far, by client, server, kind and operation: nothing unless
+    /// [`crate::TelemetrySpec`] asks for it. Sorted.
+    pub fn calls(&self) -> Vec<CallEdge> {
+        let mut calls: Vec<CallEdge> = self.clusters.iter().flat_map(Cluster::calls).collect();
+        let order = |c: &CallEdge| (c.client.clone(), c.server.clone(), c.operation.clone());
+        calls.sort_by_cached_key(order);
+        calls
     }
 
     /// Scopes of its records: empty for the default one.

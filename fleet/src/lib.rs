@@ -3,8 +3,9 @@
 //! those messages must draw.
 //!
 //! ```text
-//! FleetSpec ─► Plan (who calls whom, how) ─► Fleet ─ tick(now) ─► messages (flows, ownership)
-//!                                              └──── truth() ──► edges with their counts ─► score
+//! FleetSpec ─► Plan (who calls whom, how) ─► Fleet ─ tick(now) ─► messages (flows, ownership, spans, metrics)
+//!                                              ├──── truth() ──► edges with their counts ─► score
+//!                                              └──── calls() ──► calls, and what was told of them
 //! ```
 //!
 //! Invariants:
@@ -23,6 +24,7 @@ mod load;
 mod plan;
 mod score;
 mod spec;
+mod telemetry;
 mod truth;
 mod wire;
 mod world;
@@ -30,6 +32,9 @@ mod world;
 pub use fleet::Fleet;
 pub use load::{Load, LoadSpec};
 pub use score::{CountError, FoundEdge, Score, score, score_edges};
-pub use spec::{Fault, Features, FleetSpec, SpecError, Topology, XlatNodes};
+pub use spec::{
+    Fault, Features, FleetSpec, MetricForm, SpecError, TelemetrySpec, Topology, XlatNodes,
+};
+pub use telemetry::{CallCounts, CallEdge};
 pub use truth::{EdgeName, EntityName, Truth, TruthEdge};
 pub use wire::{Message, Topic};

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 mod fault;
 mod features;
+mod telemetry;
 
 pub use fault::Fault;
 pub use features::{Features, XlatNodes};
+pub use telemetry::{MetricForm, TelemetrySpec};
 
 /// Most nodes: their pod ranges fill 10.128.0.0/9, 256 addresses each.
 const MAX_NODES: u32 = 32_768;
@@ -47,6 +49,8 @@ pub struct FleetSpec {
     pub environment: String,
     /// The hard cases.
     pub features: Features,
+    /// What services tell of their calls.
+    pub telemetry: TelemetrySpec,
 }
 
 /// Who calls whom.
@@ -106,6 +110,7 @@ impl FleetSpec {
             scope: String::new(),
             environment: String::new(),
             features: Features::demo(),
+            telemetry: TelemetrySpec::off(),
         }
     }
 
@@ -177,6 +182,18 @@ impl FleetSpec {
             within("deploy_every_ms", f.deploy_every_ms, 100, u32::MAX)?;
         }
         within("sampling", f.sampling, 1, 100_000)?;
+        let t = &self.telemetry;
+        for (name, share) in [
+            ("telemetry.sampled_permille", t.sampled_permille),
+            ("telemetry.dark_permille", t.dark_permille),
+            ("telemetry.lost_permille", t.lost_permille),
+            ("telemetry.failed_permille", t.failed_permille),
+            ("telemetry.duplicate_permille", t.duplicate_permille),
+            ("telemetry.late_permille", t.late_permille),
+        ] {
+            within(name, u32::from(share), 0, 1_000)?;
+        }
+        within("telemetry.report_ms", t.report_ms, 100, 600_000)?;
         if f.relist_every_ms != 0 {
             within("relist_every_ms", f.relist_every_ms, 1_000, 3_600_000)?;
             within("relist_gap_ms", f.relist_gap_ms, 1, f.relist_every_ms - 1)?;

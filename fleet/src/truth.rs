@@ -162,6 +162,11 @@ impl Ledger {
         self.entities.len() as EntityIx - 1
     }
 
+    /// The entity of a number.
+    pub(crate) fn named(&self, at: EntityIx) -> Entity {
+        self.entities[at as usize].clone()
+    }
+
     /// The row of an edge, made if need be. A `via` is a hop folded into it.
     pub(crate) fn row(
         &mut self,

@@ -20,6 +20,10 @@ pub enum Topic {
     Flows,
     /// Ownership records.
     Ownership,
+    /// Spans. There are none unless [`crate::TelemetrySpec`] asks for them.
+    Spans,
+    /// IPC metrics, likewise.
+    Metrics,
 }
 
 /// A message for Kafka.
@@ -29,9 +33,11 @@ pub struct Message {
     pub topic: Topic,
     /// Key. Flows: the two addresses, 16 bytes each, in ascending order, so that both directions of
     /// a connection meet in one partition; with several records a message, 32 bytes that stand for
-    /// a group of such pairs. Ownership: the uid.
+    /// a group of such pairs. Ownership: the uid. Spans: the node, so that the spans of a trace come
+    /// by different partitions. Metrics: the pod.
     pub partition_key: Vec<u8>,
-    /// `pbflow.Record`, `pbflow.Records` or `portolan.v1.OwnershipRecord`.
+    /// `pbflow.Record`, `pbflow.Records`, `portolan.v1.OwnershipRecord`, or OTLP's
+    /// `ExportTraceServiceRequest` and `ExportMetricsServiceRequest`.
     pub payload: Vec<u8>,
     /// Records inside.
     pub records: u32,

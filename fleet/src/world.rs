@@ -8,6 +8,7 @@ use portolan_model::{Entity, EntityKind, HopClass, Ip, Nanos, Socket};
 use crate::plan::{Balancer, Plan, Role, Target, Workload, WorkloadIx};
 use crate::spec::{FleetSpec, SpecError};
 use crate::truth::{EntityIx, Ledger, hop};
+use crate::wire::{Message, Topic};
 
 mod addresses;
 mod records;
@@ -86,6 +87,22 @@ pub(crate) struct BalancerState {
     pub(crate) front: Front,
     /// The node it runs on, if it does on one.
     pub(crate) node: Option<u32>,
+}
+
+// === impl Pod ===
+
+impl Pod {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn born(&self) -> Nanos {
+        self.born
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.died != Nanos::MAX
+    }
 }
 
 // === impl World ===
@@ -246,6 +263,22 @@ impl World {
         if let Some(node) = node {
             self.addresses.give(node, ip, at);
         }
+    }
+
+    /// A message in the scope of the cluster.
+    pub(crate) fn message(
+        &self,
+        topic: Topic,
+        partition_key: Vec<u8>,
+        payload: Vec<u8>,
+        records: u32,
+    ) -> Message {
+        Message { topic, partition_key, payload, records, scope: self.scope.clone() }
+    }
+
+    /// Environment of its entities; may be empty.
+    pub(crate) fn environment(&self) -> &str {
+        &self.environment
     }
 
     /// Address of a node.

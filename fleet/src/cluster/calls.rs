@@ -25,10 +25,10 @@ struct Caller {
 
 /// What a connection carries and how it goes.
 #[derive(Clone, Copy)]
-struct Course {
-    at: Nanos,
-    drawn: Drawn,
-    fate: Fate,
+pub(super) struct Course {
+    pub(super) at: Nanos,
+    pub(super) drawn: Drawn,
+    pub(super) fate: Fate,
 }
 
 /// What the client dialled, and the rows that count it.
@@ -168,7 +168,8 @@ impl Cluster {
             dial.server_row = self.ledger.row(false, ends, proto, port, None);
             dial.masked = Some(Socket::new(node.ip, self.port(node.ip, dial.server)));
         }
-        self.open(caller, dial, course);
+        let number = self.open(caller, dial, course);
+        self.converse(number, caller.pod, pod, dial.front, course);
     }
 
     /// A pod dials its own service and is led back to itself: the node puts its own address in the
@@ -184,7 +185,8 @@ impl Cluster {
         let (proto, port) = (dial.proto, dial.server.port);
         dial.folded_row = Some(self.ledger.row(true, ends, proto, port, Some(front.entity)));
         dial.masked = Some(Socket::new(node.ip, self.port(node.ip, dial.server)));
-        self.open(caller, dial, course);
+        let number = self.open(caller, dial, course);
+        self.converse(number, caller.pod, pod, dial.front, course);
     }
 
     /// Two peers begin to gossip, if they do not yet.
@@ -220,6 +222,7 @@ impl Cluster {
         let hops: Vec<EntityIx> =
             chain.iter().map(|at| self.world.balancers[*at].front.entity).collect();
         let mut from = caller;
+        let asked = course;
         let mut course = course;
         let mut legs = Vec::new();
         for at in chain {
@@ -254,6 +257,8 @@ impl Cluster {
             self.ledger.leg(dial.server_row, from.entity);
         }
         legs.push(self.open(from, dial, course));
+        let dialled = self.world.balancers[first].front.socket;
+        self.converse(legs[0], caller.pod, pod, Some(dialled), asked);
         let legs: Vec<u64> = legs.into_iter().flatten().collect();
         for leg in &legs {
             if let Some(connection) = self.connections.get_mut(leg) {

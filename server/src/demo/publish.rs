@@ -115,6 +115,8 @@ impl Crowd {
                 (&self.topics.flows, spread(&message.partition_key, self.topics.partitions))
             }
             Topic::Ownership => (&self.topics.owners, 0),
+            // A demo's fleet is not asked for any.
+            Topic::Spans | Topic::Metrics => return Ok(()),
         };
         if self.bounded {
             self.wait_for_room(publisher, topic, partition, stop);

@@ -80,7 +80,7 @@ impl Crowd {
             messages.iter().filter(move |m| m.topic == topic).map(move |m| {
                 let partition = match topic {
                     Topic::Flows => spread(&m.partition_key, partitions),
-                    Topic::Ownership => 0,
+                    Topic::Ownership | Topic::Spans | Topic::Metrics => 0,
                 };
                 (partition, m.partition_key.as_slice(), m.payload.as_slice())
             })
