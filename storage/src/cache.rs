@@ -7,8 +7,7 @@ use portolan_model::Window;
 use rustc_hash::FxHashMap;
 
 use crate::Error;
-use crate::codec::Sums;
-use crate::row::Row;
+use crate::row::{Row, Sum};
 
 /// From this many changed rows on, a window is loaded whole (a scan reads about 2 M rows a second,
 /// a single read 160 k: a hundredth of a window of 20 k rows costs the same either way).
@@ -17,15 +16,15 @@ const LOAD_FROM: usize = 256;
 /// Where the old rows come from.
 pub(crate) trait Source<R: Row> {
     /// The row of a key.
-    fn get(&self, key: &R::Key) -> Result<Option<Sums>, Error>;
+    fn get(&self, key: &R::Key) -> Result<Option<R::Sums>, Error>;
     /// Every row of a window.
     fn window(&self, window: Window, row: &mut dyn FnMut(R)) -> Result<(), Error>;
 }
 
 /// What becomes of one row.
-pub(crate) enum Outcome {
+pub(crate) enum Outcome<S> {
     /// Write it.
-    Write(Sums),
+    Write(S),
     /// It is all zero now: remove it.
     Remove,
     /// It was not there and still is not.
@@ -41,7 +40,7 @@ pub(crate) struct RowCache<R: Row> {
 }
 
 struct Cached<R: Row> {
-    rows: FxHashMap<R::Key, Sums>,
+    rows: FxHashMap<R::Key, R::Sums>,
     /// When it was last written.
     turn: u64,
 }
@@ -60,7 +59,7 @@ impl<R: Row> RowCache<R> {
         window: Window,
         changes: &[R],
         source: &impl Source<R>,
-        mut outcome: impl FnMut(&R::Key, Outcome),
+        mut outcome: impl FnMut(&R::Key, Outcome<R::Sums>),
     ) -> Result<(), Error> {
         self.turn += 1;
         if !self.windows.contains_key(&window) {
@@ -135,11 +134,11 @@ impl<R: Row> RowCache<R> {
     }
 }
 
-fn merged<R: Row>(old: Option<Sums>, change: &R) -> Outcome {
+fn merged<R: Row>(old: Option<R::Sums>, change: &R) -> Outcome<R::Sums> {
     let existed = old.is_some();
-    let mut sums = old.unwrap_or(Sums::ZERO);
+    let mut sums = old.unwrap_or_else(R::Sums::zero);
     sums.merge(&change.sums());
-    match (sums.counters.is_zero(), existed) {
+    match (sums.is_zero(), existed) {
         (false, _) => Outcome::Write(sums),
         (true, true) => Outcome::Remove,
         (true, false) => Outcome::Nothing,

@@ -6,6 +6,10 @@
 
 use portolan_model::{Counters, MEASURES, Nanos, Window};
 
+mod calls;
+
+pub(crate) use calls::{CallSums, put as put_call_sums, take as take_call_sums};
+
 /// What a row holds beside its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sums {
@@ -125,13 +129,6 @@ impl Sums {
     /// Nothing counted, no time known.
     pub(crate) const ZERO: Self =
         Self { counters: Counters::ZERO, first_ns: Nanos::MAX, last_ns: 0 };
-
-    /// Adds another sum of the same key.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.counters.add(&other.counters);
-        self.first_ns = self.first_ns.min(other.first_ns);
-        self.last_ns = self.last_ns.max(other.last_ns);
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! begins. `docs/FORMAT.md` has the table.
 
 use portolan_model::{
-    Direction, EdgeKey, EntityId, Evidence, Layer, PathKey, PathKind, Proto, Via, Window,
+    CallKey, CallProtocol, CallSource, Direction, EdgeKey, EntityId, Evidence, Layer, PathKey,
+    PathKind, Proto, Via, Window,
 };
 
 /// The level of base windows; coarser windows get higher ones.
@@ -19,6 +20,12 @@ pub(crate) const EDGE: u8 = 1;
 
 /// First byte of a path row.
 pub(crate) const PATH: u8 = 2;
+
+/// First byte of a row of calls.
+pub(crate) const CALL: u8 = 3;
+
+/// First bytes of all kinds of rows.
+pub(crate) const KINDS: [u8; 3] = [EDGE, PATH, CALL];
 
 /// Longest list of hops in a key: 9 bytes each, far below the 65,535 bytes that the engine takes.
 pub(crate) const MAX_VIA: usize = 1_024;
@@ -109,6 +116,30 @@ pub(crate) fn read_path(bytes: &[u8]) -> Option<PathKey> {
         via: at.via()?,
         kind: PathKind::from_code(at.u8()?)?,
         evidence: Evidence::from_code(at.u8()?)?,
+    };
+    at.end(key)
+}
+
+/// Appends the key of a row of calls: 32 bytes.
+pub(crate) fn put_call(out: &mut Vec<u8>, key: &CallKey) {
+    out.extend_from_slice(&window(CALL, key.window));
+    out.extend_from_slice(&key.client.0.to_be_bytes());
+    out.extend_from_slice(&key.server.0.to_be_bytes());
+    out.push(key.source as u8);
+    out.push(key.protocol as u8);
+    out.extend_from_slice(&key.operation.0.to_be_bytes());
+}
+
+/// The calls of a row key.
+pub(crate) fn read_call(bytes: &[u8]) -> Option<CallKey> {
+    let mut at = Reader(bytes);
+    let key = CallKey {
+        window: at.window(CALL)?,
+        client: EntityId(at.u64()?),
+        server: EntityId(at.u64()?),
+        source: CallSource::from_code(at.u8()?)?,
+        protocol: CallProtocol::from_code(at.u8()?)?,
+        operation: EntityId(at.u64()?),
     };
     at.end(key)
 }

@@ -22,8 +22,8 @@ pub use memory::MemoryStore;
 pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
 
 use portolan_model::{
-    EdgeDelta, Entity, EntityId, EpochCommit, Loss, Nanos, OwnerRecord, PathDelta, Position,
-    TimeRange, Window, WindowLen,
+    CallDelta, EdgeDelta, Entity, EntityId, EpochCommit, Loss, Nanos, OwnerRecord, PathDelta,
+    Position, TimeRange, Window, WindowLen,
 };
 
 /// What the last commit says about where the line stands.
@@ -59,6 +59,9 @@ pub trait ReadEdges: Send + Sync {
 
     /// Visits the path rows likewise.
     fn paths(&self, range: TimeRange, visit: &mut dyn FnMut(&PathDelta)) -> Result<(), Error>;
+
+    /// Visits the rows of calls likewise. One is there while a counter or a histogram of it is.
+    fn calls(&self, range: TimeRange, visit: &mut dyn FnMut(&CallDelta)) -> Result<(), Error>;
 
     /// The entity of an id.
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>>;

@@ -9,9 +9,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use portolan_model::{EdgeDelta, EpochCommit, Nanos, PathDelta, TimeRange, Window, WindowLen};
+use portolan_model::{
+    CallDelta, EdgeDelta, EpochCommit, Nanos, PathDelta, TimeRange, Window, WindowLen,
+};
 
-use crate::row::tidy;
+use crate::row::{Row, tidy};
 use crate::{Checkpoint, Error, ReadStore, checkpoint};
 
 mod parts;
@@ -42,6 +44,7 @@ pub struct NowGraph {
     len: WindowLen,
     edges: LiveRows<EdgeDelta>,
     paths: LiveRows<PathDelta>,
+    calls: LiveRows<CallDelta>,
     epoch: u64,
     clock: Nanos,
     watermark: Nanos,
@@ -79,6 +82,7 @@ impl Live {
             len,
             edges: LiveRows::new(),
             paths: LiveRows::new(),
+            calls: LiveRows::new(),
             epoch,
             clock,
             watermark,
@@ -97,6 +101,10 @@ impl Live {
             now.last = now.last.max(row.key.window);
             now.paths.add(row);
         })?;
+        store.calls(since, &mut |row| {
+            now.last = now.last.max(row.key.window);
+            now.calls.add(row);
+        })?;
         now.settle(range, now.first);
         Ok(Self { len, range, version: AtomicU64::new(1), now: RwLock::new(now) })
     }
@@ -112,14 +120,10 @@ impl Live {
         now.watermark = commit.watermark;
         now.expired = checkpoint::expired(now.expired, commit, self.len);
         let first = now.first.max(now.expired);
-        for row in tidy(&commit.edges).iter().filter(|row| row.key.window >= first) {
-            now.last = now.last.max(row.key.window);
-            now.edges.add(row);
-        }
-        for row in tidy(&commit.paths).iter().filter(|row| row.key.window >= first) {
-            now.last = now.last.max(row.key.window);
-            now.paths.add(row);
-        }
+        let now = &mut *now;
+        now.last = now.last.max(add(&mut now.edges, &commit.edges, first));
+        now.last = now.last.max(add(&mut now.paths, &commit.paths, first));
+        now.last = now.last.max(add(&mut now.calls, &commit.calls, first));
         now.settle(self.range, first);
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -146,6 +150,11 @@ impl NowGraph {
     /// The sum of every path likewise.
     pub fn paths(&self) -> impl Iterator<Item = PathDelta> + '_ {
         self.paths.sums(self.first)
+    }
+
+    /// The sum of every row of calls likewise.
+    pub fn calls(&self) -> impl Iterator<Item = CallDelta> + '_ {
+        self.calls.sums(self.first)
     }
 
     /// The windows that are summed: from the oldest that is held to the newest that has a row.
@@ -190,9 +199,10 @@ impl NowGraph {
         let now = self.len.window(self.watermark.min(self.clock));
         self.last = self.last.max(now);
         self.leave(first.max(self.wanted(range)));
-        while self.edges.rows() + self.paths.rows() > range.max_rows {
-            let oldest = [self.edges.oldest(), self.paths.oldest()].into_iter().flatten().min();
-            let newest = self.edges.newest().max(self.paths.newest());
+        while self.edges.rows() + self.paths.rows() + self.calls.rows() > range.max_rows {
+            let oldest = [self.edges.oldest(), self.paths.oldest(), self.calls.oldest()];
+            let oldest = oldest.into_iter().flatten().min();
+            let newest = self.edges.newest().max(self.paths.newest()).max(self.calls.newest());
             // One window alone stays, whatever its size: too much is better than nothing.
             let Some(oldest) = oldest.filter(|w| Some(*w) != newest) else { return };
             self.shed += 1;
@@ -205,8 +215,19 @@ impl NowGraph {
             self.first = first;
             self.edges.leave(first);
             self.paths.leave(first);
+            self.calls.leave(first);
         }
     }
+}
+
+/// Adds the rows of an epoch from a window on, and says the newest window of them.
+fn add<R: Row>(rows: &mut LiveRows<R>, changes: &[R], first: Window) -> Window {
+    let mut last = Window(0);
+    for row in tidy(changes).iter().filter(|row| R::window(row.key()) >= first) {
+        last = last.max(R::window(row.key()));
+        rows.add(row);
+    }
+    last
 }
 
 #[cfg(test)]

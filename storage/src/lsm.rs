@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! meta       where the line stands, entities, owners
-//! rows-0-N   edge and path rows of the N-th six hours since 1970 (level 0: base windows)
+//! rows-0-N   rows of edges, paths and calls of the N-th six hours since 1970 (level 0: base windows)
 //! rows-0-rest  rows of six-hour spans beyond the 512th: late or forged times cost no files
 //! ```
 //!
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
-use portolan_model::{EdgeDelta, Entity, EntityId, PathDelta, WindowLen};
+use portolan_model::{CallDelta, EdgeDelta, Entity, EntityId, PathDelta, WindowLen};
 use rustc_hash::FxBuildHasher;
 
 use crate::cache::RowCache;
@@ -41,7 +41,7 @@ use buckets::{BucketMap, Buckets};
 use ledger::Touched;
 
 /// The format that this version writes. `docs/FORMAT.md` says what changed when.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Bounds of a store on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Options {
     pub block_cache_bytes: u64,
     /// Bytes of new rows held in memory before they are sorted onto disk, in each keyspace.
     pub memtable_bytes: u64,
-    /// Rows of recent windows held for merging: about 230 bytes each.
+    /// Rows of recent windows held for merging, of each kind: about 230 bytes each.
     pub cached_rows: usize,
     /// Bytes of journals on disk; at least 64 MiB.
     pub journal_bytes: u64,
@@ -64,6 +64,7 @@ pub struct FjallStore {
     buckets: Buckets,
     edges: RowCache<EdgeDelta>,
     paths: RowCache<PathDelta>,
+    calls: RowCache<CallDelta>,
     touched: Touched,
     checkpoint: Arc<Checkpoint>,
     /// Number of the next loss.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use portolan_model::{
-    EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit, Nanos, OwnerRecord, PathDelta, PathKey,
-    TimeRange, Window, WindowLen,
+    CallDelta, CallKey, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit, Nanos, OwnerRecord,
+    PathDelta, PathKey, TimeRange, Window, WindowLen,
 };
 
-use crate::codec::Sums;
-use crate::row::Row;
+use crate::codec::{CallSums, Sums};
+use crate::row::{Row, Sum};
 use crate::{Checkpoint, CommitEpoch, Error, ReadCheckpoint, ReadEdges, checkpoint};
 
 /// A store without a disk. A clone is another handle of the same store.
@@ -23,6 +23,7 @@ pub struct MemoryStore {
 struct Inner {
     edges: BTreeMap<EdgeKey, Sums>,
     paths: BTreeMap<PathKey, Sums>,
+    calls: BTreeMap<CallKey, CallSums>,
     entities: BTreeMap<EntityId, Arc<Entity>>,
     owners: BTreeMap<(Arc<str>, Arc<str>, Nanos), OwnerRecord>,
     checkpoint: Checkpoint,
@@ -57,6 +58,11 @@ impl ReadEdges for MemoryStore {
         Ok(())
     }
 
+    fn calls(&self, range: TimeRange, visit: &mut dyn FnMut(&CallDelta)) -> Result<(), Error> {
+        scan(&self.read().calls, range, self.len, visit);
+        Ok(())
+    }
+
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
         self.read().entities.get(&id).cloned()
     }
@@ -71,7 +77,8 @@ impl ReadEdges for MemoryStore {
         let inner = self.read();
         let windows = || {
             let edges = inner.edges.keys().map(|k| k.window);
-            edges.chain(inner.paths.keys().map(|k| k.window))
+            let paths = inner.paths.keys().map(|k| k.window);
+            edges.chain(paths).chain(inner.calls.keys().map(|k| k.window))
         };
         Ok(windows().min().zip(windows().max()))
     }
@@ -101,11 +108,15 @@ impl CommitEpoch for MemoryStore {
         let moved = expired != inner.checkpoint.expired;
         let (edges, late_edges) = checkpoint::admit(&commit.edges, expired);
         let (paths, late_paths) = checkpoint::admit(&commit.paths, expired);
+        let (calls, late_calls) = checkpoint::admit(&commit.calls, expired);
+        let late = late_edges + late_paths + late_calls;
         edges.iter().for_each(|row| merge(&mut inner.edges, row));
         paths.iter().for_each(|row| merge(&mut inner.paths, row));
+        calls.iter().for_each(|row| merge(&mut inner.calls, row));
         if moved {
             inner.edges.retain(|key, _| key.window >= expired);
             inner.paths.retain(|key, _| key.window >= expired);
+            inner.calls.retain(|key, _| key.window >= expired);
         }
         for (id, entity) in &commit.entities {
             inner.entities.insert(*id, Arc::new(entity.clone()));
@@ -114,7 +125,7 @@ impl CommitEpoch for MemoryStore {
             let key = (owner.scope.clone(), owner.uid.clone(), owner.valid.from);
             inner.owners.insert(key, owner.clone());
         }
-        checkpoint::advance(&mut inner.checkpoint, commit, expired, late_edges + late_paths);
+        checkpoint::advance(&mut inner.checkpoint, commit, expired, late);
         Ok(())
     }
 
@@ -123,16 +134,16 @@ impl CommitEpoch for MemoryStore {
     }
 }
 
-fn merge<R: Row>(rows: &mut BTreeMap<R::Key, Sums>, row: &R) {
-    let mut sums = rows.remove(row.key()).unwrap_or(Sums::ZERO);
+fn merge<R: Row>(rows: &mut BTreeMap<R::Key, R::Sums>, row: &R) {
+    let mut sums = rows.remove(row.key()).unwrap_or_else(R::Sums::zero);
     sums.merge(&row.sums());
-    if !sums.counters.is_zero() {
+    if !sums.is_zero() {
         rows.insert(row.key().clone(), sums);
     }
 }
 
 fn scan<R: Row>(
-    rows: &BTreeMap<R::Key, Sums>,
+    rows: &BTreeMap<R::Key, R::Sums>,
     range: TimeRange,
     len: WindowLen,
     visit: &mut dyn FnMut(&R),

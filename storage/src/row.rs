@@ -1,23 +1,46 @@
-//! What edge rows and path rows have in common, so that one piece of code keeps both.
+//! What rows of edges, paths and calls have in common, so that one piece of code keeps them all.
 
 use std::hash::Hash;
 
-use portolan_model::{EdgeDelta, EdgeKey, PathDelta, PathKey, Window};
+use portolan_model::{CallDelta, CallKey, EdgeDelta, EdgeKey, Nanos, PathDelta, PathKey, Window};
 
-use crate::codec::{Sums, put_sums, take_sums};
-use crate::keys;
+use crate::codec::{CallSums, Sums};
+use crate::{codec, keys};
+
+/// What a row holds beside its key: counts that add up, and the times of the first and last event.
+pub(crate) trait Sum: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'static {
+    /// Nothing counted, no time known.
+    fn zero() -> Self;
+    /// Whether nothing is left to count: such a row is not there.
+    fn is_zero(&self) -> bool;
+    /// Adds another sum of the same key.
+    fn merge(&mut self, other: &Self);
+    /// Takes the counts of another sum away; times stay.
+    fn subtract(&mut self, other: &Self);
+    /// First and last event; [`Nanos::MAX`] and 0 where none is known.
+    fn times(&self) -> (Nanos, Nanos);
+    /// Sets them.
+    fn set_times(&mut self, first_ns: Nanos, last_ns: Nanos);
+    /// Appends it, as a row of `window`.
+    fn put(&self, out: &mut Vec<u8>, window: Window);
+    /// Reads it off the front.
+    fn take(bytes: &mut &[u8], window: Window) -> Option<Self>;
+}
 
 /// A row: a key that names a window, and sums.
 pub(crate) trait Row: Clone + Send + Sync + 'static {
     /// Its key. The order of keys is the order on disk.
     type Key: Clone + Ord + Hash + Send + Sync + std::fmt::Debug;
 
+    /// Its value.
+    type Sums: Sum;
+
     /// First byte of its keys on disk.
     const KIND: u8;
 
     fn key(&self) -> &Self::Key;
-    fn sums(&self) -> Sums;
-    fn new(key: Self::Key, sums: Sums) -> Self;
+    fn sums(&self) -> Self::Sums;
+    fn new(key: Self::Key, sums: Self::Sums) -> Self;
     fn window(key: &Self::Key) -> Window;
     /// The same key in another window.
     fn moved(key: &Self::Key, window: Window) -> Self::Key;
@@ -26,14 +49,14 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
 }
 
 /// The value of a row.
-pub(crate) fn put_value<R: Row>(out: &mut Vec<u8>, key: &R::Key, sums: &Sums) {
-    put_sums(out, R::window(key), sums);
+pub(crate) fn put_value<R: Row>(out: &mut Vec<u8>, key: &R::Key, sums: &R::Sums) {
+    sums.put(out, R::window(key));
 }
 
 /// The row of a key and a value.
 pub(crate) fn read_row<R: Row>(key: &[u8], mut value: &[u8]) -> Option<R> {
     let key = R::read_key(key)?;
-    let sums = take_sums(&mut value, R::window(&key))?;
+    let sums = R::Sums::take(&mut value, R::window(&key))?;
     value.is_empty().then(|| R::new(key, sums))
 }
 
@@ -59,10 +82,91 @@ pub(crate) fn tidy<R: Row>(rows: &[R]) -> std::borrow::Cow<'_, [R]> {
     merged.into()
 }
 
+// === impl Sum ===
+
+impl Sum for Sums {
+    fn zero() -> Self {
+        Self::ZERO
+    }
+
+    fn is_zero(&self) -> bool {
+        self.counters.is_zero()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counters.add(&other.counters);
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        self.counters.subtract(&other.counters);
+    }
+
+    fn times(&self) -> (Nanos, Nanos) {
+        (self.first_ns, self.last_ns)
+    }
+
+    fn set_times(&mut self, first_ns: Nanos, last_ns: Nanos) {
+        (self.first_ns, self.last_ns) = (first_ns, last_ns);
+    }
+
+    fn put(&self, out: &mut Vec<u8>, window: Window) {
+        codec::put_sums(out, window, self);
+    }
+
+    fn take(bytes: &mut &[u8], window: Window) -> Option<Self> {
+        codec::take_sums(bytes, window)
+    }
+}
+
+impl Sum for CallSums {
+    fn zero() -> Self {
+        Self::zero()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.counters.is_zero() && self.latency.iter().all(portolan_model::Latency::is_zero)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counters.add(&other.counters);
+        for (mine, theirs) in self.latency.iter_mut().zip(&other.latency) {
+            mine.add(theirs);
+        }
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        self.counters.subtract(&other.counters);
+        for (mine, theirs) in self.latency.iter_mut().zip(&other.latency) {
+            mine.subtract(theirs);
+        }
+    }
+
+    fn times(&self) -> (Nanos, Nanos) {
+        (self.first_ns, self.last_ns)
+    }
+
+    fn set_times(&mut self, first_ns: Nanos, last_ns: Nanos) {
+        (self.first_ns, self.last_ns) = (first_ns, last_ns);
+    }
+
+    fn put(&self, out: &mut Vec<u8>, window: Window) {
+        codec::put_call_sums(out, window, self);
+    }
+
+    fn take(bytes: &mut &[u8], window: Window) -> Option<Self> {
+        codec::take_call_sums(bytes, window)
+    }
+}
+
 // === impl Row ===
 
 impl Row for EdgeDelta {
     type Key = EdgeKey;
+    type Sums = Sums;
     const KIND: u8 = keys::EDGE;
 
     fn key(&self) -> &EdgeKey {
@@ -96,6 +200,7 @@ impl Row for EdgeDelta {
 
 impl Row for PathDelta {
     type Key = PathKey;
+    type Sums = Sums;
     const KIND: u8 = keys::PATH;
 
     fn key(&self) -> &PathKey {
@@ -124,5 +229,45 @@ impl Row for PathDelta {
 
     fn read_key(bytes: &[u8]) -> Option<PathKey> {
         keys::read_path(bytes)
+    }
+}
+
+impl Row for CallDelta {
+    type Key = CallKey;
+    type Sums = CallSums;
+    const KIND: u8 = keys::CALL;
+
+    fn key(&self) -> &CallKey {
+        &self.key
+    }
+
+    fn sums(&self) -> CallSums {
+        CallSums {
+            counters: self.counters,
+            latency: [self.client.clone(), self.server.clone(), self.gap.clone()],
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
+        }
+    }
+
+    fn new(key: CallKey, sums: CallSums) -> Self {
+        let CallSums { counters, latency: [client, server, gap], first_ns, last_ns } = sums;
+        Self { key, counters, client, server, gap, first_ns, last_ns }
+    }
+
+    fn window(key: &CallKey) -> Window {
+        key.window
+    }
+
+    fn moved(key: &CallKey, window: Window) -> CallKey {
+        CallKey { window, ..*key }
+    }
+
+    fn put_key(out: &mut Vec<u8>, key: &CallKey) {
+        keys::put_call(out, key);
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<CallKey> {
+        keys::read_call(bytes)
     }
 }

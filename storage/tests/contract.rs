@@ -305,6 +305,40 @@ fn entities_are_found_by_id_and_visited_in_order() {
 }
 
 #[test]
+fn calls_add_up_with_their_histograms_expire_and_come_in_the_order_of_keys() {
+    on_every_store(|store| {
+        let (old, new) = (window(0), window(2_500));
+        let first = vec![
+            call(new, 2, 1, 7, 1),
+            call(old, 1, 2, 7, 3),
+            call(old, 1, 2, 0, 2),
+            call(old, 1, 2, 7, 1),
+        ];
+        store.commit(&EpochCommit { calls: first, ..commit(1, vec![]) });
+        let expected = [call(old, 1, 2, 0, 2), call(old, 1, 2, 7, 4), call(new, 2, 1, 7, 1)];
+        assert_eq!(calls(&*store.reader(), TimeRange::ALL), expected);
+        assert_eq!(calls(&*store.reader(), range(new, window(2_501))), expected[2..]);
+        assert_eq!(store.reader().span().unwrap(), Some((old, new)));
+        store.reopen();
+        let second = vec![call(old, 1, 2, 0, -2), call(old, 1, 2, 7, -1)];
+        store.commit(&EpochCommit { calls: second, ..commit(2, vec![]) });
+        let expected = [call(old, 1, 2, 7, 3), call(new, 2, 1, 7, 1)];
+        assert_eq!(calls(&*store.reader(), TimeRange::ALL), expected);
+        // A row whose counters cancel out stays while a histogram holds something.
+        let mut lopsided = call(new, 2, 1, 7, -1);
+        lopsided.gap = portolan_model::Latency::default();
+        store.commit(&EpochCommit { calls: vec![lopsided], ..commit(3, vec![]) });
+        let left = calls(&*store.reader(), range(new, window(2_501)));
+        assert!(left[0].counters.is_zero() && left[0].gap.count() == 1, "{left:?}");
+        let third = EpochCommit { calls: vec![call(old, 1, 2, 7, 1)], ..commit(4, vec![]) };
+        store.commit(&EpochCommit { expire_before: new, ..third });
+        assert_eq!(calls(&*store.reader(), TimeRange::ALL), left);
+        let tallies = store.reader().checkpoint().unwrap().tallies;
+        assert_eq!(tallies, [("expired/rows".into(), 1)]);
+    });
+}
+
+#[test]
 fn reader_sees_one_whole_epoch_while_the_next_is_written() {
     on_every_store(|store| {
         // Every epoch puts its own number into two windows of different six-hour spans.

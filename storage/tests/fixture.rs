@@ -1,7 +1,7 @@
-//! A store that format 1 wrote opens for ever, and holds what was put in.
+//! A store that an older format wrote opens for ever, and holds what was put in.
 //!
-//! `fixtures/v1.txt` is the directory of such a store as text: `dir PATH` and `file PATH HEX`. It is
-//! never written anew. A later format gets a file of its own: run this test with
+//! `fixtures/vN.txt` is the directory of such a store as text: `dir PATH` and `file PATH HEX`. It is
+//! never written anew once released. A later format gets a file of its own: run this test with
 //! `PORTOLAN_WRITE_FIXTURE` set to its path.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,7 +23,9 @@ use rows::*;
 
 const V1: &str = include_str!("fixtures/v1.txt");
 
-/// What the fixture holds. Never changed.
+const V2: &str = include_str!("fixtures/v2.txt");
+
+/// What the fixture of format 1 holds. Never changed.
 fn commits() -> Vec<EpochCommit> {
     let mut full = owner("u2", 7);
     full.kind = OwnerKind::LoadBalancer;
@@ -51,11 +53,20 @@ fn commits() -> Vec<EpochCommit> {
     vec![first, second]
 }
 
+/// What the fixture of format 2 holds. Never changed once released.
+fn commits_of_2() -> Vec<EpochCommit> {
+    let mut commits = commits();
+    commits[0].calls = vec![call(window(0), 1, 2, 7, 3), call(window(1), 1, 2, 7, 3)];
+    commits[1].calls = vec![call(window(1), 1, 2, 0, 2), call(window(1), 1, 2, 7, -1)];
+    commits
+}
+
 /// All that a store says, in a form that can be compared.
 fn contents(store: &dyn ReadStore) -> String {
     let mut text = format!("{:#?}\n{:?}\n", store.checkpoint().unwrap(), store.span().unwrap());
     store.edges(TimeRange::ALL, &mut |row| writeln!(text, "{row:?}").unwrap()).unwrap();
     store.paths(TimeRange::ALL, &mut |row| writeln!(text, "{row:?}").unwrap()).unwrap();
+    store.calls(TimeRange::ALL, &mut |row| writeln!(text, "{row:?}").unwrap()).unwrap();
     store.owners(&mut |owner| writeln!(text, "{owner:?}").unwrap()).unwrap();
     store.entities(&mut |id, entity| writeln!(text, "{id} {entity:?}").unwrap());
     text
@@ -99,10 +110,19 @@ fn pack(dir: &Path, name: &str, out: &mut String) {
 
 #[test]
 fn store_of_format_1_opens_and_holds_what_was_put_in() {
+    opens_and_goes_on(V1, commits());
+}
+
+#[test]
+fn store_of_format_2_opens_and_holds_what_was_put_in() {
+    opens_and_goes_on(V2, commits_of_2());
+}
+
+fn opens_and_goes_on(fixture: &str, commits: Vec<EpochCommit>) {
     let dir = tempfile::tempdir().unwrap();
-    unpack(V1, dir.path());
+    unpack(fixture, dir.path());
     let mut oracle = MemoryStore::new(LEN);
-    for commit in commits() {
+    for commit in commits {
         oracle.commit(&commit).unwrap();
     }
     let mut store = FjallStore::open(&dir.path().join("store"), LEN, &Options::small()).unwrap();
@@ -110,7 +130,10 @@ fn store_of_format_1_opens_and_holds_what_was_put_in() {
     assert!(store.entity(entity("web").0).is_some());
 
     // And goes on.
-    let next = commit(3, vec![edge(window(1), 1, 2, 1), edge(window(9), 1, 2, 1)]);
+    let next = EpochCommit {
+        calls: vec![call(window(1), 1, 2, 7, 1)],
+        ..commit(3, vec![edge(window(1), 1, 2, 1), edge(window(9), 1, 2, 1)])
+    };
     store.commit(&next).unwrap();
     oracle.commit(&next).unwrap();
     assert_eq!(contents(&*store.reader()), contents(&oracle));
@@ -121,7 +144,7 @@ fn fixture_of_the_current_format_can_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("running");
     let mut store = FjallStore::open(&path, LEN, &Options::small()).unwrap();
-    for commit in commits() {
+    for commit in commits_of_2() {
         store.commit(&commit).unwrap();
     }
     // A copy has short journals.
@@ -132,5 +155,5 @@ fn fixture_of_the_current_format_can_be_written() {
     if let Some(to) = std::env::var_os("PORTOLAN_WRITE_FIXTURE") {
         fs::write(to, text).unwrap();
     }
-    assert_eq!(FORMAT, 1, "a new format needs a new fixture");
+    assert_eq!(FORMAT, 2, "a new format needs a new fixture");
 }

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use portolan_graph::Graph;
 use portolan_model::{
-    Collapse, Counters, Direction, EdgeKey, EntityKind, EpochCommit, Evidence, HopClass, Layer,
-    Loss, Measure, OwnerRecord, PathKey, PathKind, Proto, TopicPartition, Window,
+    CallDelta, Collapse, Counters, Direction, EdgeKey, EntityKind, EpochCommit, Evidence, HopClass,
+    Layer, Loss, Measure, OwnerRecord, PathKey, PathKind, Proto, TopicPartition, Window,
 };
 use portolan_storage::{
     CommitEpoch, Error as StoreError, MemoryStore, NowRange, ReadCheckpoint, ReadEdges,
@@ -33,6 +33,9 @@ impl ReadEdges for Racing {
     }
     fn paths(&self, range: TimeRange, visit: &mut dyn FnMut(&PathDelta)) -> Result<(), StoreError> {
         self.store.paths(range, visit)
+    }
+    fn calls(&self, range: TimeRange, visit: &mut dyn FnMut(&CallDelta)) -> Result<(), StoreError> {
+        self.store.calls(range, visit)
     }
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
         self.store.entity(id)

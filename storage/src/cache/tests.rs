@@ -5,6 +5,7 @@ use portolan_model::{Counters, Direction, EdgeDelta, EdgeKey, EntityId, Layer, M
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Sums;
 
 /// A disk that counts how it is read.
 #[derive(Default)]

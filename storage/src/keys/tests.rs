@@ -40,6 +40,26 @@ fn path() -> impl Strategy<Value = PathKey> {
     })
 }
 
+fn call() -> impl Strategy<Value = CallKey> {
+    let ends = (number(), number(), number());
+    (number(), ends, 0_u8..10, 0_u8..8).prop_map(
+        |(window, (client, server, operation), source, protocol)| CallKey {
+            window: Window(window as u32),
+            client: EntityId(client),
+            server: EntityId(server),
+            source: CallSource::from_code(source).unwrap(),
+            protocol: CallProtocol::from_code(protocol).unwrap(),
+            operation: EntityId(operation),
+        },
+    )
+}
+
+fn call_bytes(key: &CallKey) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_call(&mut bytes, key);
+    bytes
+}
+
 fn edge_bytes(key: &EdgeKey) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_edge(&mut bytes, key);
@@ -56,6 +76,11 @@ fn text_bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_text(&mut bytes, text);
     bytes
+}
+
+fn hex(bytes: Vec<u8>) -> String {
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+    digits.map(|d| char::from(b"0123456789abcdef"[usize::from(d)])).collect()
 }
 
 proptest! {
@@ -100,6 +125,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn order_of_call_keys_is_the_order_of_their_bytes(a in call(), b in call()) {
+        prop_assert_eq!(a.cmp(&b), call_bytes(&a).cmp(&call_bytes(&b)));
+        prop_assert_eq!(read_call(&call_bytes(&a)), Some(a));
+    }
+}
+
+#[test]
+fn bytes_of_format_2_are_these() {
+    let key = CallKey {
+        window: Window(0x6b03_d500),
+        client: EntityId(0x0102_0304_0506_0708),
+        server: EntityId(0x1112_1314_1516_1718),
+        source: CallSource::TraceAddress,
+        protocol: CallProtocol::Tcp,
+        operation: EntityId(0x2122_2324_2526_2728),
+    };
+    let expected = "03006b03d5000102030405060708111213141516171809072122232425262728";
+    assert_eq!(hex(call_bytes(&key)), expected);
+}
+
 #[test]
 fn bytes_of_format_1_are_these() {
     let key = EdgeKey {
@@ -110,13 +157,6 @@ fn bytes_of_format_1_are_these() {
         proto: Proto::TCP,
         port: 443,
         direction: Direction::Unknown,
-    };
-    let hex = |bytes: Vec<u8>| {
-        bytes
-            .iter()
-            .flat_map(|b| [b >> 4, b & 15])
-            .map(|d| char::from(b"0123456789abcdef"[usize::from(d)]))
-            .collect::<String>()
     };
     let expected = "01006b03d50001010203040506070811121314151617180601bb01";
     assert_eq!(hex(edge_bytes(&key)), expected);

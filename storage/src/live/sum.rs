@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use portolan_model::Window;
+use portolan_model::{Nanos, Window};
 use rustc_hash::FxHashMap;
 
 use super::parts::Parts;
-use crate::codec::Sums;
-use crate::row::Row;
+use crate::row::{Row, Sum};
 
 /// See the module.
 pub(super) struct LiveRows<R: Row> {
@@ -23,11 +22,11 @@ pub(super) struct LiveRows<R: Row> {
 /// One key.
 struct Slot<R: Row> {
     key: R::Key,
-    total: Sums,
+    total: R::Sums,
     /// What the newest window gave, at hand: it is the one that changes every epoch.
-    newest: Option<(Window, Sums)>,
+    newest: Option<(Window, R::Sums)>,
     /// What the windows before it gave.
-    parts: Parts,
+    parts: Parts<R::Sums>,
 }
 
 /// The window of keys that stand for no window.
@@ -73,8 +72,9 @@ impl<R: Row> LiveRows<R> {
             for place in self.windows.remove(&window).unwrap_or_default() {
                 let Some(slot) = &mut self.slots[place as usize] else { continue };
                 let Some(gone) = slot.take(window) else { continue };
-                slot.total.counters.subtract(&gone.counters);
-                if gone.first_ns <= slot.total.first_ns || gone.last_ns >= slot.total.last_ns {
+                slot.total.subtract(&gone);
+                let ((first, last), (from, to)) = (gone.times(), slot.total.times());
+                if first <= from || last >= to {
                     slot.retime();
                 }
                 self.rows -= 1;
@@ -85,7 +85,7 @@ impl<R: Row> LiveRows<R> {
 
     /// The sum of every key that has one, each in the window given.
     pub(super) fn sums(&self, window: Window) -> impl Iterator<Item = R> + '_ {
-        let slots = self.slots.iter().flatten().filter(|slot| !slot.total.counters.is_zero());
+        let slots = self.slots.iter().flatten().filter(|slot| !slot.total.is_zero());
         slots.map(move |slot| R::new(R::moved(&slot.key, window), slot.total.clone()))
     }
 
@@ -110,8 +110,8 @@ impl<R: Row> LiveRows<R> {
     }
 
     fn insert(&mut self, key: R::Key) -> u32 {
-        let slot =
-            Slot { key: key.clone(), total: Sums::ZERO, newest: None, parts: Parts::default() };
+        let total = R::Sums::zero();
+        let slot = Slot { key: key.clone(), total, newest: None, parts: Parts::default() };
         let place = if let Some(place) = self.free.pop() {
             self.slots[place as usize] = Some(slot);
             place
@@ -136,8 +136,11 @@ impl<R: Row> LiveRows<R> {
 
 impl<R: Row> Slot<R> {
     /// Adds what a window gave, and says whether the window had something before and has now.
-    fn add(&mut self, window: Window, change: &Sums) -> (bool, bool) {
-        self.total.counters.add(&change.counters);
+    fn add(&mut self, window: Window, change: &R::Sums) -> (bool, bool) {
+        // Times are kept apart: a change that leaves nothing behind moves none.
+        let (first_ns, last_ns) = self.total.times();
+        self.total.merge(change);
+        self.total.set_times(first_ns, last_ns);
         let newest = self.newest.as_ref().map(|(w, _)| *w).or_else(|| self.parts.newest());
         let old = if newest.is_none_or(|newest| newest < window) {
             if let Some((before, sums)) = self.newest.take() {
@@ -150,9 +153,9 @@ impl<R: Row> Slot<R> {
             return self.add_to_older(window, change);
         };
         let existed = old.is_some();
-        let mut sums = old.unwrap_or(Sums::ZERO);
+        let mut sums = old.unwrap_or_else(R::Sums::zero);
         sums.merge(change);
-        let stays = !sums.counters.is_zero();
+        let stays = !sums.is_zero();
         if stays {
             self.newest = Some((window, sums));
         }
@@ -160,31 +163,31 @@ impl<R: Row> Slot<R> {
         (existed, stays)
     }
 
-    fn add_to_older(&mut self, window: Window, change: &Sums) -> (bool, bool) {
+    fn add_to_older(&mut self, window: Window, change: &R::Sums) -> (bool, bool) {
         let old = self.parts.get(window);
         let existed = old.is_some();
-        let mut sums = old.unwrap_or(Sums::ZERO);
+        let mut sums = old.unwrap_or_else(R::Sums::zero);
         sums.merge(change);
-        let stays = !sums.counters.is_zero();
+        let stays = !sums.is_zero();
         self.parts.set(window, &sums);
         self.keep_time(stays, change);
         (existed, stays)
     }
 
     /// Takes away what a window gave.
-    fn take(&mut self, window: Window) -> Option<Sums> {
+    fn take(&mut self, window: Window) -> Option<R::Sums> {
         if let Some((_, sums)) = self.newest.take_if(|(newest, _)| *newest == window) {
             return Some(sums);
         }
         let sums = self.parts.get(window)?;
-        self.parts.set(window, &Sums::ZERO);
+        self.parts.set(window, &R::Sums::zero());
         Some(sums)
     }
 
-    fn keep_time(&mut self, stays: bool, change: &Sums) {
+    fn keep_time(&mut self, stays: bool, change: &R::Sums) {
         if stays {
-            self.total.first_ns = self.total.first_ns.min(change.first_ns);
-            self.total.last_ns = self.total.last_ns.max(change.last_ns);
+            let ((first, last), (from, to)) = (change.times(), self.total.times());
+            self.total.set_times(first.min(from), last.max(to));
         } else {
             self.retime();
         }
@@ -192,8 +195,9 @@ impl<R: Row> Slot<R> {
 
     /// Finds the earliest and latest event again, after some have left.
     fn retime(&mut self) {
-        let newest = self.newest.as_ref().map_or(&Sums::ZERO, |(_, sums)| sums);
-        let (first_ns, last_ns) = self.parts.times(newest.first_ns, newest.last_ns);
-        (self.total.first_ns, self.total.last_ns) = (first_ns, last_ns);
+        let newest = self.newest.as_ref().map(|(_, sums)| sums.times());
+        let (first_ns, last_ns) = newest.unwrap_or((Nanos::MAX, 0));
+        let (first_ns, last_ns) = self.parts.times(first_ns, last_ns);
+        self.total.set_times(first_ns, last_ns);
     }
 }

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use portolan_model::{
-    Counters, Direction, EdgeKey, EntityId, Evidence, Layer, Measure, PathKey, PathKind, Proto,
+    CallKey, CallMeasure, CallProtocol, CallSource, Counters, Direction, EdgeKey, EntityId,
+    Evidence, Layer, Measure, PathKey, PathKind, Proto,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::Sums;
-use crate::row::Row;
+use crate::row::{Row, Sum};
 use crate::{CommitEpoch, MemoryStore, ReadEdges};
 
 const LEN: WindowLen = WindowLen::BASE;
@@ -57,27 +57,46 @@ fn path(row: &EdgeDelta) -> PathDelta {
     }
 }
 
+fn call(row: &EdgeDelta) -> CallDelta {
+    let mut call = CallDelta::new(CallKey {
+        window: row.key.window,
+        client: row.key.client,
+        server: row.key.server,
+        source: CallSource::TracePair,
+        protocol: CallProtocol::Http,
+        operation: EntityId(77),
+    });
+    let flows = row.counters[Measure::Flows];
+    call.counters[CallMeasure::Raw] = flows;
+    call.client.record(row.last_ns % 1_000_000, flows);
+    (call.first_ns, call.last_ns) = (row.first_ns, row.last_ns);
+    call
+}
+
 fn commit(epoch: u64, watermark: Window, edges: Vec<EdgeDelta>) -> EpochCommit {
     let paths = edges.iter().filter(|row| row.key.client.0 % 2 == 0).map(path).collect();
+    let calls = edges.iter().filter(|row| row.key.client.0 % 4 == 0).map(call).collect();
     let watermark = watermark.start() + 1;
-    EpochCommit { epoch, clock: Nanos::MAX, watermark, edges, paths, ..Default::default() }
+    let clock = Nanos::MAX;
+    EpochCommit { epoch, clock, watermark, edges, paths, calls, ..Default::default() }
 }
 
 /// Rows of the store summed over a range, in the way of the reader who has no live graph.
 fn fold<R: Row>(rows: &[R], first: Window) -> Vec<R> {
-    let mut sums: BTreeMap<R::Key, Sums> = BTreeMap::new();
+    let mut sums: BTreeMap<R::Key, R::Sums> = BTreeMap::new();
     for row in rows {
-        sums.entry(R::moved(row.key(), first)).or_insert(Sums::ZERO).merge(&row.sums());
+        sums.entry(R::moved(row.key(), first)).or_insert_with(R::Sums::zero).merge(&row.sums());
     }
-    sums.into_iter().filter(|(_, s)| !s.counters.is_zero()).map(|(k, s)| R::new(k, s)).collect()
+    sums.into_iter().filter(|(_, s)| !s.is_zero()).map(|(k, s)| R::new(k, s)).collect()
 }
 
 fn check(live: &Live, store: &MemoryStore) {
     let covered = live.read(NowGraph::covered);
     let first = LEN.window(covered.from);
-    let (mut edges, mut paths) = (Vec::new(), Vec::new());
+    let (mut edges, mut paths, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     store.edges(covered, &mut |row| edges.push(*row)).unwrap();
     store.paths(covered, &mut |row| paths.push(row.clone())).unwrap();
+    store.calls(covered, &mut |row| calls.push(row.clone())).unwrap();
     live.read(|now| {
         let mut live_edges: Vec<_> = now.edges().collect();
         live_edges.sort_by_key(|row| row.key);
@@ -85,6 +104,9 @@ fn check(live: &Live, store: &MemoryStore) {
         let mut live_paths: Vec<_> = now.paths().collect();
         live_paths.sort_by(|a, b| a.key.cmp(&b.key));
         assert_eq!(live_paths, fold(&paths, first));
+        let mut live_calls: Vec<_> = now.calls().collect();
+        live_calls.sort_by_key(|row| row.key);
+        assert_eq!(live_calls, fold(&calls, first));
     });
 }
 

@@ -174,7 +174,7 @@ pub(super) fn bounds(number: Bucket) -> (Window, Window) {
 fn clear(db: &Database, rest: &Keyspace, number: Bucket) -> fjall::Result<()> {
     let (from, to) = bounds(number);
     let snapshot = db.snapshot();
-    for kind in [keys::EDGE, keys::PATH] {
+    for kind in keys::KINDS {
         let mut batch = db.batch();
         for guard in rows(&snapshot, rest, kind, from, to) {
             batch.remove(rest, guard.key()?);
@@ -191,7 +191,7 @@ fn clear(db: &Database, rest: &Keyspace, number: Bucket) -> fjall::Result<()> {
 fn numbers(db: &Database, keyspace: &Keyspace) -> fjall::Result<BTreeSet<Bucket>> {
     let snapshot = db.snapshot();
     let mut found = BTreeSet::new();
-    for kind in [keys::EDGE, keys::PATH] {
+    for kind in keys::KINDS {
         let mut from = Window(0);
         while let Some(guard) = rows(&snapshot, keyspace, kind, from, Window(u32::MAX)).next() {
             let key = guard.key()?;

@@ -9,12 +9,11 @@ use super::buckets::{bucket, rows};
 use super::ledger::{DEPTH, META};
 use super::{FjallStore, Shared, View};
 use crate::cache::{Outcome, RowCache, Source};
-use crate::codec::{Sums, take_sums};
 use crate::records::{
     HEAD, Head, entity_key, loss_key, owner_key, position_key, put_entity, put_head, put_loss,
     put_owner, put_position, put_tally, tally_key,
 };
-use crate::row::{Row, put_value, read_row};
+use crate::row::{Row, Sum, put_value, read_row};
 use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys};
 
 /// Longest list of hops that a path may have.
@@ -43,6 +42,7 @@ impl CommitEpoch for FjallStore {
             // They may hold what was not written.
             self.edges.clear();
             self.paths.clear();
+            self.calls.clear();
         }
         done
     }
@@ -58,20 +58,26 @@ impl FjallStore {
         let expired = checkpoint::expired(self.checkpoint.expired, commit, shared.len);
         let (edges, late_edges) = checkpoint::admit(&commit.edges, expired);
         let (paths, late_paths) = checkpoint::admit(&commit.paths, expired);
+        let (calls, late_calls) = checkpoint::admit(&commit.calls, expired);
+        let late = late_edges + late_paths + late_calls;
         let snapshot = shared.db.snapshot();
         let mut batch = shared.db.batch().durability(Some(PersistMode::Buffer));
         let mut touched = self.touched.clone();
         let epoch = commit.epoch;
-        for number in buckets_of(&edges, &paths) {
+        let mut numbers = [each_bucket(&edges), each_bucket(&paths), each_bucket(&calls)].concat();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in numbers {
             let keyspace = self.buckets.place(&shared, number)?;
             let old = OldRows { shared: &shared, snapshot: &snapshot, keyspace: &keyspace };
             put_rows(&mut batch, &old, &mut self.edges, part(&edges, number))?;
             put_rows(&mut batch, &old, &mut self.paths, part(&paths, number))?;
+            put_rows(&mut batch, &old, &mut self.calls, part(&calls, number))?;
             let name = keyspace.name().to_string();
             touched.touch(&mut batch, &shared.meta, &name, &keyspace, epoch);
         }
         let mut next = Checkpoint::clone(&self.checkpoint);
-        checkpoint::advance(&mut next, commit, expired, late_edges + late_paths);
+        checkpoint::advance(&mut next, commit, expired, late);
         touched.touch(&mut batch, &shared.meta, META, &shared.meta, epoch);
         if let Some(old) = epoch.checked_sub(DEPTH) {
             batch.remove(&shared.meta, keys::ledger(old));
@@ -94,9 +100,11 @@ impl FjallStore {
         self.publish();
         self.edges.trim();
         self.paths.trim();
+        self.calls.trim();
         if expiring {
             self.edges.expire(expired);
             self.paths.expire(expired);
+            self.calls.expire(expired);
             if let Err(e) = self.buckets.drop_doomed(&shared.db, expired) {
                 // The rows are out of sight; the files go with the next commit or open.
                 tracing::warn!(error = %e, "could not delete expired windows");
@@ -206,14 +214,8 @@ fn put_rows<R: Row>(
 }
 
 /// The buckets that sorted rows fall into, in order.
-fn buckets_of(edges: &[impl Row], paths: &[impl Row]) -> Vec<u32> {
-    fn each<R: Row>(rows: &[R]) -> impl Iterator<Item = u32> {
-        rows.chunk_by(|a, b| of(a) == of(b)).map(|chunk| of(&chunk[0]))
-    }
-    let mut numbers: Vec<u32> = each(edges).chain(each(paths)).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
+fn each_bucket<R: Row>(rows: &[R]) -> Vec<u32> {
+    rows.chunk_by(|a, b| of(a) == of(b)).map(|chunk| of(&chunk[0])).collect()
 }
 
 /// The part of sorted rows that falls into a bucket.
@@ -236,13 +238,13 @@ fn built(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 // === impl OldRows ===
 
 impl<R: Row> Source<R> for OldRows<'_> {
-    fn get(&self, key: &R::Key) -> Result<Option<Sums>, Error> {
+    fn get(&self, key: &R::Key) -> Result<Option<R::Sums>, Error> {
         let mut bytes = Vec::with_capacity(64);
         R::put_key(&mut bytes, key);
         let value = self.snapshot.get(self.keyspace, &bytes).map_err(|e| self.shared.fault(&e))?;
         let Some(value) = value else { return Ok(None) };
         let mut at = &*value;
-        match take_sums(&mut at, R::window(key)) {
+        match R::Sums::take(&mut at, R::window(key)) {
             Some(sums) if at.is_empty() => Ok(Some(sums)),
             _ => Err(self.shared.damaged(format!("row {key:?} does not read"))),
         }

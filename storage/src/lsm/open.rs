@@ -104,6 +104,7 @@ impl FjallStore {
             buckets,
             edges: RowCache::new(options.cached_rows),
             paths: RowCache::new(options.cached_rows),
+            calls: RowCache::new(options.cached_rows),
             touched,
             checkpoint,
             next_loss: head.next_loss,
@@ -120,9 +121,7 @@ fn check_format(path: &Path, db: &Database, meta: &Keyspace, len: WindowLen) -> 
             let detail = "the format stamp is missing".into();
             return Err(Error::Damaged { path: shown(), detail });
         }
-        let mut stamp = FORMAT.to_be_bytes().to_vec();
-        stamp.extend_from_slice(&len.secs().to_be_bytes());
-        meta.insert([FORMAT_KEY], stamp).map_err(engine)?;
+        put_stamp(meta, len).map_err(engine)?;
         return db.persist(PersistMode::SyncAll).map_err(engine);
     };
     let number = |at: usize| Some(u32::from_be_bytes(*stamp.get(at..)?.first_chunk()?));
@@ -133,11 +132,22 @@ fn check_format(path: &Path, db: &Database, meta: &Keyspace, len: WindowLen) -> 
     if found > FORMAT {
         return Err(Error::NewerFormat { path: shown(), found, known: FORMAT });
     }
-    let secs = number(4).filter(|_| found == FORMAT && stamp.len() == 8).ok_or_else(unreadable)?;
+    let secs = number(4).filter(|_| stamp.len() == 8).ok_or_else(unreadable)?;
     if secs != len.secs() {
         return Err(Error::WindowLength { path: shown(), found: secs, wanted: len.secs() });
     }
+    if found < FORMAT {
+        // What it holds reads as it is; what this version adds, a version before would not see.
+        put_stamp(meta, len).map_err(engine)?;
+        return db.persist(PersistMode::SyncAll).map_err(engine);
+    }
     Ok(())
+}
+
+fn put_stamp(meta: &Keyspace, len: WindowLen) -> fjall::Result<()> {
+    let mut stamp = FORMAT.to_be_bytes().to_vec();
+    stamp.extend_from_slice(&len.secs().to_be_bytes());
+    meta.insert([FORMAT_KEY], stamp)
 }
 
 fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Contents, Error> {

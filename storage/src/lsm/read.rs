@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fjall::Readable;
 use portolan_model::{
-    EdgeDelta, Entity, EntityId, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
+    CallDelta, EdgeDelta, Entity, EntityId, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
 };
 
 use super::buckets::{bounds, bucket, rows};
@@ -62,6 +62,10 @@ impl ReadEdges for FjallReader {
         self.scan(range, visit)
     }
 
+    fn calls(&self, range: TimeRange, visit: &mut dyn FnMut(&CallDelta)) -> Result<(), Error> {
+        self.scan(range, visit)
+    }
+
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
         self.shared.entity(id)
     }
@@ -88,7 +92,7 @@ impl ReadEdges for FjallReader {
             span = Some((low.min(window), high.max(window)));
             Ok(())
         };
-        for kind in [keys::EDGE, keys::PATH] {
+        for kind in keys::KINDS {
             let parts = || view.parts(view.checkpoint.expired, Window(u32::MAX));
             let ends = parts()
                 .find_map(|(_, k, from, to)| rows(&view.snapshot, k, kind, from, to).next())
@@ -155,6 +159,10 @@ impl ReadEdges for FjallStore {
 
     fn paths(&self, range: TimeRange, visit: &mut dyn FnMut(&PathDelta)) -> Result<(), Error> {
         self.fjall_reader().paths(range, visit)
+    }
+
+    fn calls(&self, range: TimeRange, visit: &mut dyn FnMut(&CallDelta)) -> Result<(), Error> {
+        self.fjall_reader().calls(range, visit)
     }
 
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {

@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "every test uses its own part")]
 
 use portolan_model::{
-    Counters, Direction, EdgeDelta, EdgeKey, Entity, EntityId, EntityKind, EpochCommit, Evidence,
-    Layer, Measure, Nanos, OwnerKind, OwnerRecord, PathDelta, PathKey, PathKind, Phase, Position,
-    Proto, TimeRange, TopicPartition, ValidTime, Window, WindowLen,
+    CallDelta, CallKey, CallMeasure, CallProtocol, CallSource, Counters, Direction, EdgeDelta,
+    EdgeKey, Entity, EntityId, EntityKind, EpochCommit, Evidence, Layer, Measure, Nanos, OwnerKind,
+    OwnerRecord, PathDelta, PathKey, PathKind, Phase, Position, Proto, TimeRange, TopicPartition,
+    ValidTime, Window, WindowLen,
 };
 use portolan_storage::ReadStore;
 
@@ -72,6 +73,27 @@ pub(crate) fn path(w: Window, client: u64, via: &[u64], server: u64, flows: i64)
     }
 }
 
+/// Calls of 3 ms each, seen by both sides; negative takes them away.
+pub(crate) fn call(w: Window, client: u64, server: u64, operation: u64, calls: i64) -> CallDelta {
+    let mut call = CallDelta::new(CallKey {
+        window: w,
+        client: EntityId(client),
+        server: EntityId(server),
+        source: CallSource::TracePair,
+        protocol: CallProtocol::Grpc,
+        operation: EntityId(operation),
+    });
+    call.counters[CallMeasure::CallsMilli] = calls * 1_000;
+    call.counters[CallMeasure::Raw] = calls;
+    call.client.record(3_000_000, calls);
+    call.server.record(2_000_000, calls);
+    call.gap.record(1_000_000, calls);
+    if calls > 0 {
+        (call.first_ns, call.last_ns) = (w.start() + 5, w.start() + 9);
+    }
+    call
+}
+
 pub(crate) fn partition(n: i32) -> TopicPartition {
     TopicPartition { cluster: "main".into(), topic: "network-flows".into(), partition: n }
 }
@@ -120,6 +142,12 @@ pub(crate) fn edges(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<
 pub(crate) fn paths(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<PathDelta> {
     let mut rows = Vec::new();
     store.paths(range, &mut |row| rows.push(row.clone())).unwrap();
+    rows
+}
+
+pub(crate) fn calls(store: &(impl ReadStore + ?Sized), range: TimeRange) -> Vec<CallDelta> {
+    let mut rows = Vec::new();
+    store.calls(range, &mut |row| rows.push(row.clone())).unwrap();
     rows
 }
 
