@@ -8,6 +8,7 @@ use std::sync::Arc;
 mod cache;
 mod checkpoint;
 mod codec;
+mod history;
 mod keys;
 mod live;
 mod lsm;
@@ -16,6 +17,7 @@ mod records;
 mod recover;
 mod row;
 
+pub use history::{Answer, History, Level, Plan, ReadHistory, Select, Span, plan};
 pub use live::{Live, NowGraph, NowRange};
 pub use lsm::{FORMAT, FjallReader, FjallStore, Options, PendingCopy};
 pub use memory::MemoryStore;
@@ -86,9 +88,9 @@ pub trait ReadCheckpoint: Send + Sync {
 }
 
 /// Reads all of a store.
-pub trait ReadStore: ReadEdges + ReadCheckpoint {}
+pub trait ReadStore: ReadEdges + ReadCheckpoint + ReadHistory {}
 
-impl<T: ReadEdges + ReadCheckpoint> ReadStore for T {}
+impl<T: ReadEdges + ReadCheckpoint + ReadHistory> ReadStore for T {}
 
 /// Writes epochs.
 pub trait CommitEpoch: Send {
@@ -155,6 +157,15 @@ pub enum Error {
         /// Offered.
         got: u64,
     },
+    /// A question has more different rows than its asker wants.
+    #[error("more than {most} different rows")]
+    TooManyRows {
+        /// The bound.
+        most: usize,
+    },
+    /// Nobody waits for the answer any more.
+    #[error("cancelled")]
+    Cancelled,
     /// The disk is full.
     #[error("disk of store {path} is full")]
     Full {

@@ -9,17 +9,18 @@ use portolan_model::{
 };
 
 use crate::codec::{CallSums, Sums};
+use crate::history::{History, Naive};
 use crate::row::{Row, Sum};
-use crate::{Checkpoint, CommitEpoch, Error, ReadCheckpoint, ReadEdges, checkpoint};
+use crate::{Checkpoint, CommitEpoch, Error, ReadCheckpoint, ReadEdges, ReadHistory, checkpoint};
 
 /// A store without a disk. A clone is another handle of the same store.
 #[derive(Clone)]
 pub struct MemoryStore {
     len: WindowLen,
-    inner: Arc<RwLock<Inner>>,
+    inner: Arc<RwLock<Arc<Inner>>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     edges: BTreeMap<EdgeKey, Sums>,
     paths: BTreeMap<PathKey, Sums>,
@@ -37,7 +38,7 @@ impl MemoryStore {
         Self { len, inner: Arc::default() }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+    fn read(&self) -> RwLockReadGuard<'_, Arc<Inner>> {
         // A commit changes the maps without any step that can panic half-way through a row.
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,10 +100,20 @@ impl ReadCheckpoint for MemoryStore {
     }
 }
 
+impl ReadHistory for MemoryStore {
+    fn history(&self) -> Box<dyn History + '_> {
+        let inner = self.read().clone();
+        let checkpoint = inner.checkpoint.clone();
+        let pinned = Self { len: self.len, inner: Arc::new(RwLock::new(inner)) };
+        Box::new(Naive::new(pinned, checkpoint))
+    }
+}
+
 impl CommitEpoch for MemoryStore {
     fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {
         let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let inner = &mut *guard;
+        // Copied if a history still looks at the epoch before.
+        let inner = Arc::make_mut(&mut guard);
         checkpoint::follows(&inner.checkpoint, commit)?;
         let expired = checkpoint::expired(inner.checkpoint.expired, commit, self.len);
         let moved = expired != inner.checkpoint.expired;

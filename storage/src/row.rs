@@ -2,7 +2,9 @@
 
 use std::hash::Hash;
 
-use portolan_model::{CallDelta, CallKey, EdgeDelta, EdgeKey, Nanos, PathDelta, PathKey, Window};
+use portolan_model::{
+    CallDelta, CallKey, EdgeDelta, EdgeKey, EntityId, Nanos, PathDelta, PathKey, Window,
+};
 
 use crate::codec::{CallSums, Sums};
 use crate::{codec, keys};
@@ -42,6 +44,8 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
     fn sums(&self) -> Self::Sums;
     fn new(key: Self::Key, sums: Self::Sums) -> Self;
     fn window(key: &Self::Key) -> Window;
+    /// Client and server.
+    fn ends(key: &Self::Key) -> (EntityId, EntityId);
     /// The same key in another window.
     fn moved(key: &Self::Key, window: Window) -> Self::Key;
     fn put_key(out: &mut Vec<u8>, key: &Self::Key);
@@ -185,6 +189,10 @@ impl Row for EdgeDelta {
         key.window
     }
 
+    fn ends(key: &EdgeKey) -> (EntityId, EntityId) {
+        (key.client, key.server)
+    }
+
     fn moved(key: &EdgeKey, window: Window) -> EdgeKey {
         EdgeKey { window, ..*key }
     }
@@ -217,6 +225,10 @@ impl Row for PathDelta {
 
     fn window(key: &PathKey) -> Window {
         key.window
+    }
+
+    fn ends(key: &PathKey) -> (EntityId, EntityId) {
+        (key.client, key.server)
     }
 
     fn moved(key: &PathKey, window: Window) -> PathKey {
@@ -257,6 +269,10 @@ impl Row for CallDelta {
 
     fn window(key: &CallKey) -> Window {
         key.window
+    }
+
+    fn ends(key: &CallKey) -> (EntityId, EntityId) {
+        (key.client, key.server)
     }
 
     fn moved(key: &CallKey, window: Window) -> CallKey {

@@ -7,7 +7,8 @@ use portolan_model::{
     Layer, Loss, Measure, OwnerRecord, PathKey, PathKind, Proto, TopicPartition, Window,
 };
 use portolan_storage::{
-    CommitEpoch, Error as StoreError, MemoryStore, NowRange, ReadCheckpoint, ReadEdges,
+    CommitEpoch, Error as StoreError, History, MemoryStore, NowRange, ReadCheckpoint, ReadEdges,
+    ReadHistory,
 };
 
 use super::*;
@@ -48,6 +49,12 @@ impl ReadEdges for Racing {
     }
     fn disk_bytes(&self) -> u64 {
         0
+    }
+}
+
+impl ReadHistory for Racing {
+    fn history(&self) -> Box<dyn History + '_> {
+        self.store.history()
     }
 }
 

@@ -78,7 +78,7 @@ fn text_bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn hex(bytes: Vec<u8>) -> String {
+fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
     digits.map(|d| char::from(b"0123456789abcdef"[usize::from(d)])).collect()
 }
@@ -144,7 +144,7 @@ fn bytes_of_format_2_are_these() {
         operation: EntityId(0x2122_2324_2526_2728),
     };
     let expected = "03006b03d5000102030405060708111213141516171809072122232425262728";
-    assert_eq!(hex(call_bytes(&key)), expected);
+    assert_eq!(hex(&call_bytes(&key)), expected);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn bytes_of_format_1_are_these() {
         direction: Direction::Unknown,
     };
     let expected = "01006b03d50001010203040506070811121314151617180601bb01";
-    assert_eq!(hex(edge_bytes(&key)), expected);
+    assert_eq!(hex(&edge_bytes(&key)), expected);
     let key = PathKey {
         window: key.window,
         layer: key.layer,
@@ -174,7 +174,7 @@ fn bytes_of_format_1_are_these() {
     };
     let expected = "02006b03d5000101020304050607081112131415161718060050\
                     01bb010000000000000007010000000000000008000205";
-    assert_eq!(hex(path_bytes(&key)), expected);
+    assert_eq!(hex(&path_bytes(&key)), expected);
 }
 
 #[test]

@@ -9,27 +9,34 @@ use portolan_model::{
 
 use super::buckets::{bounds, bucket, rows};
 use super::{FjallStore, Shared, View};
+use crate::history::{History, Naive};
 use crate::keys::{self, Reader};
 use crate::records::{OWNER, read_owner};
 use crate::row::{Row, read_row};
-use crate::{Checkpoint, Error, ReadCheckpoint, ReadEdges};
+use crate::{Checkpoint, Error, ReadCheckpoint, ReadEdges, ReadHistory};
 
 /// A reader of a store on disk. Cheap to clone; keeps the directory locked while it lives.
 #[derive(Clone)]
 pub struct FjallReader {
     shared: Arc<Shared>,
+    /// The epoch it stays at; without one it follows the writer.
+    pinned: Option<Arc<View>>,
 }
 
 // === impl FjallReader ===
 
 impl FjallReader {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, pinned: None }
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.pinned.clone().unwrap_or_else(|| self.shared.view())
     }
 
     fn scan<R: Row>(&self, range: TimeRange, visit: &mut dyn FnMut(&R)) -> Result<(), Error> {
         let Shared { len, .. } = *self.shared;
-        let view = self.shared.view();
+        let view = self.view();
         let Some(last) = range.to.checked_sub(1).map(|at| len.window(at)) else { return Ok(()) };
         let first = len.window(range.from).max(view.checkpoint.expired);
         if first > last {
@@ -81,7 +88,7 @@ impl ReadEdges for FjallReader {
     }
 
     fn span(&self) -> Result<Option<(Window, Window)>, Error> {
-        let view = self.shared.view();
+        let view = self.view();
         let mut span: Option<(Window, Window)> = None;
         let mut see = |key: fjall::Result<fjall::UserKey>, kind: u8| -> Result<(), Error> {
             let key = key.map_err(|e| self.shared.fault(&e))?;
@@ -115,11 +122,11 @@ impl ReadEdges for FjallReader {
 
 impl ReadCheckpoint for FjallReader {
     fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        Ok(Checkpoint::clone(&self.shared.view().checkpoint))
+        Ok(Checkpoint::clone(&self.view().checkpoint))
     }
 
     fn owners(&self, visit: &mut dyn FnMut(OwnerRecord)) -> Result<(), Error> {
-        let view = self.shared.view();
+        let view = self.view();
         for guard in view.snapshot.prefix(&self.shared.meta, [OWNER]) {
             let value = guard.value().map_err(|e| self.shared.fault(&e))?;
             let owner =
@@ -127,6 +134,15 @@ impl ReadCheckpoint for FjallReader {
             visit(owner);
         }
         Ok(())
+    }
+}
+
+impl ReadHistory for FjallReader {
+    fn history(&self) -> Box<dyn History + '_> {
+        let view = self.view();
+        let checkpoint = Checkpoint::clone(&view.checkpoint);
+        let pinned = Self { shared: self.shared.clone(), pinned: Some(view) };
+        Box::new(Naive::new(pinned, checkpoint))
     }
 }
 
@@ -189,5 +205,14 @@ impl ReadCheckpoint for FjallStore {
 
     fn owners(&self, visit: &mut dyn FnMut(OwnerRecord)) -> Result<(), Error> {
         self.fjall_reader().owners(visit)
+    }
+}
+
+impl ReadHistory for FjallStore {
+    fn history(&self) -> Box<dyn History + '_> {
+        let view = self.shared.view();
+        let checkpoint = Checkpoint::clone(&view.checkpoint);
+        let pinned = FjallReader { shared: self.shared.clone(), pinned: Some(view) };
+        Box::new(Naive::new(pinned, checkpoint))
     }
 }
