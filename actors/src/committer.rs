@@ -14,7 +14,7 @@ use actix::{
     Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, WrapFuture,
 };
 use portolan_model::EpochCommit;
-use portolan_storage::{CommitEpoch, Error};
+use portolan_storage::{Attempt, CommitEpoch, Error, chain};
 use tokio::sync::mpsc;
 
 use crate::envelope::{Body, Envelope, Mailbox};
@@ -83,13 +83,6 @@ impl Message for Sync {
     type Result = bool;
 }
 
-/// What an attempt to commit came to.
-enum Attempt {
-    Done,
-    Later(String),
-    Never(String),
-}
-
 // === impl Committer ===
 
 impl Committer {
@@ -139,11 +132,7 @@ impl Committer {
         let outcome = catch_unwind(AssertUnwindSafe(|| store.commit(commit)));
         metrics::histogram!(names::STORE_COMMIT_SECONDS).record(started.elapsed());
         match outcome {
-            Ok(Ok(())) => Attempt::Done,
-            // The failed attempt had reached the disk after all.
-            Ok(Err(Error::OutOfOrder { last, got })) if again && last == got => Attempt::Done,
-            Ok(Err(error @ (Error::Full { .. } | Error::Io(_)))) => Attempt::Later(chain(&error)),
-            Ok(Err(error)) => Attempt::Never(chain(&error)),
+            Ok(result) => Attempt::of(&result, again),
             Err(panic) => Attempt::Never(format!("panicked: {}", panic_text(&*panic))),
         }
     }
@@ -259,15 +248,4 @@ impl Handler<Sync> for Committer {
     fn handle(&mut self, _: Sync, _: &mut Context<Self>) -> bool {
         self.sync()
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

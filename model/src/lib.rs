@@ -11,6 +11,7 @@ mod edge;
 mod entity;
 mod epoch;
 mod flow;
+mod invariant;
 mod latency;
 mod reject;
 mod time;
@@ -30,6 +31,7 @@ pub use edge::{
 pub use entity::{Entity, EntityId, EntityKind, HopClass};
 pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
+pub use invariant::{Invariant, Standing};
 pub use latency::Latency;
 pub use reject::{DeadLetter, Reject};
 pub use time::{Nanos, TimeRange, Window, WindowLen};

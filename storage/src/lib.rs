@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+mod attempt;
 mod cache;
 mod checkpoint;
 mod codec;
@@ -17,6 +18,7 @@ mod records;
 mod recover;
 mod row;
 
+pub use attempt::{Attempt, chain};
 pub use history::{Answer, History, Level, Plan, ReadHistory, Select, Span, plan};
 pub use live::{Live, NowGraph, NowRange};
 pub use lsm::{FORMAT, FjallReader, FjallStore, Options, PendingCopy};
