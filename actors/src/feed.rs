@@ -91,9 +91,9 @@ impl Feed {
         self.act(|sluice, now, resolver| sluice.offer(parcel, now, resolver))
     }
 
-    /// Whether the source has read all that a partition holds, as far as is known.
-    pub(crate) fn set_at_end(&self, partition: PartitionId, at_end: bool) -> Nanos {
-        self.lock().set_at_end(partition, at_end)
+    /// Where a partition ends, as far as is known, if it is fetched.
+    pub(crate) fn set_end(&self, partition: PartitionId, end: Option<i64>) -> Nanos {
+        self.lock().set_end(partition, end)
     }
 
     /// How far the generation is.

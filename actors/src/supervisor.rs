@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use portolan_pipeline::Restored;
-use portolan_storage::{Checkpoint, CommitEpoch, ReadCheckpoint};
+use portolan_storage::{Checkpoint, CommitEpoch, ReadStore};
 use tokio::sync::{mpsc, watch};
 
 use crate::committer::{Adopt, Committer, OnCommit, Parts, Settle, Sync};
@@ -47,7 +47,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub fn start(
     config: ActorsConfig,
     store: Box<dyn CommitEpoch>,
-    checkpoint: Arc<dyn ReadCheckpoint>,
+    checkpoint: Arc<dyn ReadStore>,
     on_commit: OnCommit,
 ) -> Result<Running, Error> {
     start_with(config, store, checkpoint, on_commit, RealStages)
@@ -57,7 +57,7 @@ pub fn start(
 pub fn start_with<B: Blueprint>(
     config: ActorsConfig,
     store: Box<dyn CommitEpoch>,
-    checkpoint: Arc<dyn ReadCheckpoint>,
+    checkpoint: Arc<dyn ReadStore>,
     on_commit: OnCommit,
     blueprint: B,
 ) -> Result<Running, Error> {
@@ -111,7 +111,7 @@ pub fn start_with<B: Blueprint>(
 
 struct Supervisor<B> {
     config: Arc<ActorsConfig>,
-    checkpoint: Arc<dyn ReadCheckpoint>,
+    checkpoint: Arc<dyn ReadStore>,
     blueprint: B,
     status: Arc<Status>,
     fence: Arc<AtomicU64>,
@@ -361,10 +361,12 @@ impl Generation {
 }
 
 /// Reads where the line stands, and what its stages must know.
-fn restore(store: &dyn ReadCheckpoint) -> Result<(Checkpoint, Restored), portolan_storage::Error> {
+fn restore(store: &dyn ReadStore) -> Result<(Checkpoint, Restored), portolan_storage::Error> {
     let checkpoint = store.checkpoint()?;
     let mut owners = Vec::new();
     store.owners(&mut |owner| owners.push(owner))?;
+    let mut strangers = Vec::new();
+    store.entities(&mut |_, entity| strangers.extend(portolan_pipeline::stranger(entity)));
     let folded = checkpoint.folded;
-    Ok((checkpoint, Restored { owners, folded }))
+    Ok((checkpoint, Restored { owners, folded, strangers }))
 }

@@ -20,7 +20,7 @@ use portolan_benches::{RAMP_SECS, Steady, SteadySpec, cpu_of_process, resident_b
 use portolan_e2e::Kafka;
 use portolan_model::{Nanos, OwnerRecord, WindowLen};
 use portolan_proto::{Encoding, FlowEncoding, OwnerEncoding, encode_owner};
-use portolan_storage::{FjallStore, Live, NowRange, Options, ReadCheckpoint};
+use portolan_storage::{FjallStore, Live, NowRange, Options, ReadStore};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -278,7 +278,7 @@ impl Line {
             ],
         };
         let config = ActorsConfig { clusters: vec![cluster], ..ActorsConfig::default() };
-        let checkpoint: Arc<dyn ReadCheckpoint> = reader;
+        let checkpoint: Arc<dyn ReadStore> = reader;
         let (tell, told) = channel();
         let applied = Arc::clone(&live);
         let on_commit = Box::new(move |commit: &portolan_model::EpochCommit| {

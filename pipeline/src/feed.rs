@@ -202,10 +202,10 @@ impl Sluice {
         }
     }
 
-    /// Whether the source has read all that a partition holds, as far as is known. The partition's
-    /// watermark comes back.
-    pub fn set_at_end(&mut self, partition: PartitionId, at_end: bool) -> Nanos {
-        self.ledger.set_at_end(partition, at_end);
+    /// Where a partition ends, as far as is known, if it is read at all. What the source has read
+    /// and not handed over is not at the end. The partition's watermark comes back.
+    pub fn set_end(&mut self, partition: PartitionId, end: Option<i64>) -> Nanos {
+        self.ledger.set_end(partition, end);
         self.ledger.partition_watermark(partition)
     }
 

@@ -112,7 +112,7 @@ proptest! {
         lab.barrier();
         let owners: Vec<_> = lab.commits.iter().flat_map(|c| c.owners.clone()).collect();
         let folded = lab.commits.last().expect("one commit").folded;
-        lab.line = Line::new(&LineConfig::default(), &Restored { owners, folded });
+        lab.line = Line::new(&LineConfig::default(), &Restored { owners, folded, ..Restored::default() });
         for step in &steps[..cut] {
             if let Step::Flow(row) = step {
                 let flows = [*row].into_iter().collect();

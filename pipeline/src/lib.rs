@@ -31,5 +31,5 @@ pub use compactor::WindowCompactor;
 pub use config::LineConfig;
 pub use line::{Line, Restored};
 pub use messages::{Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange};
-pub use resolver::FlowResolver;
+pub use resolver::{FlowResolver, stranger};
 pub use stage::Stage;

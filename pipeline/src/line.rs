@@ -1,6 +1,6 @@
 //! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
 
-use portolan_model::{Barrier, EpochCommit, FlowBatch, OwnerEvent, OwnerRecord, Window};
+use portolan_model::{Barrier, EpochCommit, FlowBatch, Ip, OwnerEvent, OwnerRecord, Window};
 
 use crate::{
     EdgeAggregator, FlowResolver, Intake, LineConfig, PathCollapser, Stage, WindowCompactor,
@@ -13,6 +13,9 @@ pub struct Restored {
     pub owners: Vec<OwnerRecord>,
     /// Windows before this one were folded.
     pub folded: Window,
+    /// Unowned addresses that have an entity of their own: they keep it, and their place under the
+    /// bound. See [`stranger`].
+    pub strangers: Vec<Ip>,
 }
 
 /// The four stages, wired.

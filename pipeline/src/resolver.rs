@@ -39,6 +39,7 @@ use names::Names;
 use table::{Conn, End, Table};
 
 pub(crate) use forward::single;
+pub use names::stranger;
 
 /// An agent that has not reported for this long, in event time, is no longer counted on.
 const AGENT_TTL: Nanos = 600_000_000_000;
@@ -96,7 +97,7 @@ impl FlowResolver {
             max_connections: config.max_connections,
             directory,
             addrs: Addrs::default(),
-            names: Names::new(&config.environment, config.max_externals),
+            names: Names::new(&config.environment, config.max_externals, &restored.strangers),
             tables: BTreeMap::new(),
             spare: Vec::new(),
             emission: Emission::default(),
@@ -155,9 +156,10 @@ impl FlowResolver {
         let agents: FxHashSet<Ip> = self.agents.keys().copied().collect();
         let windows: Vec<Window> = self.tables.keys().copied().collect();
         let mut emission = std::mem::take(&mut self.emission);
+        let ordered = self.names.may_run_out(self.addrs.len());
         // In order of time: how a window ends may matter to the next.
         for window in windows {
-            self.judge_window(window, &agents, &mut emission);
+            self.judge_window(window, ordered, &agents, &mut emission);
         }
         out.hops = std::mem::take(&mut emission.hops);
         out.landings = std::mem::take(&mut emission.landings);
@@ -171,7 +173,14 @@ impl FlowResolver {
         }
     }
 
-    fn judge_window(&mut self, window: Window, agents: &FxHashSet<Ip>, out: &mut Emission) {
+    /// Judges what was touched of one window. `ordered` says that who comes first matters.
+    fn judge_window(
+        &mut self,
+        window: Window,
+        ordered: bool,
+        agents: &FxHashSet<Ip>,
+        out: &mut Emission,
+    ) {
         if !self.tables.get(&window).is_some_and(Table::any_touched) {
             return;
         }
@@ -189,7 +198,11 @@ impl FlowResolver {
             forgotten: window < self.folded,
         };
         let mut carried = Vec::new();
-        for place in table.take_touched() {
+        let mut touched = table.take_touched();
+        if ordered {
+            touched.sort_by_cached_key(|place| self.addrs.names(table.keys[*place as usize]));
+        }
+        for place in touched {
             let key = table.keys[place as usize];
             let conn = &mut table.conns[place];
             let was = (conn.open_after, conn.begin);
@@ -312,12 +325,14 @@ impl Stage for FlowResolver {
         if barrier.rebuild {
             // What was forgotten before the restart stays so: its counts are in the store.
             self.tables = self.tables.split_off(&self.folded);
-            self.tally = Tallies::default();
         }
         self.settle(&mut out);
         self.judge_touched(barrier.rebuild, &mut out);
         if barrier.rebuild {
             barrier.folded = self.folded;
+            // Counted when it was emitted.
+            self.tally = Tallies::default();
+            self.names.overflowed = 0;
         } else {
             self.fold(barrier);
             self.report(barrier);

@@ -162,8 +162,7 @@ impl Source {
         let part = &mut self.parts[at];
         part.end = end;
         let (next, paused) = (part.reading.next(), self.paused && part.assigned);
-        let at_end = part.assigned && next >= end && part.rows() == 0;
-        let watermark = self.feed.set_at_end(part.id, at_end);
+        let watermark = self.feed.set_end(part.id, part.assigned.then_some(end));
         self.tools.status.update(&part.name, |p| {
             (p.next, p.low, p.end, p.watermark, p.paused) = (next, low, end, watermark, paused);
         });

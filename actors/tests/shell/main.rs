@@ -11,6 +11,7 @@ mod fencing;
 mod metric_names;
 mod new_partitions;
 mod owners_first;
+mod panics;
 mod poison;
 mod real_stages;
 mod restart_budget;

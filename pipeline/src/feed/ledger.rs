@@ -54,6 +54,8 @@ struct Entry {
     position: Position,
     /// Flow partitions make the watermark, ownership partitions do not.
     flows: bool,
+    /// Where it ends, as far as is known.
+    end: Option<i64>,
     track: Track,
 }
 
@@ -118,7 +120,7 @@ impl Ledger {
         }
         let id = PartitionId(self.entries.len() as u32);
         self.ids.insert(position.partition.clone(), id);
-        self.entries.push(Entry { position, flows, track: Track::default() });
+        self.entries.push(Entry { position, flows, end: None, track: Track::default() });
         id
     }
 
@@ -148,9 +150,9 @@ impl Ledger {
         }
     }
 
-    pub(super) fn set_at_end(&mut self, partition: PartitionId, at_end: bool) {
+    pub(super) fn set_end(&mut self, partition: PartitionId, end: Option<i64>) {
         if let Some(entry) = self.entries.get_mut(partition.0 as usize) {
-            entry.track.set_at_end(at_end);
+            entry.end = end;
         }
     }
 
@@ -180,7 +182,9 @@ impl Ledger {
 
     /// The barrier that would end the epoch now. Nothing changes until [`Self::sent`].
     pub(super) fn barrier(&self, at: Now, idle: Duration) -> Barrier {
-        let tracks = self.entries.iter().filter(|e| e.flows).map(|e| &e.track);
+        let flows = self.entries.iter().filter(|e| e.flows);
+        // By what the line was given, not by what was read: batches that wait for room count.
+        let tracks = flows.map(|e| e.track.at_end(e.end.is_some_and(|end| e.position.next >= end)));
         let watermark = watermark::over(tracks, at.moment, idle).unwrap_or(0).min(at.clock);
         Barrier {
             generation: self.generation,

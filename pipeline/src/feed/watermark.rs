@@ -29,9 +29,10 @@ impl Track {
         self.last_data = Some(now);
     }
 
-    /// Whether the source has read all that the partition holds.
-    pub(super) fn set_at_end(&mut self, at_end: bool) {
-        self.at_end = at_end;
+    /// The same, where the line has all that the partition holds, or not.
+    #[must_use]
+    pub(super) fn at_end(self, at_end: bool) -> Self {
+        Self { at_end, ..self }
     }
 
     /// The partition's watermark; 0 before its first batch.
@@ -46,14 +47,14 @@ impl Track {
 }
 
 /// The watermark over all partitions; `None` while nothing is known.
-pub(super) fn over<'a>(
-    tracks: impl Iterator<Item = &'a Track> + Clone,
+pub(super) fn over(
+    tracks: impl Iterator<Item = Track> + Clone,
     now: Moment,
     idle: Duration,
 ) -> Option<Nanos> {
     let active = tracks.clone().filter(|t| !t.is_silent(now, idle));
-    let least = active.map(Track::watermark).min();
-    least.or_else(|| tracks.map(Track::watermark).max())
+    let least = active.map(|t| t.watermark).min();
+    least.or_else(|| tracks.map(|t| t.watermark).max())
 }
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ mod tests {
     fn the_slowest_active_partition_holds_the_watermark() {
         let now = Moment::ZERO;
         let tracks = [track(10, now, false), track(7, now, true)];
-        assert_eq!(over(tracks.iter(), now, IDLE), Some(7));
+        assert_eq!(over(tracks.into_iter(), now, IDLE), Some(7));
     }
 
     #[test]
@@ -78,7 +79,7 @@ mod tests {
         let then = Moment::ZERO;
         let now = then + IDLE * 2;
         let tracks = [track(10, now, true), track(7, then, true)];
-        assert_eq!(over(tracks.iter(), now, IDLE), Some(10));
+        assert_eq!(over(tracks.into_iter(), now, IDLE), Some(10));
     }
 
     #[test]
@@ -86,15 +87,15 @@ mod tests {
         let then = Moment::ZERO;
         let now = then + IDLE * 2;
         let tracks = [track(10, now, true), track(7, then, false)];
-        assert_eq!(over(tracks.iter(), now, IDLE), Some(7));
+        assert_eq!(over(tracks.into_iter(), now, IDLE), Some(7));
     }
 
     #[test]
     fn when_all_are_silent_it_stays_where_the_data_ended() {
         let then = Moment::ZERO;
         let tracks = [track(10, then, true), track(7, then, true)];
-        assert_eq!(over(tracks.iter(), then + IDLE * 100, IDLE), Some(10));
-        assert_eq!(over([].iter(), then, IDLE), None);
+        assert_eq!(over(tracks.into_iter(), then + IDLE * 100, IDLE), Some(10));
+        assert_eq!(over([].into_iter(), then, IDLE), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use portolan_model::{Ip, ScopeId};
 use rustc_hash::FxHashMap;
 
+use super::table::{ConnKey, Side};
+
 /// Number of an address in this process.
 pub(super) type AddrId = u32;
 
@@ -60,6 +62,22 @@ impl Addrs {
         };
         self.by_addr.insert((scope, ip), id);
         id
+    }
+
+    /// How many are numbered.
+    pub(super) fn len(&self) -> usize {
+        self.by_addr.len()
+    }
+
+    /// A connection by what is the same in every process, where numbers are not.
+    pub(super) fn names(&self, key: ConnKey) -> [(Ip, u16, ScopeId); 2] {
+        let mut ends = [Side::Low, Side::High].map(|side| {
+            let end = key.end(side);
+            let addr = self.get(end.addr);
+            (addr.ip, end.port, addr.scope)
+        });
+        ends.sort_unstable();
+        ends
     }
 
     pub(super) fn get(&self, id: AddrId) -> &Addr {

@@ -26,8 +26,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(environment: &str, max_strangers: usize) -> Self {
-        Self {
+    pub(super) fn new(environment: &str, max_strangers: usize, strangers: &[Ip]) -> Self {
+        let mut names = Self {
             environment: environment.into(),
             known: FxHashSet::default(),
             fresh: Vec::new(),
@@ -35,12 +35,25 @@ impl Names {
             max_strangers,
             overflowed: 0,
             targets: FxHashMap::default(),
+        };
+        // Which addresses got in under the bound must not depend on when the process started.
+        for ip in strangers {
+            let id = names.stranger(*ip).id();
+            names.strangers.insert(*ip, id);
         }
+        names
     }
 
     /// Entities named since the last call.
     pub(super) fn take_fresh(&mut self) -> Vec<(EntityId, Entity)> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// Whether this epoch may take the last free places: which address gets one must then not depend
+    /// on the order in which records came. `addresses` are all that are remembered.
+    pub(super) fn may_run_out(&self, addresses: usize) -> bool {
+        let used = self.strangers.len();
+        used < self.max_strangers && used + addresses > self.max_strangers
     }
 
     fn note(&mut self, id: EntityId, entity: impl FnOnce() -> Entity) {
@@ -80,8 +93,7 @@ impl Names {
             return *id;
         }
         let entity = if self.strangers.len() < self.max_strangers {
-            let kind = if ip.is_private() { EntityKind::Unresolved } else { EntityKind::External };
-            self.entity(kind, &ip.to_string())
+            self.stranger(ip)
         } else {
             self.overflowed += 1;
             self.entity(EntityKind::Overflow, "addresses")
@@ -94,7 +106,21 @@ impl Names {
         id
     }
 
+    fn stranger(&self, ip: Ip) -> Entity {
+        let kind = if ip.is_private() { EntityKind::Unresolved } else { EntityKind::External };
+        self.entity(kind, &ip.to_string())
+    }
+
     fn entity(&self, kind: EntityKind, name: &str) -> Entity {
         Entity { environment: self.environment.clone(), ..Entity::new(kind, "", name) }
     }
+}
+
+/// The address that an entity of the store stands for, if it is an unowned one: what a line that
+/// goes on must know again ([`Restored::strangers`](crate::Restored::strangers)).
+pub fn stranger(entity: &Entity) -> Option<Ip> {
+    let unowned = matches!(entity.kind, EntityKind::Unresolved | EntityKind::External)
+        && entity.namespace.is_empty()
+        && entity.detail.is_empty();
+    if unowned { entity.name.parse().ok() } else { None }
 }
