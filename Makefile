@@ -2,7 +2,7 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint compose bench
+.PHONY: help demo test lint compose bench sim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,3 +25,7 @@ compose: ## whether docker-compose.yml is well formed, where docker-compose is i
 bench: ## benchmarks of the parts and of the whole line
 	@.ci/tools build e2e
 	@$(CARGO) bench --locked -p portolan-benches $(ARGS)
+
+sim: ## the line and the store under faults, by seeds: SEEDS=10000, or SIM_SEED=17 for one with its story
+	@.ci/tools build
+	@SEEDS=$(SEEDS) FROM=$(FROM) SIM_SEED=$(SIM_SEED) $(CARGO) run --quiet --release --locked -p portolan-sim

@@ -27,6 +27,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("benches", &["actors", "e2e", "fleet", "graph", "model", "pipeline", "proto", "storage"]),
     ("e2e", &["proto"]),
     ("fuzz", &["model", "proto"]),
+    ("sim", &["model", "pipeline", "storage"]),
 ];
 
 /// Libraries that stay behind one door: the only crates that may name them.

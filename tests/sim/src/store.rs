@@ -1,0 +1,244 @@
+//! The store of a simulated process, and what becomes of its files when the process or the machine
+//! dies.
+
+use std::path::{Path, PathBuf};
+
+use portolan_model::{EdgeDelta, EpochCommit, Ip, OwnerRecord, PathDelta, TimeRange, WindowLen};
+use portolan_pipeline::stranger;
+use portolan_storage::{
+    Checkpoint, CommitEpoch, Error, FjallStore, MemoryStore, OnDamage, Options, ReadStore,
+    good_copy, open_or_recover,
+};
+
+use crate::dice::Dice;
+use crate::scenario::Disk;
+
+/// See the module.
+pub(crate) struct Store {
+    len: WindowLen,
+    engine: Engine,
+    /// Epochs and, on disk, how long the journal was after each.
+    marks: Vec<(u64, u64)>,
+    /// The last epoch that was handed to the disk.
+    synced: u64,
+}
+
+enum Engine {
+    /// The store, and every commit in it.
+    Memory(MemoryStore, Vec<EpochCommit>),
+    Disk {
+        folder: tempfile::TempDir,
+        open: Option<Box<FjallStore>>,
+    },
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) fn new(disk: Disk, len: WindowLen) -> Result<Self, Error> {
+        let engine = match disk {
+            Disk::Memory => Engine::Memory(MemoryStore::new(len), Vec::new()),
+            Disk::Fjall => {
+                // Memory, where there is a disk made of it: what is tested is not the disk.
+                let shm = Path::new("/dev/shm");
+                let folder =
+                    if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
+                let folder = folder.map_err(|e| Error::Io(Box::new(e)))?;
+                Engine::Disk { folder, open: None }
+            }
+        };
+        let mut store = Self { len, engine, marks: Vec::new(), synced: 0 };
+        store.open()?;
+        Ok(store)
+    }
+
+    fn path(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().join("store")
+    }
+
+    /// Opens it, as a process does that starts. Says whether it had to be recovered.
+    pub(crate) fn open(&mut self) -> Result<bool, Error> {
+        let Engine::Disk { folder, open } = &mut self.engine else { return Ok(false) };
+        if open.is_some() {
+            return Ok(false);
+        }
+        let options = Options::small();
+        let (store, recovery) =
+            open_or_recover(&Self::path(folder), self.len, &options, OnDamage::Recover, 1)?;
+        *open = Some(Box::new(store));
+        let epoch = self.read().checkpoint()?.epoch;
+        self.marks.retain(|(e, _)| *e <= epoch);
+        self.synced = self.synced.min(epoch);
+        Ok(recovery.is_some())
+    }
+
+    pub(crate) fn read(&self) -> Box<dyn ReadStore + '_> {
+        match &self.engine {
+            Engine::Memory(store, _) => Box::new(store.clone()),
+            Engine::Disk { open, .. } => {
+                let store = open.as_ref().expect("a process that runs has its store open");
+                Box::new(store.fjall_reader())
+            }
+        }
+    }
+
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        self.read().checkpoint()
+    }
+
+    pub(crate) fn owners(&self) -> Result<Vec<OwnerRecord>, Error> {
+        let mut owners = Vec::new();
+        self.read().owners(&mut |owner| owners.push(owner))?;
+        Ok(owners)
+    }
+
+    pub(crate) fn strangers(&self) -> Vec<Ip> {
+        let mut strangers = Vec::new();
+        self.read().entities(&mut |_, entity| strangers.extend(stranger(entity)));
+        strangers
+    }
+
+    pub(crate) fn edges(&self) -> Result<Vec<EdgeDelta>, Error> {
+        let mut rows = Vec::new();
+        self.read().edges(TimeRange::ALL, &mut |row| rows.push(*row))?;
+        Ok(rows)
+    }
+
+    pub(crate) fn paths(&self) -> Result<Vec<PathDelta>, Error> {
+        let mut rows = Vec::new();
+        self.read().paths(TimeRange::ALL, &mut |row| rows.push(row.clone()))?;
+        Ok(rows)
+    }
+
+    pub(crate) fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {
+        match &mut self.engine {
+            Engine::Memory(store, all) => {
+                store.commit(commit)?;
+                all.push(commit.clone());
+            }
+            Engine::Disk { open, .. } => {
+                open.as_mut().expect("it is open").commit(commit)?;
+            }
+        }
+        let length = self.journal_length();
+        self.marks.push((commit.epoch, length));
+        Ok(())
+    }
+
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        if let Engine::Disk { open: Some(store), .. } = &mut self.engine {
+            store.sync()?;
+        }
+        self.synced = self.marks.last().map_or(self.synced, |(epoch, _)| *epoch);
+        Ok(())
+    }
+
+    /// Keeps a copy that a damaged store goes on from.
+    pub(crate) fn copy(&mut self) -> Result<(), Error> {
+        if let Engine::Disk { folder, open: Some(store) } = &mut self.engine {
+            let to = good_copy(&Self::path(folder));
+            store.copy_to(&to)?;
+        }
+        Ok(())
+    }
+
+    /// The process is gone, and its files are as the operating system has them.
+    pub(crate) fn kill(&mut self) {
+        if let Engine::Disk { open, .. } = &mut self.engine {
+            *open = None;
+        }
+    }
+
+    /// The machine is gone: of what was not synced, any beginning may be left, and the write in
+    /// hand may be torn. The store may come back at any epoch from the synced one to the last.
+    pub(crate) fn lose_power(&mut self, dice: &mut Dice) -> Result<(), Error> {
+        self.kill();
+        let unsynced = self.marks.iter().filter(|(epoch, _)| *epoch > self.synced).count();
+        match &mut self.engine {
+            Engine::Memory(store, all) => {
+                let lost = dice.below(unsynced as u64 + 1) as usize;
+                all.truncate(all.len() - lost);
+                let mut anew = MemoryStore::new(self.len);
+                for commit in &*all {
+                    anew.commit(commit)?;
+                }
+                *store = anew;
+                let last = all.last().map_or(0, |c| c.epoch);
+                self.marks.retain(|(epoch, _)| *epoch <= last);
+            }
+            Engine::Disk { folder, .. } => {
+                let before = self.marks.len() - unsynced;
+                let safe = before.checked_sub(1).map(|at| self.marks[at].1);
+                if let (Some(safe), Some((_, last))) = (safe, self.marks.last()) {
+                    let cut = dice.between(safe, (*last).max(safe));
+                    tear(&Self::path(folder), cut).map_err(|e| Error::Io(Box::new(e)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A bit flips somewhere in what was written to the journal. Says whether it did.
+    pub(crate) fn damage(&mut self, dice: &mut Dice) -> Result<bool, Error> {
+        self.kill();
+        let Engine::Disk { folder, .. } = &self.engine else { return Ok(false) };
+        let Some((_, last)) = self.marks.last() else { return Ok(false) };
+        let path = Self::path(folder);
+        let at = dice.below((*last).max(1));
+        flip(&path, at, 1 << dice.below(8)).map_err(|e| Error::Io(Box::new(e)))
+    }
+
+    fn journal_length(&self) -> u64 {
+        let Engine::Disk { folder, .. } = &self.engine else { return 0 };
+        let from = self.marks.last().map_or(0, |(_, length)| *length);
+        used(&Self::path(folder), from).unwrap_or(0)
+    }
+}
+
+/// The one journal of a small store. Its room is allocated ahead, and is zero where nothing is.
+fn journal(store: &Path) -> std::io::Result<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(store)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "jnl") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found.pop().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))
+}
+
+/// Bytes of the journal that are in use; at least `from` are.
+fn used(store: &Path, from: u64) -> std::io::Result<u64> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::open(journal(store)?)?;
+    let mut end = from;
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        let read = file.read_at(&mut chunk, end)?;
+        match chunk[..read].iter().rposition(|b| *b != 0) {
+            Some(at) => end += at as u64 + 1,
+            None => return Ok(end),
+        }
+    }
+}
+
+/// What lies behind `at` never reached the disk.
+fn tear(store: &Path, at: u64) -> std::io::Result<()> {
+    let path = journal(store)?;
+    let length = std::fs::metadata(&path)?.len();
+    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    file.set_len(at)?;
+    file.set_len(length)
+}
+
+fn flip(store: &Path, at: u64, bit: u8) -> std::io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    let path = journal(store)?;
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    byte[0] ^= bit;
+    file.write_all_at(&byte, at)?;
+    Ok(true)
+}
