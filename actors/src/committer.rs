@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use actix::{
     Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, WrapFuture,
 };
-use portolan_model::EpochCommit;
+use portolan_model::{EpochCommit, Invariant, Standing};
 use portolan_storage::{Attempt, CommitEpoch, Error, chain};
 use tokio::sync::mpsc;
 
@@ -52,6 +52,8 @@ pub(crate) struct Parts {
 struct Generation {
     feed: SharedFeed,
     status: Arc<StageStatus>,
+    /// Where its commits so far leave the line.
+    standing: Standing,
 }
 
 /// Takes the commits of a new generation, and no others.
@@ -106,6 +108,9 @@ impl Committer {
     /// Commits, now or later, and keeps everything else waiting until it has.
     fn commit(&mut self, commit: EpochCommit, wait: Duration, ctx: &mut Context<Self>) {
         let again = wait > FIRST_RETRY;
+        if let Some(broken) = self.breaks(&commit) {
+            return self.give_up(format!("epoch {} would break {broken}", commit.epoch));
+        }
         match self.attempt(&commit, again) {
             Attempt::Done => {
                 self.parts.status.set_trouble(STORE, None);
@@ -124,6 +129,17 @@ impl Committer {
             }
             Attempt::Never(reason) => self.give_up(reason),
         }
+    }
+
+    /// What must hold and would not: such a commit is never written.
+    fn breaks(&self, commit: &EpochCommit) -> Option<String> {
+        let broken = self.generation.as_ref()?.standing.broken_by(commit);
+        for invariant in &broken {
+            metrics::counter!(names::INVARIANTS_BROKEN, "invariant" => invariant.as_str())
+                .increment(1);
+        }
+        let names: Vec<_> = broken.into_iter().map(Invariant::as_str).collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     fn attempt(&mut self, commit: &EpochCommit, again: bool) -> Attempt {
@@ -145,7 +161,8 @@ impl Committer {
         if let Err(panic) = told {
             return self.give_up(format!("showing an epoch panicked: {}", panic_text(&*panic)));
         }
-        if let Some(generation) = &self.generation {
+        if let Some(generation) = &mut self.generation {
+            generation.standing.advance(commit);
             generation.status.count((commit.edges.len() + commit.paths.len()) as u64);
             generation.feed.committed(commit);
         }
@@ -230,7 +247,13 @@ impl Handler<Adopt> for Committer {
     fn handle(&mut self, Adopt(feed): Adopt, _: &mut Context<Self>) {
         let generation = feed.crew().generation;
         let status = self.parts.status.stage(NAME, generation, Arc::clone(&self.mailbox));
-        self.generation = Some(Generation { feed, status });
+        let standing = Standing::default();
+        for invariant in Invariant::ALL {
+            // There from the start, so that an alert can be made on it.
+            metrics::counter!(names::INVARIANTS_BROKEN, "invariant" => invariant.as_str())
+                .increment(0);
+        }
+        self.generation = Some(Generation { feed, status, standing });
     }
 }
 

@@ -75,6 +75,8 @@ pub const STORE_COMMIT_SECONDS: &str = "portolan_store_commit_seconds";
 pub const STORE_SYNC_SECONDS: &str = "portolan_store_sync_seconds";
 /// Commits that the store refused and that were tried again.
 pub const STORE_RETRIES: &str = "portolan_store_retries_total";
+/// Commits that would have broken what must hold, and were not written.
+pub const INVARIANTS_BROKEN: &str = "portolan_invariants_broken_total";
 /// Bytes of the store on disk; set by whoever opened it.
 pub const STORE_BYTES: &str = "portolan_store_bytes";
 /// Resets of the line after a failure.
@@ -184,6 +186,12 @@ pub const ALL: &[MetricInfo] = &[
         Kind::Counter,
         &[],
         "Commits that the store refused and that were retried.",
+    ),
+    info(
+        INVARIANTS_BROKEN,
+        Kind::Counter,
+        &["invariant"],
+        "Commits that would have broken an invariant and were not written: the process ends.",
     ),
     info(STORE_BYTES, Kind::Gauge, &[], "Bytes of the store on disk."),
     info(RESTARTS, Kind::Counter, &["stage"], "Resets of the line, by the stage that failed."),

@@ -109,12 +109,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         }
     });
     let checkpoint = kept.store().reader();
-    let running = portolan_actors::start(
-        actors_config(config),
-        Box::new(kept),
-        as_checkpoint(checkpoint),
-        on_commit,
-    )?;
+    let running =
+        portolan_actors::start(actors_config(config), Box::new(kept), checkpoint, on_commit)?;
     let vitals = Arc::new(Vitals {
         status: Arc::clone(running.status()),
         store_path: config.store.path.display().to_string(),
@@ -161,10 +157,6 @@ async fn bind(key: &str, addr: std::net::SocketAddr) -> anyhow::Result<TcpListen
     TcpListener::bind(addr).await.with_context(|| {
         format!("{key} = {addr}: cannot listen there; is another portolan running? Set {key} to a free address")
     })
-}
-
-fn as_checkpoint(store: Arc<dyn ReadStore>) -> Arc<dyn portolan_storage::ReadCheckpoint> {
-    store
 }
 
 fn actors_config(config: &Config) -> ActorsConfig {

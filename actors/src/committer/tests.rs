@@ -149,3 +149,15 @@ fn an_epoch_out_of_order_ends_the_line() {
         assert_eq!(bench.ends.recv().await, Some(reason));
     });
 }
+
+#[test]
+fn a_commit_that_breaks_an_invariant_is_not_written() {
+    on_system(async |arbiter| {
+        let mut bench = Bench::new(arbiter).await;
+        bench.offer(1, 42);
+        bench.offer(1, 44);
+        let ExitReason::Store(reason) = bench.ends.recv().await.unwrap() else { panic!("why?") };
+        assert_eq!(reason, "epoch 44 would break epochs_follow");
+        assert_eq!(*bench.epochs.lock().unwrap(), [42]);
+    });
+}
