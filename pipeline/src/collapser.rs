@@ -72,6 +72,8 @@ struct Towards {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Emitted {
     key: PathKey,
+    /// What the row moves comes to rest on a balancer's own leg, whose callers stand for it.
+    leg: bool,
     counters: Counters,
     first_ns: Nanos,
     last_ns: Nanos,
@@ -215,9 +217,11 @@ fn path(
     landings: &[(u8, Socket, EntityId)],
 ) -> Option<Emitted> {
     let (target, kind, evidence) = landed(state, landings).or_else(|| proven(state))?;
-    if target.entity == state.hop {
+    if target.entity == state.hop || target.via.contains(&state.hop) {
         return None;
     }
+    let mut via: Via = smallvec![state.hop];
+    via.extend(target.via);
     Some(Emitted {
         key: PathKey {
             window,
@@ -226,11 +230,12 @@ fn path(
             server: target.entity,
             proto,
             front_port: if proto.has_ports() { hop.port } else { 0 },
-            port: target.socket.port,
-            via: smallvec![state.hop] as Via,
+            port: target.port,
+            via,
             kind,
             evidence,
         },
+        leg: kind == PathKind::Moved && state.beyond == Some(target.entity),
         counters: state.counters,
         first_ns: state.first_ns,
         last_ns: state.last_ns,
@@ -242,7 +247,7 @@ fn landed(
     state: &HopConnection,
     landings: &[(u8, Socket, EntityId)],
 ) -> Option<(HopTarget, PathKind, Evidence)> {
-    let rewritten = state.rewrite.map(|(target, _)| target.socket);
+    let rewritten = state.rewrite.as_ref().map(|(target, _)| target.socket);
     let is_target = |socket: &Socket| match rewritten {
         Some(to) => to == *socket,
         None => state.targets.iter().any(|t| t.socket == *socket),
@@ -256,13 +261,14 @@ fn landed(
     entities.dedup();
     let [entity] = entities[..] else { return None };
     let evidence = if rewritten.is_some() { Evidence::Rewrite } else { Evidence::Alias };
-    Some((HopTarget { socket: first.1, entity }, PathKind::Explained, evidence))
+    let target = HopTarget { socket: first.1, entity, via: Via::new(), port: first.1.port };
+    Some((target, PathKind::Explained, evidence))
 }
 
 /// Nobody saw it come out, but there is only one place where it can have.
 fn proven(state: &HopConnection) -> Option<(HopTarget, PathKind, Evidence)> {
-    if let Some((target, evidence)) = state.rewrite {
-        return Some((target, PathKind::Moved, evidence));
+    if let Some((target, evidence)) = &state.rewrite {
+        return Some((target.clone(), PathKind::Moved, *evidence));
     }
     let target = single(&state.targets)?;
     Some((target, PathKind::Moved, Evidence::Declared))
@@ -274,9 +280,15 @@ fn emit(old: Option<&Emitted>, new: Option<&Emitted>, out: &mut Vec<PathDelta>) 
     }
     let mut push = |of: &Emitted, counters: Counters, first_ns: Nanos, last_ns: Nanos| {
         out.push(PathDelta { key: of.key.clone(), counters, first_ns, last_ns });
+        if of.leg {
+            let front_port = of.key.port;
+            let (via, kind, evidence) = (Via::new(), PathKind::Leg, Evidence::Declared);
+            let key = PathKey { front_port, via, kind, evidence, ..of.key.clone() };
+            out.push(PathDelta { key, counters, first_ns, last_ns });
+        }
     };
     match (old, new) {
-        (Some(old), Some(new)) if old.key == new.key => {
+        (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
             let mut counters = new.counters;
             counters.subtract(&old.counters);
             push(new, counters, new.first_ns, new.last_ns);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_model::{
     CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent,
-    OwnerRecord, PathDelta, Proto, Socket, Window,
+    OwnerRecord, PathDelta, Proto, Socket, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -72,6 +72,8 @@ pub struct HopConnection {
     pub class: HopClass,
     /// Where the hop may forward this connection to.
     pub targets: Arc<[HopTarget]>,
+    /// Where the client forwards to itself, if it is a balancer and the hop stands on its only way.
+    pub beyond: Option<EntityId>,
     /// The target that the record itself names, with its evidence (conntrack rewrite).
     pub rewrite: Option<(HopTarget, Evidence)>,
     /// What the raw edge `client -> hop` counts for it.
@@ -83,12 +85,17 @@ pub struct HopConnection {
 }
 
 /// One place that a hop forwards to.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HopTarget {
     /// Its socket.
     pub socket: Socket,
-    /// Who owns the socket at the time.
+    /// Who owns the socket at the time. Where that is a hop which forwards to one place only, who is
+    /// there, and so on: the end of the chain.
     pub entity: EntityId,
+    /// The hops between the socket and that end, nearest the socket first.
+    pub via: Via,
+    /// The port at the end.
+    pub port: u16,
 }
 
 /// A connection whose server socket is one that some hop forwards to.

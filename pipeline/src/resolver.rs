@@ -206,7 +206,8 @@ impl FlowResolver {
             let key = table.keys[place as usize];
             let conn = &mut table.conns[place];
             let was = (conn.open_after, conn.begin);
-            let new = judge.judge(key, conn);
+            let masked = table.masked.contains(&key) || judge.is_masked(key);
+            let new = judge.judge(key, conn, masked);
             if (conn.open_after, conn.begin) != was {
                 carried.push(key);
             }
@@ -262,6 +263,10 @@ impl FlowResolver {
     fn forget_addresses(&mut self) {
         let mut used = self.addrs.flags();
         for table in self.tables.values() {
+            for key in &table.masked {
+                used[key.end(table::Side::Low).addr as usize] = true;
+                used[key.end(table::Side::High).addr as usize] = true;
+            }
             for (key, conn) in table.iter() {
                 used[key.end(table::Side::Low).addr as usize] = true;
                 used[key.end(table::Side::High).addr as usize] = true;

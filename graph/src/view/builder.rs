@@ -4,8 +4,8 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::HashTable;
 use portolan_model::{
-    Collapse, Counters, Direction, EdgeDelta, EntityId, HopClass, Nanos, PathDelta, PathKey,
-    PathKind, Window,
+    Collapse, Counters, Direction, EdgeDelta, EntityId, Evidence, HopClass, Nanos, PathDelta,
+    PathKey, PathKind, Window,
 };
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
@@ -205,14 +205,17 @@ impl Sum {
 }
 
 /// A hop's own leg is folded because its callers take its place. Where nobody saw a caller, nothing
-/// would stand for the traffic: the leg stays.
+/// would stand for the traffic: the leg stays. What a record's own translation made is another
+/// matter: the record that says so is the caller.
 fn forget_unclaimed_legs(keys: &mut Vec<(Link, PathKey, u32)>) {
     let called: FxHashSet<(EntityId, EntityId)> = keys
         .iter()
         .filter(|(_, key, _)| key.kind != PathKind::Leg)
-        .filter_map(|(_, key, _)| Some((*key.via.last()?, key.server)))
+        .flat_map(|(_, key, _)| key.via.iter().map(|hop| (*hop, key.server)))
         .collect();
     keys.retain(|(_, key, _)| {
-        key.kind != PathKind::Leg || called.contains(&(key.client, key.server))
+        key.kind != PathKind::Leg
+            || key.evidence == Evidence::Rewrite
+            || called.contains(&(key.client, key.server))
     });
 }

@@ -135,3 +135,75 @@ fn backend_whose_address_went_to_another_before_the_balancer_was_told_is_still_t
         "#]],
     );
 }
+
+const CHAIN: &str = "
+    own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1
+    own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2
+    own lb outer ip=10.1.0.1 ports=tcp/80 to=10.1.0.2:80
+    own lb inner ip=10.1.0.2 ports=tcp/80 to=172.30.0.7:80 node=10.9.0.2
+    own service api-svc ip=172.30.0.7 ports=tcp/80 to=10.0.1.1:8080
+";
+
+#[test]
+fn declared_chain_is_followed_to_its_end_and_its_legs_are_accounted_for() {
+    check(
+        &format!(
+            "{CHAIN}
+             flow 3..4 10.0.0.1:40000>10.1.0.1:80 100B S @10.9.0.1
+             flow 3..4 10.1.0.2:50000>172.30.0.7:80 140B S @10.9.0.2
+             flow 3..4 10.1.0.2:50000>10.0.1.1:8080 140B S @10.9.0.2"
+        ),
+        &expect![[r#"
+            t=0 inner -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=140
+            t=0 inner -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=140
+            t=0 web -> outer tcp/80: flows=1 conns=1 failed=1 active=1 sent=100
+            t=0 explained alias inner => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=140
+            t=0 leg declared inner => api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=140
+            t=0 moved declared web => api via outer via inner via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=100
+        "#]],
+    );
+}
+
+#[test]
+fn leg_that_nobody_saw_come_out_is_moved_and_accounted_for() {
+    check(
+        &format!("{CHAIN}\n flow 3..4 10.1.0.2:50000>172.30.0.7:80 140B S @10.9.0.2"),
+        &expect![[r#"
+            t=0 inner -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=140
+            t=0 moved declared inner => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=140
+            t=0 leg declared inner => api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=140
+        "#]],
+    );
+}
+
+#[test]
+fn balancers_that_forward_to_each_other_prove_nothing() {
+    check(
+        "own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1
+         own lb a ip=10.1.0.1 ports=tcp/80 to=10.1.0.2:80
+         own lb b ip=10.1.0.2 ports=tcp/80 to=10.1.0.1:80
+         flow 3..4 10.0.0.1:40000>10.1.0.1:80 100B S @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> a tcp/80: flows=1 conns=1 failed=1 active=1 sent=100
+        "#]],
+    );
+}
+
+#[test]
+fn what_the_far_side_of_a_source_nat_saw_is_folded_by_the_near_sides_word() {
+    check(
+        "own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2
+         own node n2 ip=10.9.0.2
+         own service api-svc ip=172.30.0.7 ports=tcp/80 to=10.0.1.1:8080
+         flow 3..4 10.9.0.2:61000>10.0.1.1:8080 100B S @10.9.0.2
+         barrier
+         flow 3..4 10.0.1.1:40000>172.30.0.7:80 100B S xlat=10.9.0.2:61000>10.0.1.1:8080 @10.9.0.2
+         flow 3..4 10.9.0.2:61001>10.0.1.1:8080 30B S @10.9.0.2",
+        &expect![[r#"
+            t=0 api -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=100
+            t=0 n2 -> api tcp/8080: flows=2 conns=2 failed=2 active=2 sent=130
+            t=0 moved rewrite api => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=100
+            t=0 leg rewrite n2 => api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=100
+        "#]],
+    );
+}

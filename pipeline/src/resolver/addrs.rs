@@ -31,11 +31,6 @@ pub(super) struct Addrs {
 }
 
 impl Addr {
-    /// An address that no claim is looked up for.
-    pub(super) fn unclaimed(scope: ScopeId, ip: Ip) -> Self {
-        Self { scope, ip, claims: NO_CLAIMS, dirty: false }
-    }
-
     pub(super) fn claims(&self) -> Option<u32> {
         (self.claims != NO_CLAIMS).then_some(self.claims)
     }

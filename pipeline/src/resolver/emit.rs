@@ -1,8 +1,7 @@
 //! Differences between two judgements of one connection, as rows and as news for the joins.
 
 use portolan_model::{
-    Counters, EdgeDelta, EdgeKey, Evidence, Nanos, PathDelta, PathKey, PathKind, Socket, Via,
-    Window,
+    Counters, EdgeDelta, EdgeKey, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
 };
 
 use rustc_hash::FxHashMap;
@@ -58,7 +57,7 @@ pub(super) fn difference(
 fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Emission) {
     let delta = EdgeDelta { key: of.key, counters, first_ns, last_ns };
     out.edges.entry(of.key).and_modify(|row| row.merge(&delta)).or_insert(delta);
-    if of.leg {
+    if let Some(evidence) = of.leg {
         let key = PathKey {
             window: of.key.window,
             layer: of.key.layer,
@@ -69,7 +68,7 @@ fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), o
             port: of.key.port,
             via: Via::new(),
             kind: PathKind::Leg,
-            evidence: Evidence::Declared,
+            evidence,
         };
         out.legs.push(PathDelta { key, counters, first_ns, last_ns });
     }

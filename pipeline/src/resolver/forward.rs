@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use portolan_model::{
     Backend, EdgeKey, EntityId, Evidence, HopClass, Ip, Nanos, Proto, ScopeId, Socket, ValidTime,
+    Via,
 };
+use smallvec::SmallVec;
 
 use crate::directory::{Found, Lookup, OwnerIdx};
 use crate::{HopConnection, HopTarget};
 
-use super::addrs::Addr;
 use super::judge::{Emitted, Judge};
 use super::party::Party;
 use super::table::{Conn, ConnKey, End, Rewrite, Side};
@@ -17,6 +18,20 @@ use super::table::{Conn, ConnKey, End, Rewrite, Side};
 /// A hop's next version is told at most this long after its backends changed: a controller's resync
 /// and a health check's interval are a few seconds.
 const TOLD_LATE: Nanos = 5_000_000_000;
+
+/// Longest chain of hops (flow semantics, section 4.5).
+const MAX_HOPS: usize = 8;
+
+/// The hops of a chain, as far as it was followed.
+type Trail = SmallVec<[OwnerIdx; 4]>;
+
+/// What a balancer's connection is to those that the balancer forwards.
+pub(super) enum Onward {
+    /// It ends at the one place that they go to.
+    There,
+    /// It leads to a hop on the way to that place.
+    Through(EntityId),
+}
 
 impl Judge<'_> {
     pub(super) fn is_landing(&self, server: End, proto: Proto) -> bool {
@@ -48,7 +63,7 @@ impl Judge<'_> {
             return None;
         }
         let targets: Arc<[HopTarget]> = match party.owner {
-            Some(owner) => self.targets(owner, end.port, proto, self.addrs.get(end.addr)),
+            Some(owner) => self.targets(owner, end.port, proto, self.addrs.get(end.addr).scope),
             None => Arc::new([]),
         };
         Some(Box::new(HopConnection {
@@ -56,6 +71,7 @@ impl Judge<'_> {
             hop: emitted.key.server,
             class: class.unwrap_or(HopClass::ClusterIp),
             targets,
+            beyond: None,
             rewrite,
             counters: emitted.counters,
             first_ns: emitted.first_ns,
@@ -66,7 +82,7 @@ impl Judge<'_> {
     fn target(&mut self, to: End, proto: Proto, at: Nanos) -> HopTarget {
         let addr = *self.addrs.get(to.addr);
         let party = self.resolve(&addr, to.port, proto, at, false, [Ip::NONE; 2]);
-        HopTarget { socket: Socket::new(addr.ip, to.port), entity: party.id }
+        HopTarget::at(Socket::new(addr.ip, to.port), party.id)
     }
 
     /// Where the hop forwards a connection to its `port`.
@@ -75,12 +91,23 @@ impl Judge<'_> {
         hop: OwnerIdx,
         port: u16,
         proto: Proto,
-        front: &Addr,
+        scope: ScopeId,
     ) -> Arc<[HopTarget]> {
         let key = (hop, port, proto, self.window);
         if let Some(known) = self.names.targets.get(&key) {
             return known.clone();
         }
+        let trail = Trail::from_slice(&[hop]);
+        let targets: Arc<[HopTarget]> = self.beyond(&trail, port, proto, scope).into();
+        self.names.targets.insert(key, targets.clone());
+        targets
+    }
+
+    /// Where the last hop of a trail forwards to. A target that is a hop with one place to forward to
+    /// itself is followed there: what is declared of both holds for every connection, so nothing is
+    /// multiplied that was only counted (flow semantics, section 4.5).
+    fn beyond(&mut self, trail: &Trail, port: u16, proto: Proto, scope: ScopeId) -> Vec<HopTarget> {
+        let Some(&hop) = trail.last() else { return Vec::new() };
         let (valid, backends) = {
             let owner = self.directory.owner(hop);
             (owner.valid, owner.backends.clone())
@@ -90,18 +117,47 @@ impl Judge<'_> {
             .filter(|b| b.proto == proto && (b.front_port == 0 || b.front_port == port));
         let mut targets = Vec::new();
         for backend in matching {
-            let entity = self.backend(front.scope, valid, backend);
-            targets.push(HopTarget { socket: Socket::new(backend.ip, backend.port), entity });
+            let socket = Socket::new(backend.ip, backend.port);
+            let Some(owner) = self.backend(scope, valid, backend) else {
+                targets.push(HopTarget::at(socket, EntityId::NONE));
+                continue;
+            };
+            let entity = self.names.owner(self.directory.owner(owner));
+            let mut target = HopTarget::at(socket, entity);
+            if let Some(end) = self.end_of_chain(trail, owner, backend, scope) {
+                target.via.push(entity);
+                target.via.extend(end.via);
+                (target.entity, target.port) = (end.entity, end.port);
+            }
+            targets.push(target);
         }
         targets.sort_unstable();
-        let targets: Arc<[HopTarget]> = targets.into();
-        self.names.targets.insert(key, targets.clone());
         targets
+    }
+
+    /// The one place that a backend forwards to, if it is a hop; a loop, like a chain that is too
+    /// long, ends nowhere.
+    fn end_of_chain(
+        &mut self,
+        trail: &Trail,
+        next: OwnerIdx,
+        backend: &Backend,
+        scope: ScopeId,
+    ) -> Option<HopTarget> {
+        let is_hop = self.directory.owner(next).hop.is_some();
+        let id = |owner: OwnerIdx| self.directory.owner(owner).id;
+        let again = trail.iter().any(|hop| id(*hop) == id(next));
+        if !is_hop || again || trail.len() >= MAX_HOPS {
+            return None;
+        }
+        let mut trail = trail.clone();
+        trail.push(next);
+        single(&self.beyond(&trail, backend.port, backend.proto, scope))
     }
 
     /// Who owns a backend as long as it is one, within the window: an address that changes hands
     /// meanwhile proves nothing about where a connection went.
-    fn backend(&mut self, scope: ScopeId, valid: ValidTime, backend: &Backend) -> EntityId {
+    fn backend(&self, scope: ScopeId, valid: ValidTime, backend: &Backend) -> Option<OwnerIdx> {
         let directory = self.directory;
         let index = directory.index_of(scope, backend.ip);
         let owner_at = |at: Nanos| {
@@ -129,29 +185,30 @@ impl Judge<'_> {
             [Found::One(a, _), Found::One(b, _)]
                 if directory.owner(a).id == directory.owner(b).id =>
             {
-                self.names.owner(directory.owner(a))
+                Some(a)
             }
-            [Found::One(one, _), Found::Nobody] | [Found::Nobody, Found::One(one, _)] => {
-                self.names.owner(directory.owner(one))
-            }
-            _ => EntityId::NONE,
+            [Found::One(one, _), Found::Nobody] | [Found::Nobody, Found::One(one, _)] => Some(one),
+            _ => None,
         }
     }
 
-    /// Whether the client is a balancer and the server the one service that it forwards to.
-    pub(super) fn is_leg(&mut self, client: &Party, edge: EdgeKey) -> bool {
-        let Some(owner) = client.owner else { return false };
+    /// Where the client forwards to, if it is a balancer and the server stands on its only way.
+    pub(super) fn way(&mut self, client: &Party, edge: EdgeKey) -> Option<Onward> {
+        let owner = client.owner?;
         let owned = self.directory.owner(owner);
         if owned.hop.is_none() || owned.hop == Some(HopClass::ClusterIp) {
-            return false;
+            return None;
         }
         let fronts: Vec<u16> = owned.ports.iter().map(|p| p.port).collect();
         let scope = owned.scope;
-        let front = Addr::unclaimed(scope, Ip::NONE);
-        fronts.into_iter().any(|port| {
-            let targets = self.targets(owner, port, edge.proto, &front);
-            single(&targets).is_some_and(|t| t.entity == edge.server)
-                && targets.iter().any(|t| t.socket.port == edge.port)
+        fronts.into_iter().find_map(|port| {
+            let targets = self.targets(owner, port, edge.proto, scope);
+            let end = single(&targets)?;
+            if end.via.contains(&edge.server) {
+                return Some(Onward::Through(end.entity));
+            }
+            let there = end.entity == edge.server && targets.iter().any(|t| t.port == edge.port);
+            there.then_some(Onward::There)
         })
     }
 }
@@ -160,5 +217,19 @@ impl Judge<'_> {
 pub(crate) fn single(targets: &[HopTarget]) -> Option<HopTarget> {
     let first = targets.first()?;
     let same = targets.iter().all(|t| t.entity == first.entity);
-    (same && first.entity != EntityId::NONE).then_some(*first)
+    if !same || first.entity == EntityId::NONE {
+        return None;
+    }
+    // Replicas behind different hops: those are passed, but which, nobody can tell.
+    let one_way = targets.iter().all(|t| t.via == first.via);
+    Some(HopTarget { via: if one_way { first.via.clone() } else { Via::new() }, ..first.clone() })
+}
+
+// === impl HopTarget ===
+
+impl HopTarget {
+    /// A target that is an end itself.
+    fn at(socket: Socket, entity: EntityId) -> Self {
+        Self { socket, entity, via: Via::new(), port: socket.port }
+    }
 }

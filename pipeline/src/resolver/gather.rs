@@ -184,6 +184,28 @@ impl FlowResolver {
             let table = self.tables.get_mut(&window).expect("the record was just added to it");
             table.conn(row.key).rewrite(side, end);
         }
+        self.note_mask(flows, at, window, xlat);
+    }
+
+    /// Keeps what the connection is called behind a translation of its source: the far side, and the
+    /// node itself, see it under that name too, and it must not count twice.
+    fn note_mask(&mut self, flows: &FlowColumns, at: usize, window: Window, xlat: Xlat) {
+        let same = xlat.src == flows.src[at] && xlat.src_port == flows.src_port[at];
+        if same || xlat.src.is_none() || xlat.dst.is_none() || xlat.src_port == 0 {
+            return;
+        }
+        let scope = flows.scope[at];
+        let directory = &self.directory;
+        let mut intern = |ip: Ip| self.addrs.intern(scope, ip, || directory.index_of(scope, ip));
+        let dst_port = if xlat.dst_port == 0 { flows.dst_port[at] } else { xlat.dst_port };
+        let src = End { addr: intern(xlat.src), port: xlat.src_port };
+        let dst = End { addr: intern(xlat.dst), port: dst_port };
+        let (key, _) = ConnKey::new(src, dst, flows.proto[at]);
+        let table = self.tables.get_mut(&window).expect("the record was just added to it");
+        if table.masked.insert(key) {
+            table.touch_key(key);
+            self.touch_neighbours(key, window, true, true);
+        }
     }
 }
 

@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 
 use portolan_model::{
-    Counters, Direction, EdgeKey, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution, Source,
-    Window, WindowLen,
+    Counters, Direction, EdgeKey, Evidence, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution,
+    Source, Window, WindowLen,
 };
 
 use crate::HopConnection;
 use crate::directory::Directory;
 
 use super::addrs::{AddrId, Addrs};
+use super::forward::Onward;
 use super::measure::{count, count_connections, designated, life};
 use super::names::Names;
 use super::orient;
@@ -34,8 +35,9 @@ pub(super) struct Emitted {
     pub(super) hop: Option<Box<HopConnection>>,
     /// The server's socket is one that some hop forwards to.
     pub(super) landing: bool,
-    /// The edge is a hop's own leg towards its only target.
-    pub(super) leg: bool,
+    /// The edge is a leg that other rows account for, and how that is proven: a hop's own towards its
+    /// only target, or a connection whose near side was seen under its own address.
+    pub(super) leg: Option<Evidence>,
 }
 
 /// What judging needs to know beside the connection.
@@ -57,8 +59,9 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The judgement, or nothing where no reporter saw a flow that counts.
-    pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn) -> Option<Emitted> {
+    /// The judgement, or nothing where no reporter saw a flow that counts. `masked` says that a record
+    /// named this connection as what another became on its way out (source NAT).
+    pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn, masked: bool) -> Option<Emitted> {
         self.look_around(key, conn)?;
         let begin = conn.begin;
         let seen_on = self.seen_on(conn);
@@ -119,11 +122,17 @@ impl Judge<'_> {
             client,
             hop: None,
             landing: self.is_landing(key.end(server), proto),
-            leg: false,
+            leg: masked.then_some(Evidence::Rewrite),
         };
         if oriented.is_some() {
             emitted.hop = self.hop(key, conn, server, &parties[server as usize], &emitted, begin);
-            emitted.leg = self.is_leg(&parties[client as usize], edge);
+            match self.way(&parties[client as usize], edge) {
+                Some(Onward::There) => emitted.leg = Some(Evidence::Declared),
+                Some(Onward::Through(end)) => {
+                    emitted.hop.iter_mut().for_each(|hop| hop.beyond = Some(end));
+                }
+                None => {}
+            }
         }
         Some(emitted)
     }
@@ -185,6 +194,14 @@ impl Judge<'_> {
             }
         }
         near.iter().any(|(agent, from)| *from == side && self.addrs.get(*agent).ip == home)
+    }
+
+    /// Whether a neighbouring window knows that a source NAT made the connection: its near side may
+    /// have been told of there.
+    pub(super) fn is_masked(&self, key: ConnKey) -> bool {
+        let ends = [self.window.previous(self.len), self.window + self.len];
+        let tables = ends.iter().filter_map(|window| self.tables.get(window));
+        tables.into_iter().any(|table| table.masked.contains(&key))
     }
 
     fn serves(&self, key: ConnKey, side: Side, parties: &[Party; 2], proto: Proto) -> bool {

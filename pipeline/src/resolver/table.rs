@@ -1,7 +1,7 @@
 //! Connections of one window: what each reporter said of each direction.
 
 use portolan_model::{Flags, Nanos, Proto, Source, Window, WindowLen};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::addrs::AddrId;
@@ -120,6 +120,8 @@ pub(super) struct Table {
     pub(super) keys: Vec<ConnKey>,
     pub(super) conns: Slots,
     touched: Vec<u32>,
+    /// What connections became on their way out, by the word of their records (source NAT).
+    pub(super) masked: FxHashSet<ConnKey>,
     /// Lowest offset by partition that a record of this window came from.
     pub(super) reread: FxHashMap<u32, i64>,
 }
@@ -212,14 +214,16 @@ impl Conn {
 }
 
 impl Tally {
-    /// Which boundaries of its window it comes up to, as far as clocks may differ.
+    /// Which boundaries of its window it comes up to, as far as two clocks may differ that are each off
+    /// by up to the tolerance.
     pub(super) fn reach(&self, window: Window, len: WindowLen, tolerance: Nanos) -> Reach {
         if self.last == 0 {
             return Reach::default();
         }
+        let apart = 2 * tolerance;
         Reach {
-            start: self.first.saturating_sub(window.start()) <= tolerance,
-            end: window.end(len).saturating_sub(self.last) <= tolerance,
+            start: self.first.saturating_sub(window.start()) <= apart,
+            end: window.end(len).saturating_sub(self.last) <= apart,
         }
     }
 
@@ -302,6 +306,7 @@ impl Table {
         self.by_key.clear();
         self.keys.clear();
         self.touched.clear();
+        self.masked.clear();
         self.reread.clear();
     }
 
