@@ -53,6 +53,8 @@ pub struct Score {
     pub edges_miscounted: u64,
     /// Found edges whose connections differ because agents lost records or sampled.
     pub edges_estimated: u64,
+    /// Of these, the ones that are further off than loss and sampling explain.
+    pub edges_beyond_error: u64,
     /// Largest error of the connections of a found edge, as a share of the true ones.
     pub count_error_max: f64,
     /// Mean of these errors over the found edges.
@@ -104,7 +106,7 @@ struct Sums {
     sent: u64,
     received: u64,
     lost: u64,
-    sampled: bool,
+    sampling: u32,
     unseen: bool,
     undirected: bool,
 }
@@ -177,6 +179,17 @@ impl Sums {
     fn bytes(&self) -> u64 {
         self.sent + self.received
     }
+
+    /// How far a count of connections may be off: by one for every record that was lost, and, where
+    /// one packet in `N` was looked at, by five standard deviations of `N` times a draw of `c` with
+    /// probability `1 / N`, and one opening more or less. Of a million edges less than one is
+    /// further off by chance.
+    fn count_error(&self) -> f64 {
+        let n = f64::from(self.sampling.max(1));
+        let drawn =
+            if n > 1.0 { 5.0 * (self.connections as f64 * (n - 1.0)).sqrt() + n } else { 0.0 };
+        drawn + self.lost as f64
+    }
 }
 
 // === impl Score ===
@@ -194,13 +207,21 @@ impl Score {
         };
         for (real_bytes, seen_bytes) in directions {
             self.bytes_off += real_bytes.abs_diff(seen_bytes);
-            if !real.sampled {
+            if real.sampling <= 1 {
                 self.bytes_misattributed += seen_bytes.saturating_sub(real_bytes);
             }
         }
         let off = seen.connections.abs_diff(real.connections);
-        if off > 0 && (real.sampled || real.lost > 0) {
+        if off > 0 && (real.sampling > 1 || real.lost > 0) {
             self.edges_estimated += 1;
+            if off as f64 > real.count_error() {
+                self.edges_beyond_error += 1;
+                list(&mut self.count_errors, || CountError {
+                    edge: text(key),
+                    connections_true: real.connections,
+                    connections_found: seen.connections,
+                });
+            }
         } else if off > 0 {
             self.edges_miscounted += 1;
             list(&mut self.count_errors, || CountError {
@@ -257,7 +278,7 @@ fn of_truth(e: &TruthEdge) -> (Key, Sums) {
         sent: e.bytes_sent,
         received: e.bytes_received,
         lost: e.lost,
-        sampled: e.sampled,
+        sampling: e.sampling,
         unseen: e.unseen,
         undirected: e.undirected,
     };
@@ -271,7 +292,7 @@ fn by_key(edges: impl Iterator<Item = (Key, Sums)>) -> BTreeMap<Key, Sums> {
         let into = all.entry(key).or_default();
         into.unseen = sums.unseen && (first || into.unseen);
         into.lost += sums.lost;
-        into.sampled |= sums.sampled;
+        into.sampling = into.sampling.max(sums.sampling);
         into.undirected |= sums.undirected;
         into.connections += sums.connections;
         into.sent += sums.sent;

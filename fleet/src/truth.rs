@@ -51,8 +51,9 @@ pub struct TruthEdge {
     pub via: Vec<Entity>,
     /// Records that the designated agents lost: what they told is counted here, and nowhere else.
     pub lost: u64,
-    /// Some designated agent sampled packets: what it told is an estimate of what is counted here.
-    pub sampled: bool,
+    /// One in how many packets the designated agents looked at, at most: beyond 1, what they told is
+    /// an estimate of what is counted here.
+    pub sampling: u32,
     /// No agent told anything of the edge: no reader can know it.
     pub unseen: bool,
     /// Both ends use one port without a handshake: nothing tells who began. The ends stand in the
@@ -135,7 +136,7 @@ struct Row {
     last: Nanos,
     via: BTreeSet<EntityIx>,
     lost: u64,
-    sampled: bool,
+    sampling: u32,
     seen: bool,
     undirected: bool,
     /// It leads from this balancer to its target.
@@ -188,7 +189,7 @@ impl Ledger {
                 last: 0,
                 via: BTreeSet::new(),
                 lost: 0,
-                sampled: false,
+                sampling: 1,
                 seen: false,
                 undirected: false,
                 leg: None,
@@ -219,8 +220,9 @@ impl Ledger {
     }
 
     /// The designated agent samples.
-    pub(crate) fn sampled(&mut self, row: RowIx) {
-        self.rows[row as usize].sampled = true;
+    pub(crate) fn sampled(&mut self, row: RowIx, sampling: u32) {
+        let row = &mut self.rows[row as usize];
+        row.sampling = row.sampling.max(sampling);
     }
 
     /// Nothing tells who began.
@@ -261,7 +263,7 @@ impl Ledger {
                 last: row.last,
                 via,
                 lost: row.lost,
-                sampled: row.sampled,
+                sampling: row.sampling,
                 unseen: !row.seen,
                 undirected: row.undirected,
             };

@@ -248,15 +248,22 @@ fn landed(
     landings: &[(u8, Socket, EntityId)],
 ) -> Option<(HopTarget, PathKind, Evidence)> {
     let rewritten = state.rewrite.as_ref().map(|(target, _)| target.socket);
-    let is_target = |socket: &Socket| match rewritten {
-        Some(to) => to == *socket,
-        None => state.targets.iter().any(|t| t.socket == *socket),
+    // Backends may be told late. A new one is known by whose it is, where all are of one owner:
+    // taking it for another connection would count this one twice.
+    let only = single(&state.targets).filter(|target| target.via.is_empty());
+    let is_one_of_them = |socket: &Socket, entity: EntityId| {
+        only.as_ref().is_some_and(|only| (only.entity, only.port) == (entity, socket.port))
     };
-    let mut candidates = landings.iter().filter(|(_, socket, _)| is_target(socket));
+    let is_target = |socket: &Socket, entity: EntityId| match rewritten {
+        Some(to) => to == *socket,
+        None => state.targets.iter().any(|t| t.socket == *socket) || is_one_of_them(socket, entity),
+    };
+    let mut candidates = landings.iter().filter(|(_, socket, entity)| is_target(socket, *entity));
     let first = candidates.next()?;
     // Two owners behind one client socket: the nearer window decides, or nobody does.
-    let nearest =
-        landings.iter().filter(|(distance, socket, _)| is_target(socket) && *distance == first.0);
+    let nearest = landings
+        .iter()
+        .filter(|(distance, socket, entity)| is_target(socket, *entity) && *distance == first.0);
     let mut entities: SmallVec<[EntityId; 2]> = nearest.map(|(.., entity)| *entity).collect();
     entities.dedup();
     let [entity] = entities[..] else { return None };

@@ -158,7 +158,7 @@ impl Cluster {
         for row in outgoing.rows.into_iter().flatten().filter(|_| outgoing.counts) {
             self.ledger.add(row, &outgoing.adds);
             if outgoing.record.row.sampling > 1 {
-                self.ledger.sampled(row);
+                self.ledger.sampled(row, outgoing.record.row.sampling);
             }
         }
     }

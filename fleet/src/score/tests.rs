@@ -29,7 +29,7 @@ fn known(found: &FoundEdge) -> TruthEdge {
         last: 2,
         via: Vec::new(),
         lost: 0,
-        sampled: false,
+        sampling: 1,
         unseen: false,
         undirected: false,
     }
@@ -89,16 +89,32 @@ fn estimate_is_no_miscount_but_its_error_is_told() {
     let [a, b] = ["a", "b"].map(|n| Entity::new(EntityKind::Workload, "ns", n));
     for sampled in [true, false] {
         let real = known(&edge(&a, &b, 4));
-        let lossy = TruthEdge { sampled, lost: u64::from(!sampled), ..real };
+        let sampling = if sampled { 50 } else { 1 };
+        let lossy = TruthEdge { sampling, lost: u64::from(!sampled), ..real };
         let truth = Truth { collapsed: vec![lossy], raw: Vec::new() };
         for connections in [3, 5] {
             let score = score(&truth, &[edge(&a, &b, connections)]);
             assert_eq!((score.edges_miscounted, score.edges_estimated), (0, 1));
+            assert_eq!(score.edges_beyond_error, 0);
             assert_eq!((score.bytes_off, score.count_error_max), (110, 0.25));
             // A sample may err to either side; what lost records tell can only be too little.
             let too_much = if sampled || connections == 3 { 0 } else { 110 };
             assert_eq!(score.bytes_misattributed, too_much);
         }
+    }
+}
+
+#[test]
+fn estimate_further_off_than_loss_and_sampling_explain_is_told_apart() {
+    let [a, b] = ["a", "b"].map(|n| Entity::new(EntityKind::Workload, "ns", n));
+    // Of 10,000 connections one packet in 50: within 5 * sqrt(10,000 * 49) + 50 = 3,550.
+    for (sampling, lost, found, beyond) in
+        [(50, 0, 13_500, 0), (50, 0, 13_600, 1), (1, 7, 9_993, 0), (1, 7, 9_992, 1)]
+    {
+        let real = TruthEdge { sampling, lost, ..known(&edge(&a, &b, 10_000)) };
+        let truth = Truth { collapsed: vec![real], raw: Vec::new() };
+        let score = score(&truth, &[edge(&a, &b, found)]);
+        assert_eq!((score.edges_estimated, score.edges_beyond_error), (1, beyond));
     }
 }
 

@@ -207,3 +207,21 @@ fn what_the_far_side_of_a_source_nat_saw_is_folded_by_the_near_sides_word() {
         "#]],
     );
 }
+
+#[test]
+fn backend_that_the_service_did_not_list_yet_is_known_by_its_owner() {
+    check(
+        "own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1
+         own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2
+         own pod api-2 owner=api ip=10.0.1.2 node=10.9.0.2
+         own service api-svc uid=svc ip=172.30.0.7 ports=tcp/80 to=10.0.1.1:8080
+         own service api-svc uid=svc ip=172.30.0.7 ports=tcp/80 to=10.0.1.2:8080 t=20..
+         flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1
+         flow 3..4 10.0.0.1:40000>10.0.1.2:8080 120B S @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api-svc tcp/80: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+            t=0 explained alias web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}

@@ -214,6 +214,7 @@ fn fill(tally: &mut Tally, flows: &FlowColumns, at: usize, part: Part) {
     tally.bytes = tally.bytes.saturating_add(part.bytes.saturating_mul(scale));
     tally.packets = tally.packets.saturating_add(part.packets.saturating_mul(scale));
     tally.sampled += u32::from(scale > 1);
+    tally.scale = tally.scale.max(flows.sampling[at]);
     tally.flags = orient::with(tally.flags, flows.flags[at]);
     tally.begin = tally.begin.min(flows.start[at]);
     tally.first = if tally.last == 0 { part.from } else { tally.first.min(part.from) };

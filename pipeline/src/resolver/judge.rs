@@ -82,6 +82,8 @@ impl Judge<'_> {
         let ahead = designated(conn, client, node, self.addrs, &mut |s| is_near(client, s));
         let back = designated(conn, server, node, self.addrs, &mut |s| is_near(server, s));
         let life = life(proto, conn, ahead, client);
+        // Where packets were left out, that no answer was seen says nothing.
+        let all_seen = ahead.is_none_or(|tally| tally.sampled == 0);
         let second_hand = self.forgotten && self.is_second_hand(ahead, client, node);
         let mut counters = Counters::ZERO;
         count(&mut counters, conn, ahead, back);
@@ -97,7 +99,7 @@ impl Judge<'_> {
             counters[Measure::BytesInferred] =
                 counters[Measure::BytesSent] + counters[Measure::BytesReceived];
         }
-        count_connections(&mut counters, proto, conn, life.opened, server);
+        count_connections(&mut counters, proto, conn, all_seen, life.opened, server);
         if confidence < orient::DECLARED {
             counters[Measure::ConnectionsGuessed] = counters[Measure::ConnectionsActive];
         }

@@ -83,14 +83,16 @@ pub(super) struct Life {
 }
 
 /// Connections that opened in the window. TCP: by the SYNs of the client, or, where only the
-/// server's direction was seen, by its answer to one. Others: unless the window before had it.
+/// server's direction was seen, by its answer to one. Others: unless the window before had it. Of
+/// sampled packets every opening stands for as many as were not looked at (flow semantics, section
+/// 3.7).
 pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<&Tally>, client: Side) -> Life {
     if proto != Proto::TCP {
         return Life { opened: u32::from(!conn.continued), open_after: false };
     }
     if let Some(ahead) = ahead {
         let (opened, open_after) = orient::opened(&ahead.marks, conn.open_before);
-        return Life { opened, open_after };
+        return Life { opened: opened.saturating_mul(ahead.scale), open_after };
     }
     let unseen = conn.tallies.iter().all(|t| t.from != client);
     let answered = conn.tallies.iter().any(|t| t.marks.iter().any(|m| m.flags.syn_ack()));
@@ -102,6 +104,7 @@ pub(super) fn count_connections(
     counters: &mut Counters,
     proto: Proto,
     conn: &Conn,
+    all_seen: bool,
     opened: u32,
     server: Side,
 ) {
@@ -109,7 +112,7 @@ pub(super) fn count_connections(
     counters[Measure::Connections] = i64::from(opened);
     let answers =
         |t: &Tally| t.flags.syn_ack() || (t.from == server && t.bytes > 0 && !t.flags.reset());
-    if proto == Proto::TCP && opened > 0 && !conn.tallies.iter().any(answers) {
+    if proto == Proto::TCP && opened > 0 && all_seen && !conn.tallies.iter().any(answers) {
         counters[Measure::ConnectionsFailed] = i64::from(opened);
     }
 }

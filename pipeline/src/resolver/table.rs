@@ -46,6 +46,8 @@ pub(super) struct Tally {
     pub(super) source: Source,
     pub(super) flags: Flags,
     pub(super) sampled: u32,
+    /// One in how many packets was looked at, at most; 1 is all.
+    pub(super) scale: u32,
     pub(super) packets: u64,
     pub(super) bytes: u64,
     /// Start of the earliest slice, also where it lies in an earlier window: ownership is asked for
@@ -234,6 +236,7 @@ impl Tally {
             source,
             flags: Flags(0),
             sampled: 0,
+            scale: 1,
             packets: 0,
             bytes: 0,
             begin: at,
