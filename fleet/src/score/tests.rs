@@ -111,7 +111,7 @@ fn estimate_further_off_than_loss_and_sampling_explain_is_told_apart() {
     for (sampling, lost, found, beyond) in
         [(50, 0, 13_500, 0), (50, 0, 13_600, 1), (1, 7, 9_993, 0), (1, 7, 9_992, 1)]
     {
-        let real = TruthEdge { sampling, lost, ..known(&edge(&a, &b, 10_000)) };
+        let real = TruthEdge { lost, sampling, ..known(&edge(&a, &b, 10_000)) };
         let truth = Truth { collapsed: vec![real], raw: Vec::new() };
         let score = score(&truth, &[edge(&a, &b, found)]);
         assert_eq!((score.edges_estimated, score.edges_beyond_error), (1, beyond));
