@@ -23,6 +23,7 @@ pub struct Socket {
 }
 
 const V4_PREFIX: u128 = 0xffff_0000_0000;
+const NAT64_PREFIX: u128 = 0x0064_ff9b << 96;
 
 // === impl Ip ===
 
@@ -48,6 +49,13 @@ impl Ip {
     /// Whether there is an address at all. `0.0.0.0` and `::` count as absent.
     pub const fn is_none(self) -> bool {
         self.0 == 0 || self.0 == V4_PREFIX
+    }
+
+    /// The IPv4 address behind an address of NAT64's well-known prefix (`64:ff9b::/96`, RFC 6052
+    /// section 2.1); any other as it is. Who dials the one reaches the other.
+    #[must_use]
+    pub const fn beyond_nat64(self) -> Self {
+        if self.0 >> 32 == NAT64_PREFIX >> 32 { Self::v4(self.0 as u32) } else { self }
     }
 
     /// Network-order bytes, as keys and foreign formats have them.

@@ -237,6 +237,7 @@ fn gone(rest: &str) -> OwnerEvent {
 
 fn socket(text: &str) -> Socket {
     let (ip, port) = text.rsplit_once(':').unwrap_or((text, "0"));
+    let ip = ip.trim_start_matches('[').trim_end_matches(']');
     Socket::new(ip.parse().unwrap(), port.parse().unwrap())
 }
 
@@ -268,6 +269,10 @@ pub(crate) fn flow(rest: &str) -> FlowRow {
             "dialled" => row.role = portolan_model::Role::SourceDialled,
             "accepted" => row.role = portolan_model::Role::SourceAccepted,
             "original" => row.role = portolan_model::Role::Original,
+            "proxy" => row.source = portolan_model::Source::Proxy,
+            "cloud" => row.source = portolan_model::Source::CloudLog,
+            "router" => row.source = portolan_model::Source::Router,
+            "events" => row.source = portolan_model::Source::Events,
             "reply" => row.role = portolan_model::Role::Reply,
             w if w.starts_with('@') => row.agent = w[1..].parse().unwrap(),
             w if w.ends_with('B') => row.bytes = w[..w.len() - 1].parse().unwrap(),

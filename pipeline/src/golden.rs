@@ -1,6 +1,7 @@
 //! Golden cases of flow truth (flow semantics, section 5), by number: each has one right answer.
 
 use expect_test::expect;
+use portolan_model::Measure;
 
 use crate::check::check;
 
@@ -305,4 +306,93 @@ fn case_16_flags_that_a_router_adds_up_are_no_handshake() {
             t=0 web -> api tcp/8080: flows=2 active=1 sent=100 received=100
         "#]],
     );
+}
+
+#[test]
+fn case_12_three_kinds_of_source_tell_of_one_connection_and_the_best_counts() {
+    two_nodes(
+        "flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1
+         flow 3..4 10.0.1.1:8080>10.0.0.1:40000 900B SA @10.9.0.1
+         flow 0..60 10.0.0.1:40000>10.0.1.1:8080 106B cloud @10.9.0.7
+         flow 0..60 10.0.1.1:8080>10.0.0.1:40000 886B cloud @10.9.0.7
+         flow 3..4 10.0.0.1:40000>10.0.1.1:8080 40B proxy dialled @10.9.0.1
+         flow 3..4 10.0.1.1:8080>10.0.0.1:40000 700B proxy accepted @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api tcp/8080: flows=2 conns=1 active=1 sent=120 received=900 twice=4
+        "#]],
+    );
+}
+
+#[test]
+fn case_13_row_of_a_workload_and_row_of_its_service_are_one_connection() {
+    // OBI tells of either destination, from one agent and of the same client's socket.
+    two_nodes(
+        "flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B @10.9.0.1
+         flow 3..4 10.0.1.1:8080>10.0.0.1:40000 900B @10.9.0.1
+         flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B @10.9.0.1
+         flow 3..4 172.30.0.7:80>10.0.0.1:40000 900B @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api tcp/80: flows=2 active=1 sent=120 received=900
+            t=0 web -> api tcp/8080: flows=2 active=1 sent=120 received=900
+            t=0 explained alias web => api via api tcp/8080: flows=2 active=1 sent=120 received=900
+        "#]],
+    );
+}
+
+#[test]
+fn case_18_both_ends_of_a_mesh_and_the_waypoint_between_them() {
+    // Each leg is logged by the proxies of both its ends; the waypoint stays a node of the map,
+    // because nothing here joins what it accepted with what it dialled.
+    two_nodes(
+        "own pod way-1 owner=waypoint ip=10.0.2.1 node=10.9.0.3 ports=tcp/15008
+         flow 3..4 10.0.0.1:40000>10.0.2.1:15008 120B proxy dialled S @10.9.0.1
+         flow 3..4 10.0.2.1:15008>10.0.0.1:40000 900B proxy accepted SA @10.9.0.1
+         flow 3..4 10.0.0.1:40000>10.0.2.1:15008 120B proxy dialled S @10.9.0.3
+         flow 3..4 10.0.2.1:15008>10.0.0.1:40000 900B proxy accepted SA @10.9.0.3
+         flow 3..4 10.0.2.1:50000>10.0.1.1:8080 130B proxy dialled S @10.9.0.3
+         flow 3..4 10.0.1.1:8080>10.0.2.1:50000 910B proxy accepted SA @10.9.0.3
+         flow 3..4 10.0.2.1:50000>10.0.1.1:8080 130B proxy dialled S @10.9.0.2
+         flow 3..4 10.0.1.1:8080>10.0.2.1:50000 910B proxy accepted SA @10.9.0.2",
+        &expect![[r#"
+            t=0 web -> waypoint tcp/15008: flows=2 conns=1 active=1 sent=120 received=900 twice=2
+            t=0 waypoint -> api tcp/8080: flows=2 conns=1 active=1 sent=130 received=910 twice=2
+        "#]],
+    );
+}
+
+#[test]
+fn case_23_address_of_nat64_is_the_one_behind_it() {
+    two_nodes(
+        "own pod six-1 owner=six ip=fd00::1 node=10.9.0.1
+         flow 3..4 [fd00::1]:40000>[64:ff9b::a00:101]:8080 120B S @10.9.0.1
+         flow 3..4 [64:ff9b::a00:101]:8080>[fd00::1]:40000 900B SA @10.9.0.1
+         flow 3..4 [::ffff:10.0.0.1]:40001>10.0.1.1:8080 70B S @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api tcp/8080: flows=1 conns=1 failed=1 active=1 sent=70
+            t=0 six -> api tcp/8080: flows=2 conns=1 active=1 sent=120 received=900
+        "#]],
+    );
+}
+
+#[test]
+fn case_25_late_handshake_turns_history_round_in_one_epoch() {
+    let mut lab = crate::check::Lab::new(&crate::LineConfig::default());
+    lab.run(TWO_NODES);
+    // By the ports the client is `api`; the SYN that comes an epoch later is of `web`.
+    lab.run("flow 3..4 10.0.0.1:8001>10.0.1.1:50001 120B @10.9.0.1");
+    let guessed = lab.commits.last().expect("the run ended an epoch").edges.clone();
+    lab.run("flow 2..2.5 10.0.0.1:8001>10.0.1.1:50001 74B S @10.9.0.1");
+    let turned = &lab.commits.last().expect("the run ended an epoch").edges;
+    let received = |row: &portolan_model::EdgeDelta| {
+        let counters = &row.counters;
+        (counters[Measure::BytesReceived], counters[Measure::BytesSent])
+    };
+    assert_eq!(guessed.iter().map(received).collect::<Vec<_>>(), [(120, 0)]);
+    let mut both: Vec<(i64, i64)> = turned.iter().map(received).collect();
+    both.sort_unstable();
+    assert_eq!(both, [(-120, 0), (0, 194)], "taken back and added in one commit");
+    expect![[r#"
+        t=0 web -> api tcp/50001: flows=2 conns=1 failed=1 active=1 sent=194
+    "#]]
+    .assert_eq(&lab.render());
 }

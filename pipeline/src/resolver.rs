@@ -26,7 +26,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Window, WindowLen};
+use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::Directory;
@@ -67,6 +67,9 @@ pub struct FlowResolver {
     /// Windows before this one are forgotten.
     folded: Window,
     rewritten_to: FxHashSet<End>,
+    /// Sources of different kinds were met: windows then have to look at each other.
+    mixed: bool,
+    first_source: Option<Source>,
     /// Last event by agent.
     agents: FxHashMap<Ip, Nanos>,
     tally: Tallies,
@@ -103,6 +106,8 @@ impl FlowResolver {
             emission: Emission::default(),
             folded: restored.folded,
             rewritten_to: FxHashSet::default(),
+            mixed: false,
+            first_source: None,
             agents: FxHashMap::default(),
             tally: Tallies::default(),
         }
@@ -195,6 +200,7 @@ impl FlowResolver {
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
             agents,
+            mixed: self.mixed,
             forgotten: window < self.folded,
         };
         let mut carried = Vec::new();

@@ -1,7 +1,7 @@
 //! Gathering: records of a batch into the connections of their windows.
 
 use portolan_model::{
-    Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Role, Window, WindowLen, Xlat,
+    Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Role, Source, Window, WindowLen, Xlat,
 };
 
 use super::FlowResolver;
@@ -42,6 +42,9 @@ impl FlowResolver {
         let mut xlats = flows.xlats.iter().peekable();
         let mut last_window = None;
         self.note_agents(flows);
+        for source in &flows.source {
+            self.note_source(*source);
+        }
         for (at, row) in rows.iter().enumerate() {
             let xlat = xlats.next_if(|(r, _)| *r as usize == at).map(|(_, x)| *x);
             if is_icmp_error(flows, at) {
@@ -64,7 +67,10 @@ impl FlowResolver {
     fn number(&mut self, flows: &FlowColumns, at: usize) -> Row {
         let scope = flows.scope[at];
         let directory = &self.directory;
-        let mut intern = |ip: Ip| self.addrs.intern(scope, ip, || directory.index_of(scope, ip));
+        let mut intern = |ip: Ip| {
+            let ip = ip.beyond_nat64();
+            self.addrs.intern(scope, ip, || directory.index_of(scope, ip))
+        };
         let proto = flows.proto[at];
         let ports =
             if proto.has_ports() { (flows.src_port[at], flows.dst_port[at]) } else { (0, 0) };
@@ -121,6 +127,7 @@ impl FlowResolver {
             return;
         }
         tally.marks.push(mark);
+        let is_first_of_its_reporter = tally.marks.len() == 1;
         let reached = tally.reach(part.window, self.window, self.tolerance);
         fill(tally, flows, at, part);
         let reach = tally.reach(part.window, self.window, self.tolerance);
@@ -138,10 +145,37 @@ impl FlowResolver {
         if let Some(xlat) = xlat {
             self.note_rewrites(flows, at, row, part.window, xlat);
         }
+        if self.mixed && is_first_of_its_reporter {
+            self.touch_others(row.key, part.window);
+        }
         let continues = is_new && row.key.proto() != Proto::TCP;
         self.touch_neighbours(row.key, part.window, reach != reached && reach.start, {
             continues || (reach != reached && reach.end)
         });
+    }
+
+    /// Notes that sources of several kinds tell of connections: from here on, windows look at each
+    /// other, and what was judged without doing so is judged again.
+    fn note_source(&mut self, source: Source) {
+        if self.mixed || *self.first_source.get_or_insert(source) == source {
+            return;
+        }
+        self.mixed = true;
+        for table in self.tables.values_mut() {
+            for place in 0..table.len() as u32 {
+                table.conns[place].looked = false;
+                table.touch(place);
+            }
+        }
+    }
+
+    /// A reporter that is new to a connection may be a better one than those of its other windows.
+    fn touch_others(&mut self, key: ConnKey, window: Window) {
+        for (other, table) in &mut self.tables {
+            if *other != window {
+                table.touch_key(key);
+            }
+        }
     }
 
     /// Judgement looks at neighbouring windows: a reporter that comes up to a boundary may settle,

@@ -16,11 +16,15 @@ use crate::directory::Directory;
 
 use super::addrs::{AddrId, Addrs};
 use super::forward::Onward;
-use super::measure::{count, count_connections, designated, life};
+use super::measure::{count, count_connections, designated, life, standing};
 use super::names::Names;
 use super::orient;
 use super::party::Party;
 use super::table::{Conn, ConnKey, End, Side, Table, Tally};
+
+/// The longest interval that a source of whole connections sums up: cloud flow logs, by default
+/// (AWS: ten minutes).
+const LONGEST_SLICE: Nanos = 600_000_000_000;
 
 /// What was emitted of a connection in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub(super) struct Judge<'a> {
     pub(super) rewritten_to: &'a rustc_hash::FxHashSet<End>,
     /// Live agents, for records that come after their window was forgotten.
     pub(super) agents: &'a rustc_hash::FxHashSet<Ip>,
+    /// Sources of different kinds tell of connections.
+    pub(super) mixed: bool,
     /// The window was forgotten before: only a designated reporter's word counts.
     pub(super) forgotten: bool,
 }
@@ -79,8 +85,10 @@ impl Judge<'_> {
         let mut is_near = |side: Side, source: Source| {
             self.is_near(key, (side, source), node[side as usize], &mut near)
         };
-        let ahead = designated(conn, client, node, self.addrs, &mut |s| is_near(client, s));
-        let back = designated(conn, server, node, self.addrs, &mut |s| is_near(server, s));
+        let better = conn.better;
+        let mut word =
+            |of: Side| designated(conn, of, node, self.addrs, &mut |s| is_near(of, s), better);
+        let (ahead, back) = (word(client), word(server));
         let life = life(proto, conn, ahead, client);
         // Where packets were left out, that no answer was seen says nothing.
         let all_seen = ahead.is_none_or(|tally| tally.sampled == 0);
@@ -158,6 +166,15 @@ impl Judge<'_> {
             let earlier = self.tables.range(..self.window).rev();
             let carried = earlier.filter_map(|(_, t)| t.get(key)).map(|c| c.begin).next();
             conn.begin = carried.filter(|b| *b != 0).map_or(own, |b| b.min(own));
+        }
+        if self.mixed {
+            // From where the earliest slice begins: what it spreads over this window may have been
+            // sent in another. An agent that was heard before that and no longer covers nothing.
+            let (from, to) = (self.len.window(own), self.len.window(own + LONGEST_SLICE));
+            let others = self.tables.range(from..=to).filter_map(|(_, table)| table.get(key));
+            let best = others.flat_map(|c| &c.tallies).map(|t| standing(t.source)).max();
+            // Kept, also when the window that it stands in is forgotten.
+            conn.better = conn.better.max(best.unwrap_or(0));
         }
         if let Some(before) = self.tables.get(&self.window.previous(self.len)) {
             if !is_tcp {

@@ -10,6 +10,10 @@ use super::table::{Conn, Side, Tally};
 /// sampled, the one on the sender's node, else the one on the receiver's, else the one that saw most
 /// (flow semantics, sections 3.3 and 3.7).
 ///
+/// `best_elsewhere` is the standing of the best source that tells of the connection in another
+/// window: what a weaker one spreads over its longer interval is the same traffic, and totals of
+/// different sources never mix (flow semantics, section 3.3).
+///
 /// `home_is_near` says that the sender's node reported the connection in a neighbouring window. Then
 /// this window's part is in its count there: slices are cut, and clocks read, differently on two
 /// nodes, and a part must not count on both.
@@ -19,6 +23,7 @@ pub(super) fn designated<'a>(
     node: [Ip; 2],
     addrs: &Addrs,
     home_is_near: &mut dyn FnMut(Source) -> bool,
+    best_elsewhere: u8,
 ) -> Option<&'a Tally> {
     let is_on = |tally: &Tally, side: Side| {
         let agent = addrs.get(tally.agent).ip;
@@ -32,12 +37,15 @@ pub(super) fn designated<'a>(
         (kind, place, tally.bytes, std::cmp::Reverse(agent))
     };
     let best = conn.tallies.iter().filter(|t| t.from == from).max_by_key(|t| rank(t))?;
+    if standing(best.source) < best_elsewhere {
+        return None;
+    }
     (is_on(best, from) || !home_is_near(best.source)).then_some(best)
 }
 
 /// How much a kind of source is worth for counts: where the packets pass, before who forwards them,
 /// before what a cloud or a router sums up, before what counts nothing.
-const fn standing(source: Source) -> u8 {
+pub(super) const fn standing(source: Source) -> u8 {
     match source {
         Source::Ebpf => 4,
         Source::Proxy => 3,

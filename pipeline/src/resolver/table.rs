@@ -104,6 +104,8 @@ pub(super) struct Conn {
     /// It was open when the window before ended, and when this one does.
     pub(super) open_before: bool,
     pub(super) open_after: bool,
+    /// Standing of the best source that tells of the connection in another window.
+    pub(super) better: u8,
     /// When the connection began, as far as it is remembered; 0 until it is judged.
     pub(super) begin: Nanos,
     /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
