@@ -14,6 +14,7 @@ mod keys;
 mod live;
 mod lsm;
 mod memory;
+mod pack;
 mod records;
 mod recover;
 mod row;

@@ -3,7 +3,8 @@
 use std::hash::Hash;
 
 use portolan_model::{
-    CallDelta, CallKey, EdgeDelta, EdgeKey, EntityId, Nanos, PathDelta, PathKey, Window,
+    CallCounters, CallDelta, CallKey, Counters, EdgeDelta, EdgeKey, EntityId, Latency, MEASURES,
+    Nanos, PathDelta, PathKey, Window,
 };
 
 use crate::codec::{CallSums, Sums};
@@ -23,6 +24,14 @@ pub(crate) trait Sum: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'stati
     fn times(&self) -> (Nanos, Nanos);
     /// Sets them.
     fn set_times(&mut self, first_ns: Nanos, last_ns: Nanos);
+    /// As columns: the counters, and the histograms where it has them.
+    fn parts(&self) -> ([i64; MEASURES], Option<[Latency; 3]>);
+    /// From columns.
+    fn from_parts(
+        counters: [i64; MEASURES],
+        latency: Option<[Latency; 3]>,
+        times: (Nanos, Nanos),
+    ) -> Self;
     /// Appends it, as a row of `window`.
     fn put(&self, out: &mut Vec<u8>, window: Window);
     /// Reads it off the front.
@@ -39,6 +48,10 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
 
     /// First byte of its keys on disk.
     const KIND: u8;
+    /// Where the layer stands in a key on disk; none where it follows from the rest.
+    const LAYER_AT: Option<usize>;
+    /// Where client and server end in a key on disk.
+    const TAIL_AT: usize;
 
     fn key(&self) -> &Self::Key;
     fn sums(&self) -> Self::Sums;
@@ -48,8 +61,23 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
     fn ends(key: &Self::Key) -> (EntityId, EntityId);
     /// The same key in another window.
     fn moved(key: &Self::Key, window: Window) -> Self::Key;
+    /// The same key in a window, between these ends.
+    fn between(key: &Self::Key, window: Window, ends: (EntityId, EntityId)) -> Self::Key;
     fn put_key(out: &mut Vec<u8>, key: &Self::Key);
     fn read_key(bytes: &[u8]) -> Option<Self::Key>;
+
+    /// The layer of a key on disk; 0 where it follows from the rest.
+    fn layer_of(key: &[u8]) -> u8 {
+        Self::LAYER_AT.map_or(0, |at| key[at])
+    }
+
+    /// A key on disk of window 0 between no ends, with this layer and tail.
+    fn put_bytes(out: &mut Vec<u8>, layer: u8, tail: &[u8]) {
+        out.extend_from_slice(&keys::window(Self::KIND, Window(0)));
+        out.extend(Self::LAYER_AT.map(|_| layer));
+        out.extend_from_slice(&[0; 16]);
+        out.extend_from_slice(tail);
+    }
 }
 
 /// The value of a row.
@@ -115,6 +143,18 @@ impl Sum for Sums {
         (self.first_ns, self.last_ns) = (first_ns, last_ns);
     }
 
+    fn parts(&self) -> ([i64; MEASURES], Option<[Latency; 3]>) {
+        (*self.counters.as_array(), None)
+    }
+
+    fn from_parts(
+        counters: [i64; MEASURES],
+        _: Option<[Latency; 3]>,
+        (first_ns, last_ns): (Nanos, Nanos),
+    ) -> Self {
+        Self { counters: Counters::from_array(counters), first_ns, last_ns }
+    }
+
     fn put(&self, out: &mut Vec<u8>, window: Window) {
         codec::put_sums(out, window, self);
     }
@@ -130,7 +170,7 @@ impl Sum for CallSums {
     }
 
     fn is_zero(&self) -> bool {
-        self.counters.is_zero() && self.latency.iter().all(portolan_model::Latency::is_zero)
+        self.counters.is_zero() && self.latency.iter().all(Latency::is_zero)
     }
 
     fn merge(&mut self, other: &Self) {
@@ -157,6 +197,19 @@ impl Sum for CallSums {
         (self.first_ns, self.last_ns) = (first_ns, last_ns);
     }
 
+    fn parts(&self) -> ([i64; MEASURES], Option<[Latency; 3]>) {
+        (*self.counters.as_array(), Some(self.latency.clone()))
+    }
+
+    fn from_parts(
+        counters: [i64; MEASURES],
+        latency: Option<[Latency; 3]>,
+        (first_ns, last_ns): (Nanos, Nanos),
+    ) -> Self {
+        let counters = CallCounters::from_array(counters);
+        Self { counters, latency: latency.unwrap_or_default(), first_ns, last_ns }
+    }
+
     fn put(&self, out: &mut Vec<u8>, window: Window) {
         codec::put_call_sums(out, window, self);
     }
@@ -172,6 +225,8 @@ impl Row for EdgeDelta {
     type Key = EdgeKey;
     type Sums = Sums;
     const KIND: u8 = keys::EDGE;
+    const LAYER_AT: Option<usize> = Some(6);
+    const TAIL_AT: usize = 23;
 
     fn key(&self) -> &EdgeKey {
         &self.key
@@ -197,6 +252,10 @@ impl Row for EdgeDelta {
         EdgeKey { window, ..*key }
     }
 
+    fn between(key: &EdgeKey, window: Window, (client, server): (EntityId, EntityId)) -> EdgeKey {
+        EdgeKey { window, client, server, ..*key }
+    }
+
     fn put_key(out: &mut Vec<u8>, key: &EdgeKey) {
         keys::put_edge(out, key);
     }
@@ -210,6 +269,8 @@ impl Row for PathDelta {
     type Key = PathKey;
     type Sums = Sums;
     const KIND: u8 = keys::PATH;
+    const LAYER_AT: Option<usize> = Some(6);
+    const TAIL_AT: usize = 23;
 
     fn key(&self) -> &PathKey {
         &self.key
@@ -235,6 +296,10 @@ impl Row for PathDelta {
         PathKey { window, ..key.clone() }
     }
 
+    fn between(key: &PathKey, window: Window, (client, server): (EntityId, EntityId)) -> PathKey {
+        PathKey { window, client, server, ..key.clone() }
+    }
+
     fn put_key(out: &mut Vec<u8>, key: &PathKey) {
         keys::put_path(out, key);
     }
@@ -248,6 +313,8 @@ impl Row for CallDelta {
     type Key = CallKey;
     type Sums = CallSums;
     const KIND: u8 = keys::CALL;
+    const LAYER_AT: Option<usize> = None;
+    const TAIL_AT: usize = 22;
 
     fn key(&self) -> &CallKey {
         &self.key
@@ -277,6 +344,10 @@ impl Row for CallDelta {
 
     fn moved(key: &CallKey, window: Window) -> CallKey {
         CallKey { window, ..*key }
+    }
+
+    fn between(key: &CallKey, window: Window, (client, server): (EntityId, EntityId)) -> CallKey {
+        CallKey { window, client, server, ..*key }
     }
 
     fn put_key(out: &mut Vec<u8>, key: &CallKey) {
