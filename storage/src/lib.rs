@@ -22,7 +22,7 @@ mod row;
 pub use attempt::{Attempt, chain};
 pub use history::{Answer, History, Level, Plan, ReadHistory, Select, Span, plan};
 pub use live::{Live, NowGraph, NowRange};
-pub use lsm::{FORMAT, FjallReader, FjallStore, Options, PendingCopy};
+pub use lsm::{FORMAT, FjallReader, FjallStore, LevelOptions, Options, PendingCopy};
 pub use memory::MemoryStore;
 pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
 

@@ -41,7 +41,7 @@ fn seal(body: &[u8]) -> Vec<u8> {
 }
 
 /// Checks version and checksum of a part.
-fn unseal(part: &[u8]) -> Option<&[u8]> {
+pub(crate) fn unseal(part: &[u8]) -> Option<&[u8]> {
     let (version, rest) = part.split_first()?;
     let (crc, body) = rest.split_first_chunk()?;
     (*version == VERSION && u32::from_le_bytes(*crc) == crc32fast::hash(body)).then_some(body)

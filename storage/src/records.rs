@@ -21,6 +21,7 @@ pub(crate) const LOSS: u8 = 5;
 pub(crate) const TOUCHED: u8 = 6;
 pub(crate) const ENTITY: u8 = 7;
 pub(crate) const OWNER: u8 = 8;
+pub(crate) const MARKS: u8 = 9;
 
 /// The row of the last commit that is not a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) struct Head {
     pub(crate) expired: Window,
     /// Number of the next loss.
     pub(crate) next_loss: u64,
+    /// Number of the last write: an epoch is one, and so is each packed window.
+    pub(crate) written: u64,
 }
 
 pub(crate) fn put_head(out: &mut Vec<u8>, head: &Head) {
@@ -42,18 +45,22 @@ pub(crate) fn put_head(out: &mut Vec<u8>, head: &Head) {
     put_varint(out, u64::from(head.folded.0));
     put_varint(out, u64::from(head.expired.0));
     put_varint(out, head.next_loss);
+    put_varint(out, head.written);
 }
 
 pub(crate) fn read_head(mut bytes: &[u8]) -> Option<Head> {
     let at = &mut bytes;
-    let head = Head {
+    let mut head = Head {
         epoch: take_varint(at)?,
         clock: take_varint(at)?,
         watermark: take_varint(at)?,
         folded: Window(take_varint(at)?.try_into().ok()?),
         expired: Window(take_varint(at)?.try_into().ok()?),
         next_loss: take_varint(at)?,
+        written: 0,
     };
+    // In format 1 every write was an epoch.
+    head.written = if at.is_empty() { head.epoch } else { take_varint(at)? };
     at.is_empty().then_some(head)
 }
 

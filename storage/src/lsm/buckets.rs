@@ -1,7 +1,8 @@
-//! Which keyspace a window's rows live in: one for each six hours, so that expiry deletes files.
+//! Which keyspace a window's rows live in: one for each span of time, so that what is past deletes files.
 //!
-//! Six hours: a week's retention is 29 keyspaces (200 are cheap, creating one takes about 10 ms),
-//! and what is kept too long after its retention is at most six hours of rows.
+//! Open rows have spans of five minutes: a keyspace goes as soon as all its windows are packed, so that
+//! rows are on the disk twice for five minutes at most (creating one takes about 10 ms, deleting 10–30).
+//! Packed windows and late rows of a level have spans of 720 windows, six hours at least.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,79 +14,173 @@ use super::{Shared, fault};
 use crate::keys;
 use crate::{Error, keys::Reader};
 
-/// Seconds of a bucket: divides a day, as every window length does, but need not be a multiple of
-/// a window: a window belongs to the bucket of its start.
-pub(super) const BUCKET_SECS: u32 = 6 * 3_600;
+/// Seconds of a bucket of open rows. It need not be a multiple of a window: a window belongs to the bucket
+/// of its start.
+pub(super) const OPEN_SECS: u32 = 300;
 
-/// Most keyspaces for rows: 128 days of them. Beyond, rows share one keyspace and expire one by one.
+/// Seconds of a bucket in format 1.
+const LEGACY_SECS: u32 = 6 * 3_600;
+
+/// Most keyspaces of a kind. Beyond, rows share one keyspace and expire one by one.
 const MAX_BUCKETS: usize = 512;
 
 /// Most rows removed in one batch when a bucket of the shared keyspace expires.
 const REMOVE_BATCH: usize = 10_000;
 
-/// The number of a bucket: six-hour spans since 1970.
+/// The number of a bucket: spans since 1970.
 pub(super) type Bucket = u32;
 
 /// Every bucket that may have rows, and the keyspace they are in.
-pub(super) type BucketMap = BTreeMap<Bucket, Keyspace>;
+#[derive(Clone)]
+pub(super) struct BucketMap {
+    span_secs: u32,
+    map: BTreeMap<Bucket, Keyspace>,
+}
 
-const PREFIX: &str = "rows-0-";
-const REST: &str = "rows-0-rest";
+/// What the keyspaces of a kind are called, and what is in them.
+pub(super) struct Names {
+    pub(super) prefix: String,
+    pub(super) span_secs: u32,
+    /// First bytes of the keys.
+    pub(super) kinds: &'static [u8],
+    /// The prefix of format 1.
+    pub(super) legacy: Option<&'static str>,
+}
 
 /// See the module.
 pub(super) struct Buckets {
-    map: BTreeMap<Bucket, Keyspace>,
+    names: Names,
+    map: BucketMap,
     /// Buckets whose rows are in the shared keyspace.
     in_rest: BTreeSet<Bucket>,
+    /// Keyspaces of format 1 by their last bucket: each holds many.
+    legacy: BTreeMap<Bucket, Keyspace>,
     /// Expired, but the engine would not let go of them yet.
     doomed: Vec<Keyspace>,
     max: usize,
 }
 
-/// The bucket of a window.
-pub(super) fn bucket(window: Window) -> Bucket {
-    window.0 / BUCKET_SECS
+// === impl Names ===
+
+impl Names {
+    /// Of the rows of windows that are not packed yet.
+    pub(super) fn open() -> Self {
+        let (prefix, legacy) = ("open-".into(), Some("rows-0-"));
+        Self { prefix, span_secs: OPEN_SECS, kinds: &keys::KINDS, legacy }
+    }
+}
+
+// === impl BucketMap ===
+
+impl BucketMap {
+    /// The bucket of a window.
+    pub(super) fn number(&self, window: Window) -> Bucket {
+        window.0 / self.span_secs
+    }
+
+    /// First and last window of a bucket.
+    fn bounds(&self, number: Bucket) -> (Window, Window) {
+        let first = number.saturating_mul(self.span_secs);
+        (Window(first), Window(first.saturating_add(self.span_secs - 1)))
+    }
+
+    /// The buckets between two windows, in order, each with its part of the span.
+    pub(super) fn parts(
+        &self,
+        first: Window,
+        last: Window,
+    ) -> impl DoubleEndedIterator<Item = (&Keyspace, Window, Window)> {
+        let numbers = if first <= last {
+            self.number(first)..self.number(last).saturating_add(1)
+        } else {
+            0..0
+        };
+        self.map.range(numbers).map(move |(number, keyspace)| {
+            let (low, high) = self.bounds(*number);
+            (keyspace, low.max(first), high.min(last))
+        })
+    }
+
+    /// Bytes on disk of tables; what is in journals and memory only is not in it.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let mut seen = BTreeSet::new();
+        let keyspaces = self.map.values().filter(|k| seen.insert(k.name().to_string()));
+        keyspaces.map(Keyspace::disk_space).sum()
+    }
+
+    /// The keyspaces, as often as they have buckets.
+    #[cfg(test)]
+    pub(super) fn keyspaces(&self) -> impl Iterator<Item = &Keyspace> {
+        self.map.values()
+    }
 }
 
 // === impl Buckets ===
 
 impl Buckets {
     /// Finds the buckets of an opened database.
-    pub(super) fn load(db: &Database, path: &std::path::Path) -> Result<Self, Error> {
-        let mut map = BTreeMap::new();
-        let mut in_rest = BTreeSet::new();
+    pub(super) fn load(db: &Database, path: &std::path::Path, names: Names) -> Result<Self, Error> {
+        let mut map = BucketMap { span_secs: names.span_secs, map: BTreeMap::new() };
+        let (mut in_rest, mut legacy) = (BTreeSet::new(), BTreeMap::new());
         let open = |name: &str| {
             let keyspace = db.keyspace(name, fjall::KeyspaceCreateOptions::default);
             keyspace.map_err(|e| fault::translate(path, &e))
         };
+        let numbered = |name: &str, prefix: &str| -> Option<u32> {
+            name.strip_prefix(prefix).and_then(|n| n.parse().ok())
+        };
         for name in db.list_keyspace_names() {
-            if let Some(number) = name.strip_prefix(PREFIX).and_then(|n| n.parse().ok()) {
-                map.insert(number, open(&name)?);
+            if let Some(number) = numbered(&name, &names.prefix) {
+                map.map.insert(number, open(&name)?);
             }
         }
-        if db.keyspace_exists(REST) {
-            let rest = open(REST)?;
-            for number in numbers(db, &rest).map_err(|e| fault::translate(path, &e))? {
-                map.insert(number, rest.clone());
+        for name in db.list_keyspace_names() {
+            let Some(old) = names.legacy.and_then(|prefix| numbered(&name, prefix)) else {
+                continue;
+            };
+            let keyspace = open(&name)?;
+            let each = LEGACY_SECS / names.span_secs;
+            let first = old.saturating_mul(each);
+            for number in first..first.saturating_add(each) {
+                map.map.insert(number, keyspace.clone());
+            }
+            legacy.insert(first.saturating_add(each - 1), keyspace);
+        }
+        let rests = [Some(&*names.prefix), names.legacy];
+        for rest in rests.into_iter().flatten().map(|prefix| format!("{prefix}rest")) {
+            if !db.keyspace_exists(&rest) {
+                continue;
+            }
+            let rest = open(&rest)?;
+            let found = numbers(db, &rest, &map, names.kinds);
+            for number in found.map_err(|e| fault::translate(path, &e))? {
+                map.map.insert(number, rest.clone());
                 in_rest.insert(number);
             }
         }
-        Ok(Self { map, in_rest, doomed: Vec::new(), max: MAX_BUCKETS })
+        Ok(Self { names, map, in_rest, legacy, doomed: Vec::new(), max: MAX_BUCKETS })
+    }
+
+    /// The bucket of a window.
+    pub(super) fn number(&self, window: Window) -> Bucket {
+        self.map.number(window)
     }
 
     /// The keyspace for a bucket, made if there is none.
     pub(super) fn place(&mut self, shared: &Shared, number: Bucket) -> Result<Keyspace, Error> {
-        if let Some(keyspace) = self.map.get(&number) {
+        if let Some(keyspace) = self.map.map.get(&number) {
             return Ok(keyspace.clone());
         }
-        let own = self.map.len() - self.in_rest.len() < self.max;
+        let shares = self.in_rest.len() + self.legacy.len() * (LEGACY_SECS / OPEN_SECS) as usize;
+        let own = self.map.map.len().saturating_sub(shares) < self.max;
+        let prefix = &self.names.prefix;
         let keyspace = if own {
-            shared.keyspace(&format!("{PREFIX}{number}"))?
+            shared.keyspace(&format!("{prefix}{number}"))?
         } else {
             self.in_rest.insert(number);
-            shared.keyspace(REST)?
+            shared.keyspace(&format!("{prefix}rest"))?
         };
-        self.map.insert(number, keyspace.clone());
+        self.map.map.insert(number, keyspace.clone());
         Ok(keyspace)
     }
 
@@ -96,24 +191,32 @@ impl Buckets {
 
     /// Every keyspace with rows, once.
     pub(super) fn keyspaces(&self) -> impl Iterator<Item = &Keyspace> {
-        let rest = self.in_rest.first().and_then(|n| self.map.get(n));
-        self.map.iter().filter(|(n, _)| !self.in_rest.contains(n)).map(|(_, k)| k).chain(rest)
+        let mut seen = BTreeSet::new();
+        self.map.map.values().filter(move |keyspace| seen.insert(keyspace.name().to_string()))
     }
 
     /// Whether some bucket lies wholly before `first`.
     pub(super) fn has_expired(&self, first: Window) -> bool {
-        !self.doomed.is_empty() || self.map.keys().next().is_some_and(|n| *n < bucket(first))
+        let oldest = self.map.map.keys().next();
+        !self.doomed.is_empty() || oldest.is_some_and(|n| *n < self.number(first))
     }
 
     /// Lets go of the buckets before `first`, out of readers' sight: [`Self::drop_doomed`] takes
-    /// them off the disk. The names of those that had a keyspace of their own come back.
+    /// them off the disk. The names of keyspaces that go as a whole come back.
     pub(super) fn expire(&mut self, first: Window) -> Vec<String> {
-        let kept = self.map.split_off(&bucket(first));
-        let gone = std::mem::replace(&mut self.map, kept);
+        let first = self.number(first);
+        let kept = self.map.map.split_off(&first);
+        let gone = std::mem::replace(&mut self.map.map, kept);
         let mut names = Vec::new();
+        let old = self.legacy.split_off(&first);
+        for keyspace in std::mem::replace(&mut self.legacy, old).into_values() {
+            names.push(keyspace.name().to_string());
+            self.doomed.push(keyspace);
+        }
         for (number, keyspace) in gone {
-            if !self.in_rest.contains(&number) {
-                names.push(keyspace.name().to_string());
+            let own = format!("{}{number}", self.names.prefix);
+            if keyspace.name().as_ref() as &str == own {
+                names.push(own);
                 self.doomed.push(keyspace);
             }
         }
@@ -133,12 +236,33 @@ impl Buckets {
                 return Err(e);
             }
         }
-        while let Some(number) = self.in_rest.first().copied().filter(|n| *n < bucket(first)) {
-            if db.keyspace_exists(REST) {
-                let rest = db.keyspace(REST, fjall::KeyspaceCreateOptions::default)?;
-                clear(db, &rest, number)?;
+        let first = self.number(first);
+        while let Some(number) = self.in_rest.first().copied().filter(|n| *n < first) {
+            let rests = [Some(&*self.names.prefix), self.names.legacy];
+            for name in rests.into_iter().flatten().map(|prefix| format!("{prefix}rest")) {
+                if db.keyspace_exists(&name) {
+                    let rest = db.keyspace(&name, fjall::KeyspaceCreateOptions::default)?;
+                    self.clear(db, &rest, number)?;
+                }
             }
             self.in_rest.remove(&number);
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of a bucket one by one.
+    fn clear(&self, db: &Database, rest: &Keyspace, number: Bucket) -> fjall::Result<()> {
+        let (from, to) = self.map.bounds(number);
+        let snapshot = db.snapshot();
+        for kind in self.names.kinds {
+            let mut batch = db.batch();
+            for guard in rows(&snapshot, rest, *kind, from, to) {
+                batch.remove(rest, guard.key()?);
+                if batch.len() == REMOVE_BATCH {
+                    std::mem::replace(&mut batch, db.batch()).commit()?;
+                }
+            }
+            batch.commit()?;
         }
         Ok(())
     }
@@ -164,41 +288,23 @@ pub(super) fn rows(
     snapshot.range(keyspace, low..=high)
 }
 
-/// First and last window of a bucket.
-pub(super) fn bounds(number: Bucket) -> (Window, Window) {
-    let first = number.saturating_mul(BUCKET_SECS);
-    (Window(first), Window(first.saturating_add(BUCKET_SECS - 1)))
-}
-
-/// Removes the rows of a bucket one by one.
-fn clear(db: &Database, rest: &Keyspace, number: Bucket) -> fjall::Result<()> {
-    let (from, to) = bounds(number);
-    let snapshot = db.snapshot();
-    for kind in keys::KINDS {
-        let mut batch = db.batch();
-        for guard in rows(&snapshot, rest, kind, from, to) {
-            batch.remove(rest, guard.key()?);
-            if batch.len() == REMOVE_BATCH {
-                std::mem::replace(&mut batch, db.batch()).commit()?;
-            }
-        }
-        batch.commit()?;
-    }
-    Ok(())
-}
-
 /// The buckets that have rows in a keyspace: a seek for each.
-fn numbers(db: &Database, keyspace: &Keyspace) -> fjall::Result<BTreeSet<Bucket>> {
+fn numbers(
+    db: &Database,
+    keyspace: &Keyspace,
+    map: &BucketMap,
+    kinds: &[u8],
+) -> fjall::Result<BTreeSet<Bucket>> {
     let snapshot = db.snapshot();
     let mut found = BTreeSet::new();
-    for kind in keys::KINDS {
+    for kind in kinds {
         let mut from = Window(0);
-        while let Some(guard) = rows(&snapshot, keyspace, kind, from, Window(u32::MAX)).next() {
+        while let Some(guard) = rows(&snapshot, keyspace, *kind, from, Window(u32::MAX)).next() {
             let key = guard.key()?;
             // A key that does not read is met again by the first scan, which says so.
-            let Some(window) = Reader(&key).window(kind) else { break };
-            found.insert(bucket(window));
-            let (_, last) = bounds(bucket(window));
+            let Some(window) = Reader(&key).window(*kind) else { break };
+            found.insert(map.number(window));
+            let (_, last) = map.bounds(map.number(window));
             if last.0 == u32::MAX {
                 break;
             }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 use portolan_model::{EpochCommit, Window};
 
-use super::buckets::{bucket, rows};
-use super::ledger::{DEPTH, META};
-use super::{FjallStore, Shared, View};
+use super::buckets::rows;
+use super::ledger::{DEPTH, META, Touched};
+use super::levels::{LevelState, Mark, kept_from, put_marks};
+use super::{FjallStore, Shared, View, packs};
 use crate::cache::{Outcome, RowCache, Source};
 use crate::records::{
-    HEAD, Head, entity_key, loss_key, owner_key, position_key, put_entity, put_head, put_loss,
-    put_owner, put_position, put_tally, tally_key,
+    HEAD, Head, MARKS, entity_key, loss_key, owner_key, position_key, put_entity, put_head,
+    put_loss, put_owner, put_position, put_tally, tally_key,
 };
-use crate::row::{Row, Sum, put_value, read_row};
+use crate::row::{Row, Sum, put_value, read_row, tidy};
 use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys};
 
 /// Longest list of hops that a path may have.
@@ -43,8 +44,14 @@ impl CommitEpoch for FjallStore {
             self.edges.clear();
             self.paths.clear();
             self.calls.clear();
+            return done;
         }
-        done
+        let wrote = commit.edges.len() + commit.paths.len() + commit.calls.len();
+        if let Err(e) = self.seal(wrote) {
+            // The epoch is in. What is not packed is read as it is, and tried again after the next.
+            tracing::warn!(error = %e, "could not pack windows");
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -55,71 +62,178 @@ impl CommitEpoch for FjallStore {
 impl FjallStore {
     fn write(&mut self, commit: &EpochCommit) -> Result<(), Error> {
         let shared = self.shared.clone();
-        let expired = checkpoint::expired(self.checkpoint.expired, commit, shared.len);
-        let (edges, late_edges) = checkpoint::admit(&commit.edges, expired);
-        let (paths, late_paths) = checkpoint::admit(&commit.paths, expired);
-        let (calls, late_calls) = checkpoint::admit(&commit.calls, expired);
-        let late = late_edges + late_paths + late_calls;
+        let number = self.written + 1;
+        let marks = self.expiry(commit);
+        let sealed = marks[0].sealed;
+        let rows = (tidy(&commit.edges), tidy(&commit.paths), tidy(&commit.calls));
+        let (old_edges, edges) = split(&rows.0, sealed);
+        let (old_paths, paths) = split(&rows.1, sealed);
+        let (old_calls, calls) = split(&rows.2, sealed);
         let snapshot = shared.db.snapshot();
         let mut batch = shared.db.batch().durability(Some(PersistMode::Buffer));
         let mut touched = self.touched.clone();
-        let epoch = commit.epoch;
-        let mut numbers = [each_bucket(&edges), each_bucket(&paths), each_bucket(&calls)].concat();
+        let mut numbers = [self.each(edges), self.each(paths), self.each(calls)].concat();
         numbers.sort_unstable();
         numbers.dedup();
-        for number in numbers {
-            let keyspace = self.buckets.place(&shared, number)?;
+        for of in numbers {
+            let keyspace = self.open.place(&shared, of)?;
             let old = OldRows { shared: &shared, snapshot: &snapshot, keyspace: &keyspace };
-            put_rows(&mut batch, &old, &mut self.edges, part(&edges, number))?;
-            put_rows(&mut batch, &old, &mut self.paths, part(&paths, number))?;
-            put_rows(&mut batch, &old, &mut self.calls, part(&calls, number))?;
+            let (edges, paths, calls) =
+                (self.part(edges, of), self.part(paths, of), self.part(calls, of));
+            put_rows(&mut batch, &old, &mut self.edges, edges)?;
+            put_rows(&mut batch, &old, &mut self.paths, paths)?;
+            put_rows(&mut batch, &old, &mut self.calls, calls)?;
             let name = keyspace.name().to_string();
-            touched.touch(&mut batch, &shared.meta, &name, &keyspace, epoch);
+            touched.touch(&mut batch, &shared.meta, &name, &keyspace, number);
         }
+        let mut late = Late { batch, touched, number, commit, marks: &marks, dropped: 0 };
+        late.put(&mut self.levels, &shared, old_edges)?;
+        late.put(&mut self.levels, &shared, old_paths)?;
+        late.put(&mut self.levels, &shared, old_calls)?;
+        let Late { mut batch, mut touched, dropped, .. } = late;
         let mut next = Checkpoint::clone(&self.checkpoint);
-        checkpoint::advance(&mut next, commit, expired, late);
-        touched.touch(&mut batch, &shared.meta, META, &shared.meta, epoch);
-        if let Some(old) = epoch.checked_sub(DEPTH) {
-            batch.remove(&shared.meta, keys::ledger(old));
-        }
+        checkpoint::advance(&mut next, commit, marks[0].expired, dropped);
         put_catalogue(&mut batch, &shared.meta, commit);
         let next_loss = self.put_checkpoint(&mut batch, commit, &next);
         // From here on only the batch itself can fail, and then the engine takes no more writes.
-        let expiring = self.buckets.has_expired(expired);
-        if expiring {
-            for name in self.buckets.expire(expired) {
-                touched.forget(&mut batch, &shared.meta, &name);
-            }
+        let expiring = self.expire(&mut batch, &mut touched, &marks);
+        let before = std::mem::replace(&mut self.checkpoint, Arc::new(next));
+        let loss_before = std::mem::replace(&mut self.next_loss, next_loss);
+        self.put_number(&mut batch, &mut touched, number);
+        if let Err(e) = batch.commit() {
+            (self.checkpoint, self.next_loss) = (before, loss_before);
+            return Err(shared.fault(&e));
         }
-        batch.commit().map_err(|e| shared.fault(&e))?;
-
         self.touched = touched;
-        self.checkpoint = Arc::new(next);
-        self.next_loss = next_loss;
+        self.written = number;
         self.name_entities(commit);
         self.publish();
         self.edges.trim();
         self.paths.trim();
         self.calls.trim();
         if expiring {
-            self.edges.expire(expired);
-            self.paths.expire(expired);
-            self.calls.expire(expired);
-            if let Err(e) = self.buckets.drop_doomed(&shared.db, expired) {
-                // The rows are out of sight; the files go with the next commit or open.
-                tracing::warn!(error = %e, "could not delete expired windows");
-            }
+            self.let_go();
         }
         Ok(())
+    }
+
+    /// Where the levels stand after a commit: what expires has been sealed by the coarser level.
+    fn expiry(&self, commit: &EpochCommit) -> Vec<Mark> {
+        let newest = commit.watermark.min(commit.clock);
+        let mut marks = Vec::with_capacity(self.levels.len());
+        for (at, level) in self.levels.iter().enumerate() {
+            let before = level.expired;
+            let wanted = match at {
+                0 => checkpoint::expired(self.checkpoint.expired, commit, self.shared.len),
+                _ => kept_from(level.len, level.retention_secs, newest),
+            };
+            let merged = self.levels.get(at + 1).map_or(Window(u32::MAX), |coarser| coarser.sealed);
+            let expired = wanted.min(level.len.window(merged.start())).max(before);
+            let sealed = level.sealed.max(expired);
+            marks.push(Mark { secs: level.len.secs(), sealed, expired });
+        }
+        marks
+    }
+
+    /// Moves the marks, and takes what is past them out of sight. Whether anything has to be deleted.
+    fn expire(
+        &mut self,
+        batch: &mut OwnedWriteBatch,
+        touched: &mut Touched,
+        marks: &[Mark],
+    ) -> bool {
+        let meta = &self.shared.meta;
+        let mut names = Vec::new();
+        let (mut moved, mut expiring) = (false, false);
+        for (level, mark) in self.levels.iter_mut().zip(marks) {
+            moved |= level.expired != mark.expired || level.sealed != mark.sealed;
+            (level.expired, level.sealed) = (mark.expired, mark.sealed);
+            for buckets in [&mut level.packs, &mut level.late] {
+                if buckets.has_expired(mark.expired) {
+                    names.extend(buckets.expire(mark.expired));
+                    expiring = true;
+                }
+            }
+        }
+        if self.open.has_expired(marks[0].sealed) {
+            names.extend(self.open.expire(marks[0].sealed));
+            expiring = true;
+        }
+        for name in &names {
+            touched.forget(batch, meta, name);
+        }
+        if moved {
+            batch.insert(meta, [MARKS], built(|out| put_marks(out, &self.levels)));
+        }
+        expiring
+    }
+
+    /// Deletes what is past its retention.
+    fn let_go(&mut self) {
+        let sealed = self.levels[0].sealed;
+        self.edges.expire(sealed);
+        self.paths.expire(sealed);
+        self.calls.expire(sealed);
+        let db = &self.shared.db;
+        let mut done = self.open.drop_doomed(db, sealed);
+        for level in &mut self.levels {
+            let first = level.expired;
+            done = done
+                .and_then(|()| level.packs.drop_doomed(db, first))
+                .and_then(|()| level.late.drop_doomed(db, first));
+        }
+        if let Err(e) = done {
+            // The rows are out of sight; the files go with the next commit or open.
+            tracing::warn!(error = %e, "could not delete expired windows");
+        }
+    }
+
+    /// Writes the head, and the ledger of `meta`, as of a write.
+    pub(super) fn put_number(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        touched: &mut Touched,
+        number: u64,
+    ) {
+        let (meta, at) = (&self.shared.meta, &self.checkpoint);
+        touched.touch(batch, meta, META, meta, number);
+        if let Some(old) = number.checked_sub(DEPTH) {
+            batch.remove(meta, keys::ledger(old));
+        }
+        let head = Head {
+            epoch: at.epoch,
+            clock: at.clock,
+            watermark: at.watermark,
+            folded: at.folded,
+            expired: at.expired,
+            next_loss: self.next_loss,
+            written: number,
+        };
+        batch.insert(meta, [HEAD], built(|out| put_head(out, &head)));
     }
 
     /// Shows readers the epoch that was committed last.
     pub(super) fn publish(&self) {
         self.shared.view.store(Arc::new(View {
             snapshot: self.shared.db.snapshot(),
-            buckets: self.buckets.snapshot(),
+            open: self.open.snapshot(),
+            levels: self.levels.iter().map(LevelState::view).collect(),
             checkpoint: self.checkpoint.clone(),
         }));
+    }
+
+    /// The buckets that sorted rows fall into, in order.
+    fn each<R: Row>(&self, rows: &[R]) -> Vec<u32> {
+        let of = |row: &R| self.open.number(R::window(row.key()));
+        rows.chunk_by(|a, b| of(a) == of(b)).map(|chunk| of(&chunk[0])).collect()
+    }
+
+    /// The part of sorted rows that falls into a bucket.
+    fn part<'a, R: Row>(&self, rows: &'a [R], number: u32) -> &'a [R] {
+        let of = |row: &R| self.open.number(R::window(row.key()));
+        let from = rows.partition_point(|row| of(row) < number);
+        let to = rows.partition_point(|row| of(row) <= number);
+        &rows[from..to]
     }
 
     fn name_entities(&self, commit: &EpochCommit) {
@@ -164,15 +278,6 @@ impl FjallStore {
                 batch.insert(meta, loss_key(number), built(|out| put_loss(out, loss)));
             }
         }
-        let head = Head {
-            epoch: next.epoch,
-            clock: next.clock,
-            watermark: next.watermark,
-            folded: next.folded,
-            expired: next.expired,
-            next_loss,
-        };
-        batch.insert(meta, [HEAD], built(|out| put_head(out, &head)));
         next_loss
     }
 }
@@ -213,20 +318,53 @@ fn put_rows<R: Row>(
     Ok(())
 }
 
-/// The buckets that sorted rows fall into, in order.
-fn each_bucket<R: Row>(rows: &[R]) -> Vec<u32> {
-    rows.chunk_by(|a, b| of(a) == of(b)).map(|chunk| of(&chunk[0])).collect()
+/// Sorted rows of windows before `first`, and those from it on.
+fn split<R: Row>(rows: &[R], first: Window) -> (&[R], &[R]) {
+    rows.split_at(rows.partition_point(|row| R::window(row.key()) < first))
 }
 
-/// The part of sorted rows that falls into a bucket.
-fn part<R: Row>(rows: &[R], number: u32) -> &[R] {
-    let from = rows.partition_point(|row| of(row) < number);
-    let to = rows.partition_point(|row| of(row) <= number);
-    &rows[from..to]
+/// The changes of sealed windows in an epoch, on their way to the levels that have sealed them.
+struct Late<'a> {
+    batch: OwnedWriteBatch,
+    touched: Touched,
+    number: u64,
+    commit: &'a EpochCommit,
+    marks: &'a [Mark],
+    /// Rows whose windows no level holds any more.
+    dropped: usize,
 }
 
-fn of<R: Row>(row: &R) -> u32 {
-    bucket(R::window(row.key()))
+// === impl Late ===
+
+impl Late<'_> {
+    fn put<R: Row>(
+        &mut self,
+        levels: &mut [LevelState],
+        shared: &Shared,
+        rows: &[R],
+    ) -> Result<(), Error> {
+        let mut kept = vec![false; rows.len()];
+        for (level, mark) in levels.iter_mut().zip(self.marks) {
+            let mut here = Vec::new();
+            for (row, kept) in rows.iter().zip(&mut kept) {
+                let window = level.len.window(R::window(row.key()).start());
+                if window >= mark.expired && window < mark.sealed {
+                    here.push(R::new(R::moved(row.key(), window), row.sums()));
+                    *kept = true;
+                }
+            }
+            for row in tidy(&here).iter().filter(|row| !row.sums().is_zero()) {
+                let number = level.late.number(R::window(row.key()));
+                let keyspace = level.late.place(shared, number)?;
+                let when = (self.commit.clock, self.commit.epoch);
+                packs::put_late::<R>(&mut self.batch, &keyspace, when, row.key(), &row.sums());
+                let name = keyspace.name().to_string();
+                self.touched.touch(&mut self.batch, &shared.meta, &name, &keyspace, self.number);
+            }
+        }
+        self.dropped += kept.iter().filter(|kept| !**kept).count();
+        Ok(())
+    }
 }
 
 fn built(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

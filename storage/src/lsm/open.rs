@@ -8,13 +8,14 @@ use arc_swap::ArcSwap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use portolan_model::WindowLen;
 
-use super::buckets::{Buckets, bucket};
+use super::buckets::{Buckets, Names};
 use super::ledger::{Gap, META, Touched};
+use super::levels::{LevelState, Mark, read_marks};
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
 use crate::cache::RowCache;
 use crate::records::{
-    ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, POSITION, TALLY, read_entity, read_entity_key,
-    read_head, read_loss, read_position, read_tally,
+    ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, MARKS, POSITION, TALLY, read_entity,
+    read_entity_key, read_head, read_loss, read_position, read_tally,
 };
 use crate::{Checkpoint, Error};
 
@@ -79,17 +80,34 @@ impl FjallStore {
                 head.epoch
             )));
         }
-        let mut buckets = Buckets::load(&db, path)?;
-        buckets.expire(head.expired);
-        buckets.drop_doomed(&db, head.expired).map_err(engine)?;
-        let touched =
-            check_ledger(&snapshot, &db, &meta, &buckets, &head).map_err(|gap| match gap {
-                Gap::Engine(e) => engine(e),
-                Gap::Epochs(detail) => damaged(detail),
-            })?;
+        let marks = read_level_marks(path, &snapshot, &meta)?;
+        let mut open = Buckets::load(&db, path, Names::open())?;
+        let mut levels = LevelState::load(&db, path, len, &options.levels, &marks)?;
+        let first = levels[0].sealed.max(head.expired);
+        open.expire(first);
+        open.drop_doomed(&db, first).map_err(engine)?;
+        for level in &mut levels {
+            let first = level.expired;
+            for buckets in [&mut level.packs, &mut level.late] {
+                buckets.expire(first);
+                buckets.drop_doomed(&db, first).map_err(engine)?;
+            }
+        }
+        let all =
+            levels.iter().flat_map(|level| level.packs.keyspaces().chain(level.late.keyspaces()));
+        let all = open.keyspaces().chain(all);
+        let touched = check_ledger(&snapshot, &db, &meta, all, &head).map_err(|gap| match gap {
+            Gap::Engine(e) => engine(e),
+            Gap::Epochs(detail) => damaged(detail),
+        })?;
 
         let checkpoint = Arc::new(checkpoint);
-        let view = View { snapshot, buckets: buckets.snapshot(), checkpoint: checkpoint.clone() };
+        let view = View {
+            snapshot,
+            open: open.snapshot(),
+            levels: levels.iter().map(LevelState::view).collect(),
+            checkpoint: checkpoint.clone(),
+        };
         let shared = Shared {
             db,
             meta,
@@ -98,16 +116,19 @@ impl FjallStore {
             memtable_bytes: options.memtable_bytes,
             view: ArcSwap::from_pointee(view),
             entities,
+            faults: std::sync::Mutex::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
-            buckets,
+            open,
+            levels,
             edges: RowCache::new(options.cached_rows),
             paths: RowCache::new(options.cached_rows),
             calls: RowCache::new(options.cached_rows),
             touched,
             checkpoint,
             next_loss: head.next_loss,
+            written: head.written,
         })
     }
 }
@@ -193,28 +214,36 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
     Ok(Contents { head, checkpoint, entities })
 }
 
+fn read_level_marks(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Vec<Mark>, Error> {
+    let marks = snapshot.get(meta, [MARKS]).map_err(|e| fault::translate(path, &e))?;
+    let Some(marks) = marks else { return Ok(Vec::new()) };
+    let unreadable = || Error::Damaged {
+        path: path.display().to_string(),
+        detail: "the marks of the levels do not read".into(),
+    };
+    read_marks(&marks).ok_or_else(unreadable)
+}
+
 /// Checks every chain of the ledger.
-fn check_ledger(
+fn check_ledger<'a>(
     snapshot: &Snapshot,
     db: &Database,
     meta: &Keyspace,
-    buckets: &Buckets,
+    keyspaces: impl Iterator<Item = &'a Keyspace>,
     head: &Head,
 ) -> Result<Touched, Gap> {
     let touched = Touched::load(snapshot, meta)?;
-    touched.check(snapshot, META, meta, head.epoch)?;
-    for keyspace in buckets.keyspaces() {
-        touched.check(snapshot, keyspace.name(), keyspace, head.epoch)?;
+    touched.check(snapshot, META, meta, head.written)?;
+    for keyspace in keyspaces {
+        touched.check(snapshot, keyspace.name(), keyspace, head.written)?;
     }
     for name in touched.names() {
         if !db.keyspace_exists(name) {
             return Err(Gap::Epochs(format!("keyspace {name} is missing")));
         }
     }
-    if touched.last(META) != head.epoch {
-        return Err(Gap::Epochs(format!("the checkpoint is not that of epoch {}", head.epoch)));
+    if touched.last(META) != head.written {
+        return Err(Gap::Epochs(format!("the checkpoint is not that of write {}", head.written)));
     }
-    let first = bucket(head.expired);
-    debug_assert!(buckets.snapshot().keys().all(|n| *n >= first), "expired buckets are dropped");
     Ok(touched)
 }

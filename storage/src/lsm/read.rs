@@ -7,9 +7,10 @@ use portolan_model::{
     CallDelta, EdgeDelta, Entity, EntityId, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
 };
 
-use super::buckets::{bounds, bucket, rows};
+use super::buckets::rows;
+use super::packs::{self, Reading};
 use super::{FjallStore, Shared, View};
-use crate::history::{History, Naive};
+use crate::history::{Answer, History, Level, Plan, Select};
 use crate::keys::{self, Reader};
 use crate::records::{OWNER, read_owner};
 use crate::row::{Row, read_row};
@@ -42,7 +43,17 @@ impl FjallReader {
         if first > last {
             return Ok(());
         }
-        for (_, keyspace, from, to) in view.parts(first, last) {
+        let base = &view.levels[0];
+        if first < base.sealed {
+            let last = last.min(Window(base.sealed.0 - 1));
+            let found = packs::windows(&view.snapshot, base, &[R::KIND], first, last);
+            for window in found.map_err(|e| self.shared.fault(&e))? {
+                if range.overlaps(window, len) {
+                    self.packed(&view, window, visit)?;
+                }
+            }
+        }
+        for (keyspace, from, to) in view.open.parts(first.max(base.sealed), last) {
             for guard in rows(&view.snapshot, keyspace, R::KIND, from, to) {
                 let (key, value) = guard.into_inner().map_err(|e| self.shared.fault(&e))?;
                 let row: R = read_row(&key, &value)
@@ -52,6 +63,22 @@ impl FjallReader {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Visits the rows of a base window that is packed.
+    fn packed<R: Row>(
+        &self,
+        view: &View,
+        window: Window,
+        visit: &mut dyn FnMut(&R),
+    ) -> Result<(), Error> {
+        let select = Select::default();
+        let mut reading = Reading::<R>::new(&self.shared, view, &select);
+        // The last window of time has no end of its own.
+        let end = Window(window.0.saturating_add(self.shared.len.secs()));
+        reading.sealed(0, window, end)?;
+        reading.sum.visit(window, visit);
         Ok(())
     }
 }
@@ -99,15 +126,25 @@ impl ReadEdges for FjallReader {
             span = Some((low.min(window), high.max(window)));
             Ok(())
         };
+        let (base, expired) = (&view.levels[0], view.checkpoint.expired);
         for kind in keys::KINDS {
-            let parts = || view.parts(view.checkpoint.expired, Window(u32::MAX));
-            let ends = parts()
-                .find_map(|(_, k, from, to)| rows(&view.snapshot, k, kind, from, to).next())
-                .into_iter()
-                .chain(parts().rev().find_map(|(_, k, from, to)| {
-                    rows(&view.snapshot, k, kind, from, to).next_back()
-                }));
+            let parts = || view.open.parts(base.sealed.max(expired), Window(u32::MAX));
+            let ends =
+                parts()
+                    .find_map(|(k, from, to)| rows(&view.snapshot, k, kind, from, to).next())
+                    .into_iter()
+                    .chain(parts().rev().find_map(|(k, from, to)| {
+                        rows(&view.snapshot, k, kind, from, to).next_back()
+                    }));
             for guard in ends {
+                see(guard.key(), kind)?;
+            }
+        }
+        if let Some(last) = base.sealed.0.checked_sub(1).map(Window) {
+            let ends = packs::firsts(&view.snapshot, base, expired, last)
+                .into_iter()
+                .chain(packs::lasts(&view.snapshot, base, expired, last));
+            for (kind, guard) in ends {
                 see(guard.key(), kind)?;
             }
         }
@@ -139,26 +176,113 @@ impl ReadCheckpoint for FjallReader {
 
 impl ReadHistory for FjallReader {
     fn history(&self) -> Box<dyn History + '_> {
-        let view = self.view();
-        let checkpoint = Checkpoint::clone(&view.checkpoint);
-        let pinned = Self { shared: self.shared.clone(), pinned: Some(view) };
-        Box::new(Naive::new(pinned, checkpoint))
+        Box::new(FjallHistory { shared: &self.shared, view: self.view() })
     }
 }
 
-// === impl View ===
+// === impl FjallHistory ===
 
-impl View {
-    /// The buckets between two windows, in order, each with its part of the span.
-    fn parts(
+/// The store at one epoch.
+struct FjallHistory<'a> {
+    shared: &'a Arc<Shared>,
+    view: Arc<View>,
+}
+
+impl FjallHistory<'_> {
+    fn sum<R: Row>(
         &self,
-        first: Window,
-        last: Window,
-    ) -> impl DoubleEndedIterator<Item = (u32, &fjall::Keyspace, Window, Window)> {
-        self.buckets.range(bucket(first)..=bucket(last)).map(move |(number, keyspace)| {
-            let (low, high) = bounds(*number);
-            (*number, keyspace, low.max(first), high.min(last))
-        })
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&R),
+    ) -> Result<Answer, Error> {
+        let Some(covered) = plan.covered() else { return Ok(Answer::default()) };
+        let mut reading = Reading::<R>::new(self.shared, &self.view, select);
+        for span in &plan.spans {
+            let (len, range) = (span.len, span.range);
+            let found = self.view.levels.iter().position(|level| level.len == len);
+            // A plan of another store's levels reads nothing of them.
+            let Some(level) = found else { continue };
+            let (from, last) = (len.window(range.from), len.window(range.to.saturating_sub(1)));
+            let sealed = self.view.levels[level].sealed;
+            if from < sealed {
+                reading.sealed(level, from, sealed.min(last.next(len)))?;
+            }
+            if level == 0 && last >= sealed {
+                reading.open(from.max(sealed), last)?;
+            }
+        }
+        reading.sum.visit(self.shared.len.window(covered.from), visit);
+        Ok(reading.answer)
+    }
+}
+
+impl History for FjallHistory<'_> {
+    fn checkpoint(&self) -> Arc<Checkpoint> {
+        self.view.checkpoint.clone()
+    }
+
+    fn levels(&self) -> Vec<Level> {
+        let levels = self.view.levels.iter().enumerate();
+        levels
+            .map(|(at, level)| Level {
+                len: level.len,
+                first: level.expired,
+                end: if at == 0 { Window(u32::MAX) } else { level.sealed },
+                sealed: level.sealed,
+                disk_bytes: level.disk_bytes()
+                    + if at == 0 { self.view.open.disk_bytes() } else { 0 },
+            })
+            .collect()
+    }
+
+    fn extent(&self) -> Result<Option<TimeRange>, Error> {
+        let reader = FjallReader { shared: self.shared.clone(), pinned: Some(self.view.clone()) };
+        let len = self.shared.len;
+        let base =
+            reader.span()?.map(|(from, to)| TimeRange { from: from.start(), to: to.end(len) });
+        let mut extent = base;
+        for level in &self.view.levels[1..] {
+            let Some(last) = level.sealed.0.checked_sub(1).map(Window) else { continue };
+            let (first, snapshot) = (level.expired, &self.view.snapshot);
+            let ends = packs::firsts(snapshot, level, first, last)
+                .into_iter()
+                .chain(packs::lasts(snapshot, level, first, last));
+            for (kind, guard) in ends {
+                let key = guard.key().map_err(|e| self.shared.fault(&e))?;
+                let Some(window) = Reader(&key).window(kind) else { continue };
+                let (from, to) = (window.start(), window.end(level.len));
+                let at = extent.get_or_insert(TimeRange { from, to });
+                (at.from, at.to) = (at.from.min(from), at.to.max(to));
+            }
+        }
+        Ok(extent)
+    }
+
+    fn edges(
+        &self,
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&EdgeDelta),
+    ) -> Result<Answer, Error> {
+        self.sum(plan, select, visit)
+    }
+
+    fn paths(
+        &self,
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&PathDelta),
+    ) -> Result<Answer, Error> {
+        self.sum(plan, select, visit)
+    }
+
+    fn calls(
+        &self,
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&CallDelta),
+    ) -> Result<Answer, Error> {
+        self.sum(plan, select, visit)
     }
 }
 
@@ -210,9 +334,6 @@ impl ReadCheckpoint for FjallStore {
 
 impl ReadHistory for FjallStore {
     fn history(&self) -> Box<dyn History + '_> {
-        let view = self.shared.view();
-        let checkpoint = Checkpoint::clone(&view.checkpoint);
-        let pinned = FjallReader { shared: self.shared.clone(), pinned: Some(view) };
-        Box::new(Naive::new(pinned, checkpoint))
+        Box::new(FjallHistory { shared: &self.shared, view: self.shared.view() })
     }
 }

@@ -4,7 +4,7 @@ use portolan_model::{
     Counters, Direction, EdgeKey, EpochCommit, Layer, Measure, Proto, TimeRange, Window,
 };
 
-use super::buckets::BUCKET_SECS;
+use super::buckets::OPEN_SECS;
 use super::*;
 use crate::{CommitEpoch, ReadEdges};
 
@@ -28,8 +28,8 @@ fn row(window: Window, flows: i64) -> EdgeDelta {
 /// A row in each bucket named, and one in its last window.
 fn commit(epoch: u64, buckets: &[u32]) -> EpochCommit {
     let windows = buckets.iter().flat_map(|n| {
-        let first = n * BUCKET_SECS;
-        [Window(first), Window(first + BUCKET_SECS - 10)]
+        let first = n * OPEN_SECS;
+        [Window(first), Window(first + OPEN_SECS - 10)]
     });
     EpochCommit { epoch, edges: windows.map(|w| row(w, 1)).collect(), ..Default::default() }
 }
@@ -54,13 +54,13 @@ fn buckets_over_the_bound_share_a_keyspace_and_nothing_else_changes() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
-        store.buckets.set_max(2);
+        store.open.set_max(2);
         store
     };
     let mut store = open();
     store.commit(&commit(1, &[10, 20])).unwrap();
     store.commit(&commit(2, &[5, 15, 20, 25, 198_000])).unwrap();
-    let names = ["meta", "rows-0-10", "rows-0-20", "rows-0-rest"];
+    let names = ["meta", "open-10", "open-20", "open-rest"];
     assert_eq!(keyspaces(&store), names.into_iter().map(String::from).collect());
     let all = found(&store);
     assert_eq!(all.len(), 12);
@@ -69,20 +69,20 @@ fn buckets_over_the_bound_share_a_keyspace_and_nothing_else_changes() {
 
     let mut store = open();
     assert_eq!(found(&store), all, "found again after it was closed");
-    let expire_before = Window(21 * BUCKET_SECS);
+    let expire_before = Window(21 * OPEN_SECS);
     store.commit(&EpochCommit { expire_before, ..commit(3, &[25]) }).unwrap();
     let kept: Vec<_> = all.iter().filter(|(w, _)| *w >= expire_before.0).collect();
     assert_eq!(found(&store).len(), kept.len());
-    let names = ["meta", "rows-0-rest"];
+    let names = ["meta", "open-rest"];
     assert_eq!(keyspaces(&store), names.into_iter().map(String::from).collect());
     // Rows that expired in the shared keyspace are removed, not only out of sight.
-    let rest = store.shared.keyspace("rows-0-rest").unwrap();
+    let rest = store.shared.keyspace("open-rest").unwrap();
     let rows = rest.prefix([crate::keys::EDGE]).count();
     assert_eq!(rows, kept.len());
     // There is room again for a bucket of its own; one in the shared keyspace stays there.
     store.commit(&commit(4, &[25, 30])).unwrap();
-    assert!(keyspaces(&store).contains("rows-0-30"));
-    assert!(!keyspaces(&store).contains("rows-0-25"));
+    assert!(keyspaces(&store).contains("open-30"));
+    assert!(!keyspaces(&store).contains("open-25"));
     drop((store, rest));
     assert_eq!(found(&open()).len(), kept.len() + 2);
 }
@@ -92,8 +92,8 @@ fn crash_between_the_commit_and_the_deletion_of_expired_files_is_harmless() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
     store.commit(&commit(1, &[10, 20])).unwrap();
-    let doomed = store.shared.keyspace("rows-0-10").unwrap();
-    let expire_before = Window(20 * BUCKET_SECS);
+    let doomed = store.shared.keyspace("open-10").unwrap();
+    let expire_before = Window(20 * OPEN_SECS);
     store.commit(&EpochCommit { expire_before, ..commit(2, &[20]) }).unwrap();
     let expected = found(&store);
     assert_eq!(expected.len(), 2);
@@ -101,16 +101,16 @@ fn crash_between_the_commit_and_the_deletion_of_expired_files_is_harmless() {
 
     // As if the keyspace had never been deleted: its rows are back, the checkpoint is as it was.
     let db = Database::builder(dir.path()).open().unwrap();
-    let back = db.keyspace("rows-0-10", KeyspaceCreateOptions::default).unwrap();
+    let back = db.keyspace("open-10", KeyspaceCreateOptions::default).unwrap();
     let mut key = Vec::new();
-    crate::keys::put_edge(&mut key, &row(Window(10 * BUCKET_SECS), 1).key);
+    crate::keys::put_edge(&mut key, &row(Window(10 * OPEN_SECS), 1).key);
     back.insert(key, [0]).unwrap();
     back.insert(crate::keys::ledger(1), [0]).unwrap();
     drop((db, back));
 
     let store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
     assert_eq!(found(&store), expected);
-    assert!(!keyspaces(&store).contains("rows-0-10"), "deleted at last");
+    assert!(!keyspaces(&store).contains("open-10"), "deleted at last");
 }
 
 #[test]
@@ -119,12 +119,12 @@ fn expired_files_are_freed_when_the_last_reader_lets_go() {
     let mut store = FjallStore::open(dir.path(), LEN, &Options::small()).unwrap();
     store.commit(&commit(1, &[10, 20])).unwrap();
     let before = store.shared.view();
-    let expire_before = Window(20 * BUCKET_SECS);
+    let expire_before = Window(20 * OPEN_SECS);
     store.commit(&EpochCommit { expire_before, ..commit(2, &[20]) }).unwrap();
     // Someone still reads the epoch before: it is all there.
     let rows: usize = before
-        .buckets
-        .values()
+        .open
+        .keyspaces()
         .map(|k| fjall::Readable::prefix(&before.snapshot, k, [crate::keys::EDGE]).count())
         .sum();
     assert_eq!(rows, 4);
@@ -142,7 +142,7 @@ fn epoch_that_fails_half_way_leaves_nothing_behind() {
     let crowd = |epoch: u64| {
         let mut commit = commit(epoch, &[10, 20]);
         for n in 0..400 {
-            let mut row = row(Window(10 * BUCKET_SECS), 1);
+            let mut row = row(Window(10 * OPEN_SECS), 1);
             row.key.client = EntityId(n + 10);
             commit.edges.push(row);
         }
@@ -151,9 +151,9 @@ fn epoch_that_fails_half_way_leaves_nothing_behind() {
     };
     store.commit(&crowd(1)).unwrap();
     let before = found(&store);
-    let later = store.shared.keyspace("rows-0-20").unwrap();
+    let later = store.shared.keyspace("open-20").unwrap();
     let mut key = Vec::new();
-    crate::keys::put_edge(&mut key, &row(Window(20 * BUCKET_SECS), 1).key);
+    crate::keys::put_edge(&mut key, &row(Window(20 * OPEN_SECS), 1).key);
     let good = later.get(&key).unwrap().unwrap();
     later.insert(key.clone(), [0xff]).unwrap();
     assert!(matches!(store.commit(&crowd(2)), Err(Error::Damaged { .. })));

@@ -8,8 +8,10 @@ use crate::codec::{put_signed, put_varint, take_signed, take_varint};
 /// rows (signed); entities, sorted (u64, little-endian); of each slice its rows and the code of its first client (varints);
 /// tails, sorted, each behind its length.
 pub(crate) struct Head<'a> {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for `store verify`"))]
     pub(crate) rows: u64,
     /// Sum of each counter over all rows: for checks across levels.
+    #[expect(dead_code, reason = "for `store verify`")]
     pub(crate) totals: [i64; COUNTERS],
     ids: &'a [u8],
     /// Code of the first client of each slice.
@@ -46,8 +48,12 @@ impl<'a> Head<'a> {
         for number in [*rows, ids.len() as u64, tails.len() as u64, slices.len() as u64] {
             put_varint(&mut out, number);
         }
-        totals.iter().for_each(|sum| put_signed(&mut out, *sum));
-        ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+        for sum in totals {
+            put_signed(&mut out, *sum);
+        }
+        for id in *ids {
+            out.extend_from_slice(&id.to_le_bytes());
+        }
         for (rows, client) in slices {
             put_varint(&mut out, *rows);
             put_varint(&mut out, *client);

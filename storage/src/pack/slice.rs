@@ -179,7 +179,11 @@ fn take_times(
     column::take(at, rows, &mut scratch.column)?;
     let last = table.first.iter().zip(&scratch.column).map(|(first, by)| time(*first, *by));
     table.last.extend(last);
-    no_first.into_iter().for_each(|row| table.first[row] = Nanos::MAX);
-    no_last.into_iter().for_each(|row| table.last[row] = 0);
+    for row in no_first {
+        table.first[row] = Nanos::MAX;
+    }
+    for row in no_last {
+        table.last[row] = 0;
+    }
     Some(())
 }

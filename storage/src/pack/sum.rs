@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::columns::{Columns, Tails};
 use super::parts::{Contents, Head, Reverse};
 use super::slice::{self, Names, Scratch};
-use super::{COUNTERS, SLICE_ROWS, seal, unseal};
+use super::{COUNTERS, SLICE_ROWS, seal};
 use crate::row::{Row, Sum};
 
 /// The sum of any number of windows. Rows of different layers are tables of their own, as on disk.
@@ -72,68 +72,74 @@ impl<R: Row> Summer<R> {
         self.tables.values().map(Columns::len).sum()
     }
 
-    /// Adds rows, of any windows, in any order.
+    /// Adds rows of one window, in the order of keys, one a key.
     pub(crate) fn add_rows(&mut self, rows: &[R]) {
-        let mut keyed: Vec<(Vec<u8>, &R)> = Vec::with_capacity(rows.len());
+        let mut key = Vec::with_capacity(64);
+        let mut layer = None;
+        let mut cursor = 0;
         for row in rows {
-            let mut key = Vec::with_capacity(40);
-            R::put_key(&mut key, &R::moved(row.key(), Window(0)));
-            keyed.push((key, row));
-        }
-        keyed.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut at = 0;
-        while at < keyed.len() {
-            let layer = R::layer_of(&keyed[at].0);
-            let len = keyed[at..].partition_point(|(key, _)| R::layer_of(key) == layer);
-            self.batch.clear();
-            for same in keyed[at..at + len].chunk_by(|a, b| a.0 == b.0) {
-                let mut sums = same[0].1.sums();
-                same[1..].iter().for_each(|(_, row)| sums.merge(&row.sums()));
-                let (client, server) = R::ends(same[0].1.key());
-                let tail = self.tails.code(&same[0].0[R::TAIL_AT..]);
-                let (counters, latency) = sums.parts();
-                let times = sums.times();
-                self.batch.push((client.0, server.0, tail), &counters, times, latency);
+            key.clear();
+            R::put_key(&mut key, row.key());
+            if layer != Some(R::layer_of(&key)) || self.batch.len() == SLICE_ROWS {
+                self.flush(layer, &mut cursor);
+                if layer != Some(R::layer_of(&key)) {
+                    self.settle(layer);
+                    cursor = 0;
+                }
+                layer = Some(R::layer_of(&key));
             }
-            let table = self.tables.entry(layer).or_default();
-            table.absorb(&mut 0, &self.batch, &self.tails, &mut self.new, &mut self.slots);
-            table.settle(&mut self.new, &self.tails);
-            at += len;
+            let (client, server) = R::ends(row.key());
+            let tail = self.tails.code(&key[R::TAIL_AT..]);
+            let sums = row.sums();
+            let (counters, latency) = sums.parts();
+            self.batch.push((client.0, server.0, tail), &counters, sums.times(), latency);
         }
+        self.flush(layer, &mut cursor);
+        self.settle(layer);
     }
 
-    /// Adds slices of a packed window, ascending, each of which `slice` gives. With `only`, the rows that have this
-    /// entity. Nothing if bytes are not what was written: the sum is then of no use.
-    pub(crate) fn add_packed<B: AsRef<[u8]>, E>(
+    /// Adds slices of a packed window, ascending, without their seals. With `only`, the rows that have this entity.
+    /// Nothing if bytes do not read; what was read before stays in the sum.
+    pub(crate) fn add_packed<'a>(
         &mut self,
         window: Window,
         layer: u8,
         head: &Head<'_>,
         only: Option<u64>,
-        slices: impl Iterator<Item = Result<Option<B>, E>>,
-    ) -> Result<Option<()>, E> {
+        slices: impl Iterator<Item = &'a [u8]>,
+    ) -> Option<()> {
         let only = match only.map(|id| head.code(id)) {
-            Some(None) => return Ok(Some(())),
+            Some(None) => return Some(()),
             Some(Some(code)) => Some(code as i64),
             None => None,
         };
         let tails = head.tails.iter().map(|tail| self.tails.code(tail)).collect();
         let named = Named { head, tails };
-        let table = self.tables.entry(layer).or_default();
         let mut cursor = 0;
-        for part in slices {
-            let Some(part) = part? else { return Ok(None) };
-            let read = unseal(part.as_ref()).and_then(|body| {
-                slice::take(body, window, &named, only, &mut self.scratch, &mut self.batch)
-            });
-            if read.is_none() {
-                return Ok(None);
+        let mut whole = Some(());
+        for body in slices {
+            whole = slice::take(body, window, &named, only, &mut self.scratch, &mut self.batch);
+            if whole.is_none() {
+                break;
             }
-            let (new, slots) = (&mut self.new, &mut self.slots);
-            table.absorb(&mut cursor, &self.batch, &self.tails, new, slots);
+            self.flush(Some(layer), &mut cursor);
         }
+        self.batch.clear();
+        self.settle(Some(layer));
+        whole
+    }
+
+    fn flush(&mut self, layer: Option<u8>, cursor: &mut usize) {
+        let Some(layer) = layer else { return };
+        let table = self.tables.entry(layer).or_default();
+        table.absorb(cursor, &self.batch, &self.tails, &mut self.new, &mut self.slots);
+        self.batch.clear();
+    }
+
+    fn settle(&mut self, layer: Option<u8>) {
+        let Some(layer) = layer else { return };
+        let table = self.tables.entry(layer).or_default();
         table.settle(&mut self.new, &self.tails);
-        Ok(Some(()))
     }
 
     /// Visits the sums in the order of keys, each in `window`; those that come to nothing are left out.
@@ -164,7 +170,7 @@ impl<R: Row> Summer<R> {
 
     /// The sum as a packed window, one for each layer; rows that come to nothing are left out.
     pub(crate) fn pack(&self, window: Window) -> Vec<Packed> {
-        let tables = self.tables.iter().map(|(layer, table)| (*layer, self.present(table)));
+        let tables = self.tables.iter().map(|(layer, table)| (*layer, Self::present(table)));
         tables
             .filter(|(_, table)| table.len() > 0)
             .map(|(layer, table)| self.pack_table(window, layer, &table))
@@ -176,7 +182,7 @@ impl<R: Row> Summer<R> {
         R::Sums::from_parts(table.sums(row), latency, (table.first[row], table.last[row]))
     }
 
-    fn present<'a>(&self, table: &'a Columns) -> std::borrow::Cow<'a, Columns> {
+    fn present(table: &Columns) -> std::borrow::Cow<'_, Columns> {
         let zero = |row: usize| Self::sums(table, row).is_zero();
         if !(0..table.len()).any(zero) {
             return std::borrow::Cow::Borrowed(table);

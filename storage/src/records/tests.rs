@@ -118,8 +118,12 @@ fn head_comes_back_as_it_went() {
         folded: Window(10),
         expired: Window(u32::MAX),
         next_loss: 3,
+        written: 12,
     };
-    assert_eq!(read_head(&bytes(put_head, &head)), Some(head));
+    let all = bytes(put_head, &head);
+    assert_eq!(read_head(&all), Some(head));
+    // In format 1 the head ends before.
+    assert_eq!(read_head(&all[..all.len() - 1]), Some(Head { written: 7, ..head }));
 }
 
 #[test]

@@ -1,0 +1,362 @@
+//! Where the parts of packed windows and late rows stand, and how they are added up.
+
+use std::collections::BTreeSet;
+
+use fjall::{Guard, OwnedWriteBatch, Readable, Snapshot, UserValue};
+use portolan_model::{Nanos, TimeRange, Window};
+
+use super::buckets::rows;
+use super::levels::LevelView;
+use super::{Shared, View};
+use crate::Error;
+use crate::history::{Answer, Select};
+use crate::keys::{self, Reader};
+use crate::pack::{Head, Packed, Reverse, Summer, unseal};
+use crate::row::{Row, Sum, read_row, tidy};
+
+/// First bytes of keys of parts: these, and the kind of row.
+const HEAD: u8 = 0x10;
+const SLICE: u8 = 0x20;
+const REVERSE: u8 = 0x30;
+
+/// First bytes of all parts of all kinds.
+pub(super) const KINDS: [u8; 9] = [0x11, 0x12, 0x13, 0x21, 0x22, 0x23, 0x31, 0x32, 0x33];
+
+/// Windows between two looks at whether anybody still waits.
+const LOOK_EVERY: usize = 8;
+
+/// Which packed part: a window, a layer, and the clock reading at which it was packed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PartKey {
+    pub(super) window: Window,
+    pub(super) layer: u8,
+    pub(super) known: Nanos,
+}
+
+// === impl PartKey ===
+
+impl PartKey {
+    fn bytes(self, kind: u8) -> Vec<u8> {
+        let mut key = keys::window(kind, self.window).to_vec();
+        key.push(self.layer);
+        key.extend_from_slice(&self.known.to_be_bytes());
+        key
+    }
+
+    fn slice(self, kind: u8, number: usize) -> Vec<u8> {
+        let mut key = self.bytes(kind);
+        key.extend_from_slice(&(number as u32).to_be_bytes());
+        key
+    }
+
+    fn read(kind: u8, bytes: &[u8]) -> Option<Self> {
+        let mut at = Reader(bytes);
+        let key = Self { window: at.window(kind)?, layer: at.u8()?, known: at.u64()? };
+        at.end(key)
+    }
+}
+
+/// Writes the parts of a window.
+pub(super) fn put<R: Row>(
+    batch: &mut OwnedWriteBatch,
+    keyspace: &fjall::Keyspace,
+    (window, known): (Window, Nanos),
+    packed: &Packed,
+) {
+    let key = PartKey { window, layer: packed.layer, known };
+    batch.insert(keyspace, key.bytes(HEAD | R::KIND), &*packed.head);
+    batch.insert(keyspace, key.bytes(REVERSE | R::KIND), &*packed.reverse);
+    for (number, slice) in packed.slices.iter().enumerate() {
+        batch.insert(keyspace, key.slice(SLICE | R::KIND, number), &**slice);
+    }
+}
+
+/// Writes a late row: a change of a window that is sealed, as of a clock reading.
+pub(super) fn put_late<R: Row>(
+    batch: &mut OwnedWriteBatch,
+    keyspace: &fjall::Keyspace,
+    (clock, epoch): (Nanos, u64),
+    key: &R::Key,
+    sums: &R::Sums,
+) {
+    let mut plain = Vec::with_capacity(64);
+    R::put_key(&mut plain, key);
+    let mut bytes = plain[..6].to_vec();
+    bytes.extend_from_slice(&clock.to_be_bytes());
+    // Clocks may stand still: what tells two changes apart is the epoch.
+    bytes.extend_from_slice(&epoch.to_be_bytes());
+    bytes.extend_from_slice(&plain[6..]);
+    let mut value = Vec::with_capacity(64);
+    sums.put(&mut value, R::window(key));
+    batch.insert(keyspace, bytes, value);
+}
+
+/// A late row of a key and a value, and when it came.
+fn read_late<R: Row>(key: &[u8], value: &[u8]) -> Option<(Nanos, R)> {
+    let (clock, rest) = key.get(6..)?.split_first_chunk()?;
+    let rest = rest.get(8..)?;
+    let plain = [&key[..6], rest].concat();
+    Some((u64::from_be_bytes(*clock), read_row(&plain, value)?))
+}
+
+/// Adds up one kind of rows of one view.
+pub(super) struct Reading<'a, R: Row> {
+    pub(super) shared: &'a Shared,
+    pub(super) view: &'a View,
+    pub(super) select: &'a Select<'a>,
+    pub(super) sum: Summer<R>,
+    pub(super) answer: Answer,
+}
+
+// === impl Reading ===
+
+impl<'a, R: Row> Reading<'a, R> {
+    pub(super) fn new(shared: &'a Shared, view: &'a View, select: &'a Select<'a>) -> Self {
+        Self { shared, view, select, sum: Summer::new(), answer: Answer::default() }
+    }
+
+    /// Adds the windows `[from, to)` of a level, from what is packed and what came late.
+    pub(super) fn sealed(&mut self, level: usize, from: Window, to: Window) -> Result<(), Error> {
+        let (shared, view) = (self.shared, self.view);
+        let at = &view.levels[level];
+        let Some(last) = to.0.checked_sub(1).map(Window) else { return Ok(()) };
+        for (looked, (keyspace, low, high)) in at.packs.parts(from, last).enumerate() {
+            let kind = HEAD | R::KIND;
+            for (n, guard) in rows(&view.snapshot, keyspace, kind, low, high).enumerate() {
+                if (n + looked) % LOOK_EVERY == 0 {
+                    self.check()?;
+                }
+                let (key, head) = match guard.into_inner() {
+                    Ok(read) => read,
+                    // Which window it is cannot be told: all that this keyspace has of the span.
+                    Err(e) => {
+                        self.lost(level, low, &format!("{e:?}"));
+                        break;
+                    }
+                };
+                let part = PartKey::read(kind, &key)
+                    .ok_or_else(|| shared.damaged("the key of a packed window does not read"))?;
+                self.part(level, keyspace, part, &head)?;
+            }
+        }
+        self.late(at, from, last)
+    }
+
+    /// Adds one packed part.
+    fn part(
+        &mut self,
+        level: usize,
+        keyspace: &fjall::Keyspace,
+        part: PartKey,
+        head: &[u8],
+    ) -> Result<(), Error> {
+        let len = self.view.levels[level].len;
+        let range = TimeRange { from: part.window.start(), to: part.window.end(len) };
+        if self.select.known_at.is_some_and(|at| at < part.known) {
+            if self.answer.unknown.last() != Some(&range) {
+                self.answer.unknown.push(range);
+            }
+            return Ok(());
+        }
+        let Some(head) = Head::read(head) else {
+            self.lost(level, part.window, "a head does not match its checksum");
+            return Ok(());
+        };
+        let read = match self.select.entity {
+            None => self.all_slices(keyspace, part, &head),
+            Some(id) => self.slices_of(keyspace, part, &head, id.0),
+        };
+        match read {
+            Ok(Some(slices)) => {
+                let bodies: Option<Vec<&[u8]>> = slices.iter().map(|s| unseal(s)).collect();
+                let only = self.select.entity.map(|id| id.0);
+                let added = bodies.and_then(|bodies| {
+                    let bodies = bodies.into_iter();
+                    self.sum.add_packed(part.window, part.layer, &head, only, bodies)
+                });
+                if added.is_none() {
+                    self.lost(level, part.window, "a slice does not match its checksum");
+                }
+            }
+            Ok(None) => self.lost(level, part.window, "a part is missing"),
+            Err(e) => self.lost(level, part.window, &format!("{e:?}")),
+        }
+        self.bound()
+    }
+
+    fn all_slices(
+        &self,
+        keyspace: &fjall::Keyspace,
+        part: PartKey,
+        head: &Head<'_>,
+    ) -> fjall::Result<Option<Vec<UserValue>>> {
+        let prefix = part.bytes(SLICE | R::KIND);
+        let slices = self.view.snapshot.prefix(keyspace, prefix);
+        let slices = slices.map(Guard::value).collect::<fjall::Result<Vec<_>>>()?;
+        Ok((slices.len() == head.slices()).then_some(slices))
+    }
+
+    fn slices_of(
+        &self,
+        keyspace: &fjall::Keyspace,
+        part: PartKey,
+        head: &Head<'_>,
+        id: u64,
+    ) -> fjall::Result<Option<Vec<UserValue>>> {
+        let Some(code) = head.code(id) else { return Ok(Some(Vec::new())) };
+        let key = part.bytes(REVERSE | R::KIND);
+        let Some(reverse) = self.view.snapshot.get(keyspace, key)? else { return Ok(None) };
+        let found = Reverse::read(&reverse).and_then(|reverse| reverse.as_server(code));
+        let Some(found) = found else { return Ok(None) };
+        let wanted: BTreeSet<usize> = head.as_client(code).chain(found).collect();
+        let mut slices = Vec::with_capacity(wanted.len());
+        for number in wanted {
+            let key = part.slice(SLICE | R::KIND, number);
+            let Some(slice) = self.view.snapshot.get(keyspace, key)? else { return Ok(None) };
+            slices.push(slice);
+        }
+        Ok(Some(slices))
+    }
+
+    fn late(&mut self, level: &LevelView, from: Window, last: Window) -> Result<(), Error> {
+        let (shared, select) = (self.shared, self.select);
+        let mut found: Vec<R> = Vec::new();
+        for (keyspace, low, high) in level.late.parts(from, last) {
+            for guard in rows(&self.view.snapshot, keyspace, R::KIND, low, high) {
+                let (key, value) = guard.into_inner().map_err(|e| shared.fault(&e))?;
+                let (clock, row) = read_late::<R>(&key, &value)
+                    .ok_or_else(|| shared.damaged("a late row does not read"))?;
+                let known = select.known_at.is_none_or(|at| clock <= at);
+                if known && select.wants(R::ends(row.key())) {
+                    found.push(R::new(R::moved(row.key(), from), row.sums()));
+                }
+            }
+        }
+        self.sum.add_rows(&tidy(&found));
+        self.bound()
+    }
+
+    /// Adds the open rows of the windows `[from, last]`.
+    pub(super) fn open(&mut self, from: Window, last: Window) -> Result<(), Error> {
+        let (shared, view, select) = (self.shared, self.view, self.select);
+        let mut window: Vec<R> = Vec::new();
+        for (keyspace, low, high) in view.open.parts(from, last) {
+            for guard in rows(&view.snapshot, keyspace, R::KIND, low, high) {
+                let (key, value) = guard.into_inner().map_err(|e| shared.fault(&e))?;
+                let row: R =
+                    read_row(&key, &value).ok_or_else(|| shared.damaged("a row does not read"))?;
+                let of = R::window(row.key());
+                if window.last().is_some_and(|last| R::window(last.key()) != of) {
+                    self.take_window(&mut window, of)?;
+                }
+                if select.wants(R::ends(row.key())) {
+                    window.push(row);
+                }
+            }
+        }
+        self.take_window(&mut window, last)
+    }
+
+    fn take_window(&mut self, rows: &mut Vec<R>, next: Window) -> Result<(), Error> {
+        self.check()?;
+        if self.select.known_at.is_some_and(|at| at < self.view.checkpoint.clock) {
+            // Open rows say nothing of when they came.
+            if let Some(row) = rows.first() {
+                let from = R::window(row.key());
+                let to = from.end(self.shared.len).max(next.start().min(from.end(self.shared.len)));
+                self.answer.unknown.push(TimeRange { from: from.start(), to });
+            }
+        } else {
+            self.sum.add_rows(rows);
+        }
+        rows.clear();
+        self.bound()
+    }
+
+    /// A window whose bytes do not read: reported, and answered from finer windows if they are there.
+    fn lost(&mut self, level: usize, window: Window, why: &str) {
+        let at = &self.view.levels[level];
+        let range = TimeRange { from: window.start(), to: window.end(at.len) };
+        self.shared.report(at.len.secs(), window, R::KIND, why);
+        self.answer.unreadable.push(range);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.select.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    fn bound(&self) -> Result<(), Error> {
+        match self.select.max_rows {
+            Some(most) if self.sum.len() > most => Err(Error::TooManyRows { most }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The windows of a level that have anything packed or late in `[from, last]`, in order.
+pub(super) fn windows(
+    snapshot: &Snapshot,
+    level: &LevelView,
+    kinds: &[u8],
+    from: Window,
+    last: Window,
+) -> fjall::Result<BTreeSet<Window>> {
+    let mut found = BTreeSet::new();
+    for kind in kinds {
+        for (map, first) in [(&level.packs, HEAD | kind), (&level.late, *kind)] {
+            for (keyspace, low, high) in map.parts(from, last) {
+                let mut low = low;
+                // A seek for each window, whatever it holds.
+                while let Some(guard) = rows(snapshot, keyspace, first, low, high).next() {
+                    let Some(window) = Reader(&guard.key()?).window(first) else { break };
+                    found.insert(window);
+                    if window >= high {
+                        break;
+                    }
+                    low = Window(window.0 + 1);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The first part or late row of each kind that a level has in `[from, last]`.
+pub(super) fn firsts(
+    snapshot: &Snapshot,
+    level: &LevelView,
+    from: Window,
+    last: Window,
+) -> Vec<(u8, Guard)> {
+    let mut found = Vec::new();
+    for kind in keys::KINDS {
+        for (map, first) in [(&level.packs, HEAD | kind), (&level.late, kind)] {
+            let mut parts = map.parts(from, last);
+            let guard = parts.find_map(|(keyspace, low, high)| {
+                rows(snapshot, keyspace, first, low, high).next()
+            });
+            found.extend(guard.map(|guard| (first, guard)));
+        }
+    }
+    found
+}
+
+/// The last ones likewise.
+pub(super) fn lasts(
+    snapshot: &Snapshot,
+    level: &LevelView,
+    from: Window,
+    last: Window,
+) -> Vec<(u8, Guard)> {
+    let mut found = Vec::new();
+    for kind in keys::KINDS {
+        for (map, first) in [(&level.packs, HEAD | kind), (&level.late, kind)] {
+            let mut parts = map.parts(from, last).rev();
+            let guard = parts.find_map(|(keyspace, low, high)| {
+                rows(snapshot, keyspace, first, low, high).next_back()
+            });
+            found.extend(guard.map(|guard| (first, guard)));
+        }
+    }
+    found
+}
