@@ -71,8 +71,11 @@ impl Judge<'_> {
         self.look_around(key, conn)?;
         let begin = conn.begin;
         let seen_on = self.seen_on(conn);
-        let parties =
-            [Side::Low, Side::High].map(|side| self.party(key, conn, side, begin, seen_on));
+        // Low and high are by number, which is by arrival; who is named first must not be.
+        let first = self.lower_name(key);
+        let lower = self.party(key, conn, first, begin, seen_on);
+        let upper = self.party(key, conn, first.other(), begin, seen_on);
+        let parties = if first == Side::Low { [lower, upper] } else { [upper, lower] };
         let proto = key.proto();
         let serves = [Side::Low, Side::High].map(|side| self.serves(key, side, &parties, proto));
         let oriented = orient::client(key, conn, serves);
