@@ -2,7 +2,7 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint compose bench sim
+.PHONY: help demo test lint compose bench sim soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,3 +29,7 @@ bench: ## benchmarks of the parts and of the whole line
 sim: ## the line and the store under faults, by seeds: SEEDS=10000, or SIM_SEED=17 for one with its story
 	@.ci/tools build
 	@SEEDS=$(SEEDS) FROM=$(FROM) SIM_SEED=$(SIM_SEED) $(CARGO) run --quiet --release --locked -p portolan-sim
+
+soak: ## the fleet at full speed and a kill -9 every few seconds against a real Kafka: FOR=5m
+	@.ci/tools build e2e
+	@SOAK_FOR=$(or $(FOR),5m) $(CARGO) test --quiet --release --locked -p portolan-e2e --test soak -- --nocapture

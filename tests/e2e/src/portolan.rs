@@ -179,6 +179,21 @@ impl Portolan {
         process.stop(STOP_PATIENCE).with_context(|| self.log_tail())
     }
 
+    /// Resident memory in bytes, while it runs.
+    pub fn resident(&self) -> Option<u64> {
+        let pid = self.process.as_ref()?.pid();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1_024)
+    }
+
+    /// Bytes of the store's files: an upper bound of what it takes, since journals are allocated
+    /// ahead.
+    pub fn store_bytes(&self) -> u64 {
+        disk_bytes(&self.store())
+    }
+
     /// How it ended, if it ended by itself.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.process.as_mut().map_or(Ok(None), Guarded::ended)
@@ -230,6 +245,16 @@ impl Portolan {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
+}
+
+/// Files may go while they are counted: they then count for nothing.
+fn disk_bytes(path: &Path) -> u64 {
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
+    if !meta.is_dir() {
+        return meta.len();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| disk_bytes(&entry.path())).sum()
 }
 
 /// The graph over all of time, raw: what two runs are compared by.

@@ -47,6 +47,12 @@ pub(crate) enum Part {
 // === impl Fault ===
 
 impl Fault {
+    /// Whether the stages keep what they remember.
+    pub(crate) fn spares_memory(self) -> bool {
+        use Fault::{Away, Clock, Full, LateError, Rewind, Stall};
+        matches!(self, Stall | Away | Rewind | Clock | Full | LateError)
+    }
+
     /// The troubles of a seed. One seed in eight has none: what then fails, fails without them.
     pub(crate) fn draw(dice: &mut Dice, disk: Disk, bursts: bool) -> Vec<Self> {
         let all = [

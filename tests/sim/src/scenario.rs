@@ -12,6 +12,9 @@ use crate::fault::Fault;
 use crate::sabotage::Sabotage;
 use crate::world::{SECOND, START};
 
+/// A bound of connections that is soon reached.
+const FEW: usize = 30;
+
 /// Where epochs are kept.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Disk {
@@ -91,7 +94,7 @@ impl Scenario {
             retention_secs: if dice.one_in(4) { secs * 12 } else { 0 },
             max_externals: if dice.one_in(4) { 3 } else { 10_000 },
             // Retention takes memory away, and with it what a bound counts.
-            max_connections: if bursts.is_none() && dice.one_in(8) { 30 } else { 2_000_000 },
+            max_connections: if bursts.is_none() && dice.one_in(8) { FEW } else { 2_000_000 },
             ..LineConfig::default()
         };
         let pace = Pace {
@@ -108,6 +111,11 @@ impl Scenario {
             stages: [weight(), weight(), weight(), weight()],
             committer: weight(),
         };
+        let mut faults = Fault::draw(dice, disk, bursts.is_some());
+        if line.max_connections == FEW {
+            // What a window knew of one that was given up early is not read again (ADR 3).
+            faults.retain(|f| f.spares_memory());
+        }
         let may = |dice: &mut Dice| dice.one_in(2);
         Self {
             clusters: dice.between(1, 2) as usize,
@@ -126,7 +134,7 @@ impl Scenario {
             step: *dice.pick(&[20, 50, 100]) * SECOND / 1_000,
             weights,
             sabotage,
-            faults: Fault::draw(dice, disk, bursts.is_some()),
+            faults,
             calm: *dice.pick(&[60, 200, 600, 2_000]),
         }
     }

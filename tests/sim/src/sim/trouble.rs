@@ -8,6 +8,9 @@ use crate::Violation;
 use crate::sabotage::Sabotage;
 use crate::world::{SECOND, START};
 
+/// Between two absences of a partition: more than any horizon that is drawn.
+const AWAY_APART: Nanos = 90 * SECOND;
+
 /// See the module.
 pub(super) struct Troubles {
     faults: Vec<Fault>,
@@ -164,7 +167,12 @@ impl Sim {
             }
             Fault::Away => {
                 let log = dice.below(self.logs.len() as u64) as usize;
-                self.logs[log].away_until = self.time + dice.between(1, 8) * SECOND;
+                // A partition that stays away for longer than the horizon no longer holds the
+                // watermark, by design: then its records are late, and the fold does not know it.
+                let log = &mut self.logs[log];
+                if log.away_until + AWAY_APART < self.time {
+                    log.away_until = self.time + dice.between(1, 8) * SECOND;
+                }
             }
             Fault::Rewind => {
                 if let Some(generation) = &mut self.process.generation {
