@@ -309,7 +309,9 @@ Examples:
   portolan load score --faults churn,skew --lag 5m
 
 Each class of faults is judged alone, and all that are named together. Exit code 0 only if no edge
-was invented and no byte was put on an edge that it does not belong to.";
+was invented, no byte was put on an edge that it does not belong to, at most one true edge in a
+thousand is missing, at most one byte in a hundred has an end that cannot be named, and every count
+is exact, or within the error that loss and sampling explain.";
 
 /// `load score`.
 #[derive(Clone, Debug, Args)]

@@ -50,7 +50,9 @@ pub fn drive(spec: FleetSpec, seconds: u64, lag_secs: u64) -> anyhow::Result<Out
             _ => Vec::new(),
         };
         let (flows, owners) = messages.into_iter().partition(|m| m.topic == Topic::Flows);
-        held.push_back((second + lag_secs, flows));
+        if second <= seconds {
+            held.push_back((second + lag_secs, flows));
+        }
         run.take(&owners, now)?;
         while held.front().is_some_and(|(due, _)| *due <= second) {
             let (_, flows) = held.pop_front().expect("the front was just looked at");

@@ -1,0 +1,39 @@
+//! The scoreboard on small fleets: what `portolan load score` prints, class by class.
+
+use std::time::Duration;
+
+use portolan_server::cli::ScoreArgs;
+use portolan_server::scoring::judge;
+
+fn is_right(faults: &str, lag: Duration) {
+    let args = ScoreArgs {
+        services: 20,
+        seeds: 1,
+        faults: faults.to_owned(),
+        seconds: 30,
+        rate: Some(300),
+        lag,
+        json: false,
+    };
+    let board = judge(&args, &|_, _| {}).expect("fleets that can be simulated");
+    for class in &board.classes {
+        let (edges, bytes) = (&class.edges, &class.bytes);
+        assert!(edges.real > 20, "{}: the fleet does something", class.faults);
+        assert_eq!((edges.invented, bytes.misattributed), (0, 0), "{class:#?}");
+        assert_eq!(edges.missing, 0, "{class:#?}");
+        // A watch that breaks leaves backends without owners: their hops stay visible, and what went
+        // through them is not on the edge.
+        let broken = faults.contains("relist") && ["relist", "all"].contains(&&*class.faults);
+        assert!(class.ok || broken, "{class:#?}");
+    }
+}
+
+#[test]
+fn nothing_is_invented_or_misattributed_under_faults_of_transport_and_ownership() {
+    is_right("no-xlat,churn,failures,disorder,ownership-lag,skew,half-agents", Duration::ZERO);
+}
+
+#[test]
+fn nor_where_flows_come_five_minutes_later_than_ownership() {
+    is_right("churn,relist", Duration::from_secs(300));
+}
