@@ -14,6 +14,7 @@ mod flow;
 mod invariant;
 mod latency;
 mod reject;
+mod span;
 mod time;
 
 pub use addr::{Ip, Proto, Socket};
@@ -34,4 +35,8 @@ pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
 pub use invariant::{Invariant, Standing};
 pub use latency::Latency;
 pub use reject::{DeadLetter, Reject};
+pub use span::{
+    MessagingOperation, SpanBatch, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text,
+    TraceId,
+};
 pub use time::{Nanos, TimeRange, Window, WindowLen};

@@ -1,0 +1,278 @@
+//! Spans as the linker needs them: who, under whom, when, and what names the other end.
+//!
+//! Rows of fixed size; texts are interned per batch, because a batch repeats few names many times.
+
+use std::ops::Range;
+
+use rustc_hash::FxHashMap;
+
+use crate::{Nanos, PartitionId};
+
+/// A 16-byte trace id as a number; ids of 8 bytes have zeros in front (trace semantics, C.3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TraceId(pub u128);
+
+/// An 8-byte span id as a number; 0 is none.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SpanId(pub u64);
+
+/// A text of a batch; [`Text::NONE`] where nothing is said.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Text(u32);
+
+/// The kind of a span, as OpenTelemetry has it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SpanKind {
+    /// Not said, or inside of a service.
+    #[default]
+    Internal,
+    /// The called side.
+    Server,
+    /// The calling side.
+    Client,
+    /// Sends to a topic.
+    Producer,
+    /// Takes from a topic.
+    Consumer,
+}
+
+/// What a span says of its outcome.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SpanStatus {
+    /// Nothing.
+    #[default]
+    Unset,
+    /// It went well.
+    Ok,
+    /// It failed.
+    Error,
+}
+
+/// `messaging.operation.type` (OpenTelemetry's messaging conventions).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum MessagingOperation {
+    /// Not said.
+    #[default]
+    None,
+    /// A message is made.
+    Create,
+    /// A message is sent (`send`, `publish`).
+    Send,
+    /// Messages are fetched.
+    Receive,
+    /// A message is worked on (`process`, `deliver`).
+    Process,
+    /// A message is acknowledged: no edge.
+    Settle,
+}
+
+/// One span.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+pub struct SpanRow {
+    /// Trace.
+    pub trace: TraceId,
+    /// Span.
+    pub span: SpanId,
+    /// Parent, if any.
+    pub parent: SpanId,
+    /// Kind.
+    pub kind: SpanKind,
+    /// The server's half has its caller's span id (Zipkin).
+    pub shared: bool,
+    /// Outcome.
+    pub status: SpanStatus,
+    /// Start.
+    pub start: Nanos,
+    /// End, not before the start.
+    pub end: Nanos,
+    /// How many calls it stands for, in thousandths: the reciprocal of its chance to be sampled.
+    pub weight_milli: u32,
+    /// Environment of the service.
+    pub environment: Text,
+    /// Namespace of the service.
+    pub namespace: Text,
+    /// The service.
+    pub service: Text,
+    /// The service that the span says is at the other end.
+    pub peer: Text,
+    /// Its namespace.
+    pub peer_namespace: Text,
+    /// Name or address of the server.
+    pub address: Text,
+    /// Its port; 0 is unknown.
+    pub port: u16,
+    /// Network address of the peer.
+    pub network: Text,
+    /// Its port; 0 is unknown.
+    pub network_port: u16,
+    /// Address of the caller, as a server saw it.
+    pub client_address: Text,
+    /// Database system.
+    pub db_system: Text,
+    /// Database name.
+    pub db_name: Text,
+    /// Messaging system.
+    pub messaging_system: Text,
+    /// Topic or queue; of a temporary one, a text that says so.
+    pub destination: Text,
+    /// What is done to the message.
+    pub messaging: MessagingOperation,
+    /// RPC system.
+    pub rpc_system: Text,
+    /// Status of the RPC system, where not zero: it failed (gRPC).
+    pub rpc_status: u16,
+    /// HTTP status; 0 is unknown.
+    pub http_status: u16,
+    /// It is an HTTP call.
+    pub http: bool,
+    /// `error.type` was said.
+    pub error: bool,
+    /// Made by a bot or a test.
+    pub synthetic: bool,
+}
+
+/// Spans of one or more messages.
+#[derive(Clone, Debug, Default)]
+pub struct SpanColumns {
+    rows: Vec<SpanRow>,
+    /// Row, and what it links to; sorted by row.
+    links: Vec<(u32, TraceId, SpanId)>,
+    bytes: String,
+    texts: Vec<Range<u32>>,
+    by_hash: FxHashMap<u64, Vec<Text>>,
+}
+
+/// Spans of one partition.
+#[derive(Clone, Debug)]
+pub struct SpanBatch {
+    /// Where they come from.
+    pub partition: PartitionId,
+    /// The lowest offset that any of them comes from.
+    pub first_offset: i64,
+    /// The spans.
+    pub spans: SpanColumns,
+}
+
+// === impl Text ===
+
+impl Text {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// Whether nothing is said.
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// This, or the other where this is nothing.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        if self.is_none() { other } else { self }
+    }
+}
+
+// === impl SpanColumns ===
+
+impl SpanColumns {
+    /// How many spans.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Forgets the spans and keeps the memory.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.links.clear();
+        self.bytes.clear();
+        self.texts.clear();
+        self.by_hash.clear();
+    }
+
+    /// The spans.
+    pub fn rows(&self) -> &[SpanRow] {
+        &self.rows
+    }
+
+    /// Interns a text.
+    pub fn text(&mut self, said: &str) -> Text {
+        if said.is_empty() {
+            return Text::NONE;
+        }
+        let hash = hash(said);
+        let Self { by_hash, bytes, texts, .. } = self;
+        let same = by_hash.entry(hash).or_default();
+        let known = same.iter().find(|t| {
+            let range = &texts[t.0 as usize - 1];
+            &bytes[range.start as usize..range.end as usize] == said
+        });
+        if let Some(known) = known {
+            return *known;
+        }
+        let start = bytes.len() as u32;
+        bytes.push_str(said);
+        texts.push(start..bytes.len() as u32);
+        let made = Text(texts.len() as u32);
+        same.push(made);
+        made
+    }
+
+    /// What a text says; empty for [`Text::NONE`].
+    pub fn say(&self, text: Text) -> &str {
+        if text.is_none() {
+            return "";
+        }
+        let range = &self.texts[text.0 as usize - 1];
+        &self.bytes[range.start as usize..range.end as usize]
+    }
+
+    /// Appends a span. Its texts are of these columns.
+    pub fn push(&mut self, row: &SpanRow, links: &[(TraceId, SpanId)]) {
+        let place = self.rows.len() as u32;
+        self.links.extend(links.iter().map(|(trace, span)| (place, *trace, *span)));
+        self.rows.push(*row);
+    }
+
+    /// What the span at `row` links to.
+    pub fn links(&self, row: usize) -> impl Iterator<Item = (TraceId, SpanId)> + '_ {
+        let row = row as u32;
+        let from = self.links.partition_point(|(at, ..)| *at < row);
+        let of_row = self.links[from..].iter().take_while(move |(at, ..)| *at == row);
+        of_row.map(|(_, trace, span)| (*trace, *span))
+    }
+
+    /// When the spans ended, for watermarks.
+    pub fn ends(&self) -> Vec<Nanos> {
+        self.rows.iter().map(|row| row.end).collect()
+    }
+}
+
+fn hash(said: &str) -> u64 {
+    use std::hash::Hasher as _;
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write(said.as_bytes());
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_once_and_links_stay_with_their_span() {
+        let mut columns = SpanColumns::default();
+        let web = columns.text("web");
+        assert_eq!((columns.text("web"), columns.say(web)), (web, "web"));
+        assert_ne!(columns.text("api"), web);
+        assert_eq!(columns.text(""), Text::NONE);
+        columns.push(&SpanRow::default(), &[(TraceId(1), SpanId(2))]);
+        columns.push(&SpanRow::default(), &[]);
+        columns.push(&SpanRow::default(), &[(TraceId(3), SpanId(4)), (TraceId(5), SpanId(6))]);
+        let of = |row| columns.links(row).map(|(trace, _)| trace.0).collect::<Vec<_>>();
+        assert_eq!((of(0), of(1), of(2)), (vec![1], vec![], vec![3, 5]));
+    }
+}
