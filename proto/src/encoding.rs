@@ -40,6 +40,13 @@ pub enum OwnerEncoding {
     PortolanJson,
 }
 
+/// How spans are written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SpanEncoding {
+    /// `otlp-proto`: `ExportTraceServiceRequest` of OTLP as protobuf.
+    OtlpProto,
+}
+
 /// Any encoding.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
@@ -114,6 +121,10 @@ words!(OwnerEncoding:
     Self::PortolanJson => "portolan-json",
 );
 
+words!(SpanEncoding:
+    Self::OtlpProto => "otlp-proto",
+);
+
 words!(Encoding:
     Self::Flow(FlowEncoding::NetobservPb) => "netobserv-pb",
     Self::Flow(FlowEncoding::NetobservJson) => "netobserv-json",
@@ -140,6 +151,9 @@ mod tests {
         }
         for flow in FlowEncoding::ALL {
             assert_eq!(flow.to_string().parse(), Ok(Encoding::Flow(*flow)));
+        }
+        for span in SpanEncoding::ALL {
+            assert_eq!(span.to_string().parse::<SpanEncoding>().as_ref(), Ok(span));
         }
         for owner in OwnerEncoding::ALL {
             assert_eq!(owner.to_string().parse(), Ok(Encoding::Owner(*owner)));

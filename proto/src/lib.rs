@@ -11,12 +11,13 @@ mod flow;
 mod json;
 mod ownership;
 mod refused;
+mod span;
 mod time;
 mod wire;
 
 pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};
 pub use convert::{counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros};
-pub use encoding::{Encoding, FlowEncoding, OwnerEncoding, UnknownEncoding};
+pub use encoding::{Encoding, FlowEncoding, OwnerEncoding, SpanEncoding, UnknownEncoding};
 pub use flow::{
     DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_VPC_FIELDS, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT,
     MAX_RTT_NANOS, MAX_SLICE_NANOS, UnknownVpcFields, is_vpc_header,
@@ -26,6 +27,7 @@ pub use ownership::{
     encode_owner,
 };
 pub use refused::{MAX_DETAIL_BYTES, Refused};
+pub use span::decode_spans;
 
 /// The contract of Portolan itself: topology queries and ownership records.
 ///

@@ -1,0 +1,39 @@
+//! Spans: from the bytes of a message to columns.
+//!
+//! Only what linking needs is read. A message whose framing is broken is refused as a whole; a bad
+//! span inside intact framing is refused alone.
+
+use portolan_model::{Nanos, Reject, SpanColumns};
+
+use crate::flow::MAX_AHEAD_NANOS;
+use crate::{Refused, SpanEncoding};
+
+mod attributes;
+mod otlp_pb;
+#[cfg(test)]
+mod tests;
+
+/// Appends the spans of one message to `out`. What is not appended is handed to `refused`. `now` is
+/// the time of arrival.
+pub fn decode_spans(
+    encoding: SpanEncoding,
+    now: Nanos,
+    max_message_bytes: usize,
+    payload: &[u8],
+    out: &mut SpanColumns,
+    refused: &mut dyn FnMut(Refused),
+) {
+    if let Err(why) = crate::refused::check_size(payload, max_message_bytes) {
+        return refused(why);
+    }
+    let latest = now.saturating_add(MAX_AHEAD_NANOS);
+    match encoding {
+        SpanEncoding::OtlpProto => otlp_pb::decode(payload, latest, out, refused),
+    }
+}
+
+/// Refuses one span of a message.
+#[cold]
+fn refuse(reason: Reject, detail: &str, refused: &mut dyn FnMut(Refused)) {
+    refused(Refused::new(reason, detail));
+}
