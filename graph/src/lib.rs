@@ -7,8 +7,11 @@
 //! No input or output, no clock, no async. An answer depends on the *set* of rows, never on the
 //! order in which they came.
 
+mod calls;
 mod filter;
+mod fused;
 mod graph;
+mod meet;
 mod names;
 mod page;
 mod search;
@@ -17,8 +20,11 @@ mod text;
 mod traverse;
 mod view;
 
+pub use calls::{CallsBuilder, SourceCalls};
 pub use filter::{Filter, KindSet, LayerSet, Prepared};
+pub use fused::{EvidenceBits, Fused, FusedEdge, NetworkPart};
 pub use graph::{Graph, Node};
+pub use meet::Meeting;
 pub use names::{NameError, Names, Visit};
 pub use page::{Page, PageToken, TokenError};
 pub use search::{Found, Search};
