@@ -1,6 +1,6 @@
 //! Requests: what they ask for, or which field makes no sense and what is allowed there.
 
-use portolan_graph::{Filter, KindSet, LayerSet, WalkDirection};
+use portolan_graph::{EvidenceBits, Filter, KindSet, LayerSet, WalkDirection};
 use portolan_model::{Collapse, Layer, Proto, TimeRange};
 use portolan_proto::{micros_to_nanos, v1};
 
@@ -110,6 +110,20 @@ pub(crate) fn kind_set(field: &'static str, words: &[String]) -> Result<KindSet,
             Err(Error::invalid(field, format!("{word:?} is not one of {all}")))
         }
     }
+}
+
+/// A set of kinds of evidence; nothing if none is named.
+pub(crate) fn evidence(words: &[String]) -> Result<Option<EvidenceBits>, Error> {
+    list("evidence", words)?;
+    let mut set = None;
+    for word in words {
+        let bit = EvidenceBits::parse(word).ok_or_else(|| {
+            let problem = format!("{word:?} is not one of network, ipc, trace, derived");
+            Error::invalid("evidence", problem)
+        })?;
+        set = Some(bit.and(set.unwrap_or_default()));
+    }
+    Ok(set)
 }
 
 /// What to start from: at least one text.

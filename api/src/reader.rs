@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portolan_graph::{ViewBuilder, Visit};
+use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
 use portolan_model::{EdgeDelta, Entity, EntityId, Nanos, PathDelta, TimeRange, WindowLen};
 use portolan_storage::{Checkpoint, Live, ReadStore};
 
@@ -55,6 +55,16 @@ pub trait TopologyReader: Send + Sync {
         cancel: &Cancel,
         rows: &mut ViewBuilder,
     ) -> Result<Snapshot, Error>;
+
+    /// Adds the rows of calls of now, or of whole windows of a range, at most `max_edges` different
+    /// edges and sources. They are a look of their own, and may be of a later epoch than the flows.
+    fn calls(
+        &self,
+        range: Option<TimeRange>,
+        max_edges: usize,
+        cancel: &Cancel,
+        rows: &mut CallsBuilder,
+    ) -> Result<(), Error>;
 
     /// The entity of an id.
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>>;
@@ -224,6 +234,32 @@ impl TopologyReader for StoreReader {
             return Err(Error::TooLarge { most: max_edges });
         }
         Ok(snapshot(Some(covered), &moving.checkpoint))
+    }
+
+    fn calls(
+        &self,
+        range: Option<TimeRange>,
+        max_edges: usize,
+        cancel: &Cancel,
+        rows: &mut CallsBuilder,
+    ) -> Result<(), Error> {
+        let bounded = |rows: &CallsBuilder| match rows.len() {
+            len if len > max_edges => Err(Error::TooLarge { most: max_edges }),
+            _ => cancel.check(),
+        };
+        let Some(range) = range else {
+            self.live.read(|now| now.calls().for_each(|row| rows.add(&row)));
+            return bounded(rows);
+        };
+        let step = self.store.window_len().nanos() * WINDOWS_A_SCAN;
+        let mut from = range.from;
+        while from < range.to {
+            let to = from.saturating_add(step).min(range.to);
+            self.store.calls(TimeRange { from, to }, &mut |row| rows.add(row))?;
+            bounded(rows)?;
+            from = to;
+        }
+        Ok(())
     }
 
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {

@@ -10,6 +10,7 @@ use crate::scan::Places;
 use crate::shown::Graphs;
 use crate::{Limits, StatusPort, TopologyReader};
 
+mod coverage;
 mod get_graph;
 mod get_status;
 mod search;
@@ -56,6 +57,14 @@ impl TopologyService for Topology {
     ) -> Result<Response<v1::TraverseResponse>, Status> {
         let deadline = deadline(&request, self.inner.limits.deadline);
         observe("Traverse", deadline, traverse::traverse(&self.inner, request.into_inner())).await
+    }
+
+    async fn coverage(
+        &self,
+        request: Request<v1::CoverageRequest>,
+    ) -> Result<Response<v1::CoverageResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("Coverage", deadline, coverage::coverage(&self.inner, request.into_inner())).await
     }
 
     async fn search(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use portolan_graph::{Graph, ViewBuilder};
-use portolan_model::{Collapse, EntityKind, TimeRange};
+use portolan_graph::{CallsBuilder, Fused, Graph, Meeting, ViewBuilder};
+use portolan_model::{Collapse, Entity, EntityId, EntityKind, TimeRange};
 use tokio::sync::Mutex;
 
 use crate::reader::{Snapshot, TopologyReader};
@@ -60,6 +60,31 @@ impl Graphs {
             None => self.now(collapse).await,
             Some(range) => self.range(range, collapse).await.map(Arc::new),
         }
+    }
+
+    /// Calls laid beside a graph that was shown for the same range.
+    pub(crate) async fn fuse(
+        &self,
+        range: Option<TimeRange>,
+        shown: Arc<Shown>,
+    ) -> Result<(Fused, Meeting), Error> {
+        // What the flows cover is what the calls are asked for; an empty store has none of either.
+        let range = range.map(|_| shown.snapshot.covered.unwrap_or(TimeRange { from: 0, to: 0 }));
+        let (reader, most) = (self.reader.clone(), self.max.0);
+        let work = self.scans.run(move |cancel| {
+            let mut rows = CallsBuilder::default();
+            reader.calls(range, most, cancel, &mut rows)?;
+            let mut known: Vec<(EntityId, Arc<Entity>)> = Vec::new();
+            reader.entities(&mut |id, entity| {
+                if matches!(entity.kind, EntityKind::Service | EntityKind::Workload) {
+                    known.push((id, entity.clone()));
+                }
+            });
+            cancel.check()?;
+            let meeting = Meeting::of(known.iter().map(|(id, entity)| (*id, entity)));
+            Ok((Fused::new(&shown.graph, rows.finish(), &meeting), meeting))
+        });
+        work.await
     }
 
     async fn now(&self, collapse: Collapse) -> Result<Arc<Shown>, Error> {

@@ -63,6 +63,7 @@ Examples:
   portolan query graph
   portolan query graph --from -1h --namespace shop --output json
   portolan query traverse shop/checkout --direction both --depth 2
+  portolan query coverage --only network
   portolan query search redis
   portolan query status
 
@@ -308,6 +309,26 @@ pub enum QueryCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// What flows, metrics and spans each say of an edge, and which edges only some of them see.
+    #[command(after_help = COVERAGE_HELP)]
+    Coverage {
+        /// Keep edges with exactly these kinds of evidence: network, ipc, trace, derived (repeats, or
+        /// with commas).
+        #[arg(long, value_name = "KIND", value_delimiter = ',')]
+        only: Vec<String>,
+        /// Time.
+        #[command(flatten)]
+        range: RangeArgs,
+        /// How far hops are folded away.
+        #[arg(long, value_enum, default_value_t)]
+        collapse: CollapseArg,
+        /// At most this many edges.
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+        /// Server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Entities by name.
     #[command(after_help = SEARCH_HELP)]
     Search {
@@ -332,6 +353,14 @@ pub enum QueryCommand {
         server: ServerArgs,
     },
 }
+
+const COVERAGE_HELP: &str = "\
+Examples:
+  portolan query coverage
+  portolan query coverage --only network          # what nobody has instrumented
+  portolan query coverage --only ipc,trace --from -1h --output json
+
+Counts of different layers are never added: each stands in its own column.";
 
 /// `load`.
 #[derive(Debug, Subcommand)]

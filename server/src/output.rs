@@ -1,5 +1,6 @@
 //! Responses as tables and JSON.
 
+mod fused;
 mod graph;
 mod status;
 mod units;
@@ -8,6 +9,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
+pub use fused::{evidence, fused};
 pub use graph::{edges, entities, reached};
 pub use status::status;
 pub use units::{bytes, count, time};

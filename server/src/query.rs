@@ -42,6 +42,17 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
             let response = client.traverse(request).await.map_err(explain)?.into_inner();
             print_walk(server.output, &response)
         }
+        QueryCommand::Coverage { only, range, collapse, limit, server } => {
+            let request = v1::CoverageRequest {
+                range: time_range(&range),
+                collapse: collapse.into(),
+                evidence: only,
+                limit,
+            };
+            let mut client = connect(&server).await?;
+            let response = client.coverage(request).await.map_err(explain)?.into_inner();
+            print_coverage(server.output, &response)
+        }
         QueryCommand::Search { query, kind, limit, server } => {
             let request = v1::SearchRequest { query, kinds: kind, limit };
             let mut client = connect(&server).await?;
@@ -146,6 +157,23 @@ fn print_walk(how: Output, response: &v1::TraverseResponse) -> anyhow::Result<()
             output::say(&output::edges(&response.edges))?;
             if response.truncated {
                 output::say("(stopped at the most nodes: there are more)")?;
+            }
+            covered(response.coverage.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+fn print_coverage(how: Output, response: &v1::CoverageResponse) -> anyhow::Result<()> {
+    match how {
+        Output::Json => output::json(response)?,
+        Output::Table => {
+            output::say(&output::fused(&response.edges))?;
+            more(response.edges.len() as u64, response.total_edges, "edges")?;
+            output::say(&output::evidence(&response.counts))?;
+            if response.ambiguous_services > 0 {
+                let count = output::count(response.ambiguous_services);
+                output::say(&format!("{count} services fit several workloads, and stand apart"))?;
             }
             covered(response.coverage.as_ref())?;
         }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use portolan_api::{
     Cancel, Error, Limits, LineStatus, Snapshot, StoreFacts, StoreReader, TopologyReader,
 };
-use portolan_graph::{ViewBuilder, Visit};
+use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
 use portolan_model::{Entity, EntityId, TimeRange, WindowLen};
 use portolan_proto::v1::{Collapse, GetGraphRequest};
 use tokio::sync::mpsc;
@@ -72,6 +72,15 @@ impl TopologyReader for Slow {
             }
             std::thread::yield_now();
         }
+    }
+    fn calls(
+        &self,
+        range: Option<TimeRange>,
+        max: usize,
+        cancel: &Cancel,
+        rows: &mut CallsBuilder,
+    ) -> Result<(), Error> {
+        self.inner.calls(range, max, cancel, rows)
     }
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
         self.inner.entity(id)

@@ -4,7 +4,7 @@ use portolan_api::{
     Cancel, Error, FreshnessStatus, Limits, LineState, LineStatus, PartitionStatus, Snapshot,
     StageStatus, StoreFacts, TopologyReader,
 };
-use portolan_graph::{ViewBuilder, Visit};
+use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
 use portolan_model::{
     DeadLetter, Entity, EntityId, EpochCommit, Loss, Position, Reject, TimeRange, TopicPartition,
     WindowLen,
@@ -117,6 +117,15 @@ impl TopologyReader for Broken {
         _: &Cancel,
         _: &mut ViewBuilder,
     ) -> Result<Snapshot, Error> {
+        broken()
+    }
+    fn calls(
+        &self,
+        _: Option<TimeRange>,
+        _: usize,
+        _: &Cancel,
+        _: &mut CallsBuilder,
+    ) -> Result<(), Error> {
         broken()
     }
     fn entity(&self, _: EntityId) -> Option<Arc<Entity>> {

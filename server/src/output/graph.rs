@@ -91,7 +91,7 @@ pub fn reached(nodes: &[v1::ReachedNode]) -> String {
     table.to_string()
 }
 
-fn name(entity: Option<&v1::Entity>) -> String {
+pub(super) fn name(entity: Option<&v1::Entity>) -> String {
     let Some(entity) = entity else { return "?".to_owned() };
     let plain = if entity.namespace.is_empty() {
         entity.name.clone()
