@@ -243,6 +243,9 @@ fn owners(services: u32, pods: u32, start: Nanos) -> Vec<OwnerRecord> {
         cidrs: Vec::new(),
         ports: Vec::new(),
         backends: Vec::new(),
+        node_ports: Vec::new(),
+        host_ports: Vec::new(),
+        observer: Ip::NONE,
         valid: ValidTime::since(start.saturating_sub(60 * SECOND)),
         observed_at: start.saturating_sub(60 * SECOND),
     };

@@ -34,6 +34,9 @@ pub enum OwnerKind {
     Cache = 8,
     /// A broker, by its addresses.
     Broker = 9,
+    /// A name that an observed DNS answer gave to `ips`, for as long as the answer may be used. It
+    /// holds for `observer` alone, because answers differ by who asks.
+    DnsName = 10,
 }
 
 /// Life phase, as Kubernetes has it.
@@ -55,6 +58,17 @@ pub struct DeclaredPort {
     /// Protocol.
     pub proto: Proto,
     /// Port.
+    pub port: u16,
+}
+
+/// A port that every node of the scope opens for a service.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodePort {
+    /// Protocol.
+    pub proto: Proto,
+    /// The port of the nodes.
+    pub node_port: u16,
+    /// The port of the service that it stands for.
     pub port: u16,
 }
 
@@ -120,10 +134,27 @@ pub struct OwnerRecord {
     pub ports: Vec<DeclaredPort>,
     /// Backends (services) or targets (load balancers).
     pub backends: Vec<Backend>,
+    /// Of a service: its ports on every node.
+    pub node_ports: Vec<NodePort>,
+    /// Of a pod with addresses of its own: ports of its node that lead to it.
+    pub host_ports: Vec<DeclaredPort>,
+    /// Of a name: who got the answer, or [`Ip::NONE`] for everybody.
+    pub observer: Ip,
     /// When this version holds.
     pub valid: ValidTime,
     /// When the source saw it.
     pub observed_at: Nanos,
+}
+
+/// What one version of one owner is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerKey {
+    /// Name of the scope.
+    pub scope: Arc<str>,
+    /// The owner.
+    pub uid: Arc<str>,
+    /// Start of the version.
+    pub from: Nanos,
 }
 
 /// What an ownership source says.
@@ -149,6 +180,65 @@ pub enum OwnerEvent {
         /// Up to when.
         watermark: Nanos,
     },
+}
+
+// === impl OwnerKind ===
+
+impl OwnerKind {
+    /// Every kind, in the order of its code.
+    pub const ALL: [Self; 11] = [
+        Self::Pod,
+        Self::Node,
+        Self::Service,
+        Self::LoadBalancer,
+        Self::Host,
+        Self::External,
+        Self::NatGateway,
+        Self::Database,
+        Self::Cache,
+        Self::Broker,
+        Self::DnsName,
+    ];
+
+    /// The kind of a code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+// === impl OwnerRecord ===
+
+impl OwnerRecord {
+    /// A record that says nothing yet but who it speaks of.
+    pub fn blank(scope: &str, uid: &str, kind: OwnerKind, valid: ValidTime) -> Self {
+        Self {
+            scope: scope.into(),
+            uid: uid.into(),
+            kind,
+            environment: "".into(),
+            namespace: "".into(),
+            name: "".into(),
+            owner_name: "".into(),
+            owner_kind: "".into(),
+            node: Ip::NONE,
+            host_network: false,
+            phase: Phase::Running,
+            ips: Vec::new(),
+            cidrs: Vec::new(),
+            ports: Vec::new(),
+            backends: Vec::new(),
+            node_ports: Vec::new(),
+            host_ports: Vec::new(),
+            observer: Ip::NONE,
+            observed_at: valid.from,
+            valid,
+        }
+    }
+
+    /// What it is known by, on disk and in the directory.
+    pub fn key(&self) -> OwnerKey {
+        OwnerKey { scope: self.scope.clone(), uid: self.uid.clone(), from: self.valid.from }
+    }
 }
 
 // === impl ScopeId ===

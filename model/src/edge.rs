@@ -167,6 +167,8 @@ pub enum Resolution {
     /// None.
     #[default]
     Unresolved = 5,
+    /// None, and the address is a public one: the outside, as far as anybody told.
+    Outside = 6,
 }
 
 // === impl EdgeDelta ===
@@ -220,4 +222,4 @@ codes!(PathKind: Explained = "explained", Moved = "moved", Leg = "leg");
 codes!(Evidence: Rewrite = "rewrite", Alias = "alias", Identity = "identity", Logs = "logs",
     Declared = "declared", Trace = "trace");
 codes!(Resolution: Exact = "exact", Tolerant = "tolerant", Early = "early",
-    Lingering = "lingering", Ambiguous = "ambiguous", Unresolved = "unresolved");
+    Lingering = "lingering", Ambiguous = "ambiguous", Unresolved = "unresolved", Outside = "outside");

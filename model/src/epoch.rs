@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    CallDelta, EdgeDelta, Entity, EntityId, Nanos, OwnerRecord, PathDelta, Reject, Window,
+    CallDelta, EdgeDelta, Entity, EntityId, Nanos, OwnerKey, OwnerRecord, PathDelta, Reject, Window,
 };
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
@@ -92,6 +92,8 @@ pub struct EpochCommit {
     pub entities: Vec<(EntityId, Entity)>,
     /// Versions of owners that changed (written by `(scope, uid, valid.from)`).
     pub owners: Vec<OwnerRecord>,
+    /// Versions that nothing kept asks for any more: removed.
+    pub owners_gone: Vec<OwnerKey>,
     /// How far every partition is read.
     pub positions: Vec<Position>,
     /// Losses to remember.

@@ -22,7 +22,8 @@ pub use call::{
     CALL_MEASURES, CallCounters, CallDelta, CallKey, CallMeasure, CallProtocol, CallSource,
 };
 pub use claim::{
-    Backend, DeclaredPort, OwnerEvent, OwnerKind, OwnerRecord, Phase, ScopeId, ValidTime,
+    Backend, DeclaredPort, NodePort, OwnerEvent, OwnerKey, OwnerKind, OwnerRecord, Phase, ScopeId,
+    ValidTime,
 };
 pub use counters::{Counters, MEASURES, Measure};
 pub use edge::{

@@ -14,8 +14,8 @@ use std::fmt::Write;
 
 use portolan_model::{
     Backend, Barrier, Counters, DeclaredPort, EdgeKey, Entity, EntityId, EpochCommit, Flags,
-    FlowBatch, FlowRow, Ip, Measure, Nanos, OwnerEvent, OwnerKind, OwnerRecord, PartitionId,
-    PathKey, Phase, Proto, ScopeId, Socket, ValidTime, Xlat,
+    FlowBatch, FlowRow, Ip, Measure, Nanos, NodePort, OwnerEvent, OwnerKind, OwnerRecord,
+    PartitionId, PathKey, Phase, Proto, ScopeId, Socket, ValidTime, Xlat,
 };
 
 use crate::{Line, LineConfig, Restored};
@@ -179,6 +179,8 @@ pub(crate) fn own(rest: &str) -> OwnerEvent {
         "service" => OwnerKind::Service,
         "lb" => OwnerKind::LoadBalancer,
         "external" => OwnerKind::External,
+        "host" => OwnerKind::Host,
+        "name" => OwnerKind::DnsName,
         other => panic!("kind {other:?}"),
     };
     let get = |key: &str| named.get(key).copied().unwrap_or("");
@@ -192,10 +194,7 @@ pub(crate) fn own(rest: &str) -> OwnerEvent {
         valid.from_lo = if lo.is_empty() { valid.from } else { at(lo) };
         valid.to_hi = if hi.is_empty() { valid.to } else { at(hi) };
     }
-    let ports = list("ports").into_iter().map(|w| {
-        let (proto, port) = w.split_once('/').unwrap();
-        DeclaredPort { proto: Proto::parse(proto).unwrap(), port: port.parse().unwrap() }
-    });
+    let ports = list("ports").into_iter().map(declared);
     let backends = list("to").into_iter().map(|w| {
         let socket = socket(w);
         let proto = if get("proto") == "udp" { Proto::UDP } else { Proto::TCP };
@@ -203,7 +202,7 @@ pub(crate) fn own(rest: &str) -> OwnerEvent {
     });
     let uid = if get("uid").is_empty() { plain[1] } else { get("uid") };
     OwnerEvent::Upsert(Box::new(OwnerRecord {
-        scope: SCOPE.into(),
+        scope: scope(get("scope")).into(),
         uid: uid.into(),
         kind,
         environment: "".into(),
@@ -224,12 +223,31 @@ pub(crate) fn own(rest: &str) -> OwnerEvent {
             .collect(),
         ports: ports.collect(),
         backends: backends.collect(),
+        node_ports: list("nodeports")
+            .into_iter()
+            .map(|w| {
+                let (proto, ports) = w.split_once('/').unwrap();
+                let (node_port, port) = ports.split_once(':').unwrap();
+                NodePort {
+                    proto: Proto::parse(proto).unwrap(),
+                    node_port: node_port.parse().unwrap(),
+                    port: port.parse().unwrap(),
+                }
+            })
+            .collect(),
+        host_ports: list("hostports").into_iter().map(declared).collect(),
+        observer: get("observer").parse().unwrap_or(Ip::NONE),
         valid,
         observed_at: from,
     }))
 }
 
-fn gone(rest: &str) -> OwnerEvent {
+fn declared(word: &str) -> DeclaredPort {
+    let (proto, port) = word.split_once('/').unwrap();
+    DeclaredPort { proto: Proto::parse(proto).unwrap(), port: port.parse().unwrap() }
+}
+
+pub(crate) fn gone(rest: &str) -> OwnerEvent {
     let (plain, _) = words(rest);
     let at = at(plain[1]);
     OwnerEvent::Delete { scope: SCOPE.into(), uid: plain[0].into(), at, at_hi: at }
@@ -241,13 +259,17 @@ fn socket(text: &str) -> Socket {
     Socket::new(ip.parse().unwrap(), port.parse().unwrap())
 }
 
+fn scope(word: &str) -> &str {
+    if word.is_empty() { SCOPE } else { word }
+}
+
 pub(crate) fn flow(rest: &str) -> FlowRow {
     let (plain, named) = words(rest);
     let (start, end) = plain[0].split_once("..").unwrap_or((plain[0], plain[0]));
     let (src, dst) = plain[1].split_once('>').unwrap();
     let (src, dst) = (socket(src), socket(dst));
     let mut row = FlowRow {
-        scope: ScopeId::of(SCOPE),
+        scope: ScopeId::of(scope(named.get("scope").copied().unwrap_or_default())),
         src: src.ip,
         dst: dst.ip,
         src_port: src.port,
@@ -262,6 +284,7 @@ pub(crate) fn flow(rest: &str) -> FlowRow {
         match *word {
             "udp" => row.proto = Proto::UDP,
             "icmp" => row.proto = Proto::ICMP,
+            "cloud" => row.source = portolan_model::Source::CloudLog,
             "S" => row.flags.0 |= Flags::SYN,
             "SA" => row.flags.0 |= Flags::SYN_ACK,
             "F" => row.flags.0 |= Flags::FIN,

@@ -45,7 +45,8 @@ impl Stage for WindowCompactor {
     }
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<EpochCommit> {
-        let Deltas { edges, paths, calls, entities, owners } = std::mem::take(&mut self.pending);
+        let Deltas { edges, paths, calls, entities, owners, owners_gone } =
+            std::mem::take(&mut self.pending);
         if barrier.rebuild {
             return None;
         }
@@ -75,6 +76,7 @@ impl Stage for WindowCompactor {
             calls,
             entities,
             owners,
+            owners_gone,
             positions,
             losses: barrier.losses.clone(),
             tallies,

@@ -1,6 +1,6 @@
 //! What can be set about the line, with defaults that hold.
 
-use portolan_model::WindowLen;
+use portolan_model::{Nanos, WindowLen};
 
 /// Settings of the stages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,32 @@ pub struct LineConfig {
     pub max_connections: usize,
     /// Most external addresses that become entities of their own; over it they share one.
     pub max_externals: usize,
+    /// How long owners that are gone are kept; at least as long as the edges that
+    /// they explain, and the horizon.
+    pub owner_retention_secs: u32,
+    /// Where addresses that nobody claims in their own scope are looked up next.
+    pub scope_links: Vec<ScopeLink>,
     /// Environment that entities get where ownership names none.
     pub environment: String,
+}
+
+/// Which scopes an address is looked up in after its own (flow semantics, section 1.1). Public
+/// addresses are always looked up in `public` at last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeLink {
+    /// Name of the scope.
+    pub scope: String,
+    /// Names of the scopes to ask next, in order. Their own links follow.
+    pub next: Vec<String>,
+}
+
+impl LineConfig {
+    /// How long owners that are gone are kept; absent, if edges are kept for ever.
+    pub(crate) fn owners_kept(&self) -> Option<Nanos> {
+        let edges = self.retention_secs.saturating_add(self.horizon_secs);
+        let secs = self.owner_retention_secs.max(edges);
+        (self.retention_secs != 0).then(|| Nanos::from(secs) * 1_000_000_000)
+    }
 }
 
 impl Default for LineConfig {
@@ -35,6 +59,9 @@ impl Default for LineConfig {
             // Some 750 bytes each with two reporters: 1.5 GB at the bound.
             max_connections: 2_000_000,
             max_externals: 10_000,
+            // Five weeks: a month's edges can be explained. Some 400 bytes a version.
+            owner_retention_secs: 35 * 86_400,
+            scope_links: Vec::new(),
             environment: String::new(),
         }
     }

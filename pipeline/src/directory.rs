@@ -1,233 +1,233 @@
 //! Identity directory: who owned an address at an instant.
 //!
+//! ```text
+//! events ─► versions of uids ─► (settle) ─► claims on addresses, ports and ranges ─► lookup
+//! ```
+//!
 //! Fed by ownership events in any order; what it answers is a function of the *set* of events.
 //! Rules: flow semantics, sections 1.1 to 1.3.
 
+mod builtin;
 mod claims;
+mod expire;
 mod lookup;
+mod names;
 mod owner;
+mod ranges;
+mod scopes;
+#[cfg(test)]
+mod tests;
+mod work;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_model::{Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord, Phase, Proto, ScopeId};
+use portolan_model::{Ip, Nanos, OwnerEvent, OwnerRecord, Proto, ScopeId};
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
-pub(crate) use claims::{AddrClaims, Claim, ClaimKind};
-pub(crate) use lookup::{Found, Lookup};
-pub(crate) use owner::{Owner, OwnerIdx};
+use crate::ScopeLink;
 
-type Uid = (ScopeId, Arc<str>);
+pub use builtin::Builtin;
+pub(crate) use claims::AddrClaims;
+pub use lookup::{Found, Lookup};
+pub use owner::{Owner, OwnerIdx};
+
+/// A uid that no source can give: its one version says how far the scope has been told.
+const SCOPE_ITSELF: &str = "";
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Directory {
-    /// Every version of every owner, as told.
-    versions: FxHashMap<Uid, Versions>,
+pub struct Directory {
+    environment: Arc<str>,
+    scopes: scopes::Scopes,
+    /// Numbers of uids.
+    by_uid: FxHashMap<(ScopeId, Arc<str>), u32>,
+    /// Every uid with its versions, by number.
+    uids: Vec<Uid>,
+    /// Every version of every owner, by place.
     owners: Vec<Owner>,
+    entities: owner::Entities,
     addrs: Vec<AddrClaims>,
     by_addr: FxHashMap<(ScopeId, Ip), u32>,
-    cidrs: lookup::Cidrs,
-    /// Uids whose events have not been worked in yet.
-    stale: FxHashSet<Uid>,
-    /// Owner slots by uid, so that a rebuilt uid reuses its own.
-    slots: FxHashMap<(Uid, Nanos), OwnerIdx>,
-    environment: Arc<str>,
+    ranges: ranges::Ranges,
+    names: names::Names,
+    node_ports: work::NodePorts,
     /// Addresses of hops by the address they forward to.
     fronts: FxHashMap<(ScopeId, Ip), FxHashSet<u32>>,
-    /// Uids seen so far.
-    uids: u32,
+    /// Uids whose events have not been worked in yet.
+    stale: FxHashSet<u32>,
+    /// Versions that were told anew since the last settling.
+    fresh: FxHashSet<OwnerIdx>,
+    /// Scopes that were told of further since then.
+    beaten: FxHashSet<ScopeId>,
+    /// Places that are free.
+    free_owners: Vec<OwnerIdx>,
+    free_uids: Vec<u32>,
+    expired_at: Nanos,
 }
 
-#[derive(Default)]
-struct Versions {
-    by_start: BTreeMap<Nanos, OwnerRecord>,
-    /// The earliest end that a delete event named, with its uncertain tail.
-    ended: Option<(Nanos, Nanos)>,
-    /// Addresses that the uid had claims on when it was last worked in.
-    claimed: Vec<u32>,
-    number: u32,
+/// One owner.
+struct Uid {
+    scope: ScopeId,
+    name: Arc<str>,
+    /// Its versions, by start.
+    versions: SmallVec<[OwnerIdx; 2]>,
+    /// Ends that delete events named, with their uncertain tails; in order.
+    ended: SmallVec<[(Nanos, Nanos); 1]>,
+    /// Addresses that it had claims on when it was last worked in.
+    claimed: SmallVec<[u32; 2]>,
 }
 
 /// What working the pending events in has changed.
-#[derive(Default)]
-pub(crate) struct Changed {
-    /// Addresses whose answer may differ, by index.
-    pub(crate) addrs: Vec<u32>,
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Addresses whose answer may differ, by number.
+    pub addrs: Vec<u32>,
+    /// Addresses whose name may differ.
+    pub named: Vec<(ScopeId, Ip)>,
     /// Ranges changed: every address without claims of its own may have another answer.
-    pub(crate) ranges: bool,
+    pub ranges: bool,
     /// Versions to keep.
-    pub(crate) owners: Vec<OwnerRecord>,
+    pub owners: Vec<OwnerRecord>,
 }
 
 // === impl Directory ===
 
 impl Directory {
-    pub(crate) fn new(environment: &str) -> Self {
-        Self { environment: environment.into(), ..Self::default() }
+    /// A directory that knows nobody. `environment` is for owners that name none; `links` say where
+    /// else an address may be looked up.
+    pub fn new(environment: &str, links: &[ScopeLink]) -> Self {
+        Self {
+            environment: environment.into(),
+            scopes: scopes::Scopes::new(links),
+            ..Self::default()
+        }
     }
 
-    /// Takes an event in. It takes effect at the next [`Self::settle`].
-    pub(crate) fn tell(&mut self, event: OwnerEvent) {
+    /// Takes an event in. It takes effect at the next [`Self::settle`], but for how far a scope has
+    /// been told.
+    pub fn tell(&mut self, event: OwnerEvent) {
         match event {
-            OwnerEvent::Upsert(record) => self.upsert(*record),
+            OwnerEvent::Upsert(record) if &*record.uid == SCOPE_ITSELF => {
+                let scope = self.scopes.note(&record.scope);
+                self.scopes.tell(scope, record.observed_at);
+            }
+            OwnerEvent::Upsert(record) => self.upsert(&record),
             OwnerEvent::Delete { scope, uid, at, at_hi } => {
-                let uid = (ScopeId::of(&scope), uid);
-                let versions = self.versions.entry(uid.clone()).or_default();
-                let end = (at, at_hi);
-                versions.ended = Some(versions.ended.map_or(end, |old| old.min(end)));
-                self.stale.insert(uid);
+                let number = self.number(&scope, &uid);
+                let ended = &mut self.uids[number as usize].ended;
+                if let Err(place) = ended.binary_search(&(at, at_hi)) {
+                    ended.insert(place, (at, at_hi));
+                    self.stale.insert(number);
+                }
             }
-            OwnerEvent::Heartbeat { .. } => {}
+            OwnerEvent::Heartbeat { scope, watermark } => {
+                let scope = self.scopes.note(&scope);
+                if self.scopes.tell(scope, watermark) {
+                    self.beaten.insert(scope);
+                }
+            }
         }
     }
 
-    fn upsert(&mut self, record: OwnerRecord) {
-        let uid = (ScopeId::of(&record.scope), record.uid.clone());
-        let versions = self.versions.entry(uid.clone()).or_default();
-        match versions.by_start.get(&record.valid.from) {
-            // The later observation wins; of two at one instant, the greater, so that order of
-            // arrival does not matter.
-            Some(old) if (old.observed_at, old) >= (record.observed_at, &record) => return,
-            _ => versions.by_start.insert(record.valid.from, record),
+    fn number(&mut self, scope: &Arc<str>, uid: &Arc<str>) -> u32 {
+        let key = (self.scopes.note(scope), uid.clone());
+        if let Some(number) = self.by_uid.get(&key) {
+            return *number;
+        }
+        let new = Uid {
+            scope: key.0,
+            name: uid.clone(),
+            versions: SmallVec::new(),
+            ended: SmallVec::new(),
+            claimed: SmallVec::new(),
         };
-        self.stale.insert(uid);
-    }
-
-    /// Works all pending events in and says what may have changed.
-    pub(crate) fn settle(&mut self) -> Changed {
-        let mut changed = Changed::default();
-        let mut stale: Vec<Uid> = self.stale.drain().collect();
-        stale.sort_unstable();
-        for uid in stale {
-            self.rework(&uid, &mut changed);
-        }
-        changed.addrs.sort_unstable();
-        changed.addrs.dedup();
-        for &addr in &changed.addrs {
-            self.addrs[addr as usize].arrange(&self.owners);
-        }
-        changed
-    }
-
-    /// Rebuilds all claims of one uid.
-    fn rework(&mut self, uid: &Uid, changed: &mut Changed) {
-        let Some(mut versions) = self.versions.remove(uid) else { return };
-        if versions.number == 0 {
-            self.uids += 1;
-            versions.number = self.uids;
-        }
-        for &addr in &versions.claimed {
-            let number = versions.number;
-            let owners = &self.owners;
-            self.addrs[addr as usize].forget(|owner| owners[owner.0 as usize].uid == number);
-            changed.addrs.push(addr);
-        }
-        versions.claimed.clear();
-        let starts: Vec<Nanos> = versions.by_start.keys().copied().collect();
-        for (place, start) in starts.iter().enumerate() {
-            let next = starts.get(place + 1).copied();
-            let record = versions.by_start.get_mut(start).expect("key was just listed");
-            if let Some((at, at_hi)) = versions.ended
-                && at > record.valid.from
-            {
-                record.valid = record.valid.ended(at, at_hi);
-            }
-            changed.owners.push(record.clone());
-            let mut effective = record.clone();
-            if let Some(next) = next {
-                effective.valid = effective.valid.ended(next, next);
-            }
-            self.claim(uid, &effective, &mut versions, changed);
-        }
-        versions.claimed.sort_unstable();
-        versions.claimed.dedup();
-        self.versions.insert(uid.clone(), versions);
-    }
-
-    fn claim(
-        &mut self,
-        uid: &Uid,
-        record: &OwnerRecord,
-        versions: &mut Versions,
-        changed: &mut Changed,
-    ) {
-        if record.phase != Phase::Running && record.valid.to == Nanos::MAX {
-            // Ended without a word of when: it never surely had the address.
-            return;
-        }
-        let owner = self.slot(uid, record, versions.number);
-        let scope = uid.0;
-        for &ip in &record.ips {
-            let addr = self.addr(scope, ip);
-            self.addrs[addr as usize].claim_all(record, owner);
-            versions.claimed.push(addr);
-            changed.addrs.push(addr);
-        }
-        if record.kind == OwnerKind::Node && !record.node.is_none() && record.ips.is_empty() {
-            let addr = self.addr(scope, record.node);
-            self.addrs[addr as usize].claim_all(record, owner);
-            versions.claimed.push(addr);
-            changed.addrs.push(addr);
-        }
-        for backend in &record.backends {
-            let addr = self.addr(scope, backend.ip);
-            self.addrs[addr as usize].add_target(backend.proto, backend.port);
-            changed.addrs.push(addr);
-            for &ip in &record.ips {
-                let front = self.addr(scope, ip);
-                self.fronts.entry((scope, backend.ip)).or_default().insert(front);
-            }
-        }
-        for &(ip, prefix) in &record.cidrs {
-            self.cidrs.insert(scope, ip, prefix, Claim::new(ClaimKind::Cidr, record, owner));
-            changed.ranges = true;
-        }
-    }
-
-    fn slot(&mut self, uid: &Uid, record: &OwnerRecord, number: u32) -> OwnerIdx {
-        let owner = Owner::new(record, number, &self.environment);
-        let fresh = OwnerIdx(self.owners.len() as u32);
-        let idx = *self.slots.entry((uid.clone(), record.valid.from)).or_insert(fresh);
-        if idx == fresh {
-            self.owners.push(owner);
+        let number = if let Some(free) = self.free_uids.pop() {
+            self.uids[free as usize] = new;
+            free
         } else {
-            self.owners[idx.0 as usize] = owner;
-        }
-        idx
+            self.uids.push(new);
+            self.uids.len() as u32 - 1
+        };
+        self.by_uid.insert(key, number);
+        number
     }
 
-    fn addr(&mut self, scope: ScopeId, ip: Ip) -> u32 {
-        *self.by_addr.entry((scope, ip)).or_insert_with(|| {
-            self.addrs.push(AddrClaims::new(scope, ip));
-            self.addrs.len() as u32 - 1
-        })
+    fn upsert(&mut self, record: &OwnerRecord) {
+        let number = self.number(&record.scope, &record.uid);
+        let place = self.uids[number as usize]
+            .versions
+            .binary_search_by_key(&record.valid.from, |v| self.owners[v.0 as usize].valid.from);
+        let idx = match place {
+            Ok(place) => {
+                let idx = self.uids[number as usize].versions[place];
+                let known = self.record(idx);
+                // The later observation wins; of two at one instant, the greater, so that order of
+                // arrival does not matter.
+                if (known.observed_at, &known) >= (record.observed_at, record) {
+                    return;
+                }
+                let again = OwnerRecord { observed_at: record.observed_at, ..known };
+                if again == *record {
+                    self.owners[idx.0 as usize].seen_again(record.observed_at);
+                    return;
+                }
+                self.owners[idx.0 as usize] =
+                    Owner::new(record, number, &self.environment, &mut self.entities);
+                idx
+            }
+            Err(place) => {
+                let owner = Owner::new(record, number, &self.environment, &mut self.entities);
+                let idx = if let Some(free) = self.free_owners.pop() {
+                    self.owners[free.0 as usize] = owner;
+                    free
+                } else {
+                    self.owners.push(owner);
+                    OwnerIdx(self.owners.len() as u32 - 1)
+                };
+                self.uids[number as usize].versions.insert(place, idx);
+                idx
+            }
+        };
+        self.fresh.insert(idx);
+        self.stale.insert(number);
     }
 
-    /// The index of an address that has claims.
-    pub(crate) fn index_of(&self, scope: ScopeId, ip: Ip) -> Option<u32> {
+    /// A version as it was told.
+    fn record(&self, idx: OwnerIdx) -> OwnerRecord {
+        let owner = &self.owners[idx.0 as usize];
+        let uid = &self.uids[owner.uid as usize];
+        owner.record(&self.scopes.name(uid.scope), &uid.name)
+    }
+
+    /// The number of an address that has claims.
+    pub fn index_of(&self, scope: ScopeId, ip: Ip) -> Option<u32> {
         self.by_addr.get(&(scope, ip)).copied()
     }
 
-    /// The claims at an index.
+    /// The claims at a number.
     pub(crate) fn at(&self, index: u32) -> &AddrClaims {
         &self.addrs[index as usize]
     }
 
     /// An owner.
-    pub(crate) fn owner(&self, idx: OwnerIdx) -> &Owner {
+    pub fn owner(&self, idx: OwnerIdx) -> &Owner {
         &self.owners[idx.0 as usize]
     }
 
-    /// Who owns an address that is looked up by its index (absent: no claims of its own).
-    pub(crate) fn find(&self, index: Option<u32>, look: &Lookup) -> Found {
-        if let Some(index) = index {
-            let found = lookup::among(&self.addrs[index as usize], &self.owners, look);
-            if !matches!(found, Found::Nobody) {
-                return found;
-            }
-        }
-        self.cidrs.find(&self.owners, look)
+    /// How many versions it knows.
+    pub fn versions(&self) -> usize {
+        self.owners.len() - self.free_owners.len()
+    }
+
+    /// Up to when everything about a scope has been said, if its source says so at all.
+    pub fn told_until(&self, scope: ScopeId) -> Option<Nanos> {
+        self.scopes.told_until(scope)
+    }
+
+    /// Whether an answer for `ip` in `scope` may come from what is claimed in `other`.
+    pub(crate) fn reaches(&self, scope: ScopeId, ip: Ip, other: ScopeId) -> bool {
+        self.scopes.reaches(scope, ip, other)
     }
 
     /// Whether the owner declares the port, or some hop forwards to it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_model::{
     CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent,
-    OwnerRecord, PathDelta, Proto, Socket, Via, Window,
+    OwnerKey, OwnerRecord, PathDelta, Proto, Socket, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -31,6 +31,8 @@ pub struct Deltas {
     pub entities: Vec<(EntityId, Entity)>,
     /// Versions of owners that changed.
     pub owners: Vec<OwnerRecord>,
+    /// Versions that nothing kept asks for any more.
+    pub owners_gone: Vec<OwnerKey>,
 }
 
 /// What the resolver hands to the collapser: raw edges, and the connections that touch a hop.

@@ -56,6 +56,8 @@ pub struct FlowResolver {
     horizon: Nanos,
     tolerance: Nanos,
     max_connections: usize,
+    /// How long owners that are gone are kept; absent: for ever.
+    owners_kept: Option<Nanos>,
     directory: Directory,
     addrs: Addrs,
     names: Names,
@@ -88,7 +90,7 @@ struct Tallies {
 impl FlowResolver {
     /// A resolver that knows the owners of the store.
     pub fn new(config: &LineConfig, restored: &Restored) -> Self {
-        let mut directory = Directory::new(&config.environment);
+        let mut directory = Directory::new(&config.environment, &config.scope_links);
         for record in &restored.owners {
             directory.tell(OwnerEvent::Upsert(Box::new(record.clone())));
         }
@@ -98,6 +100,7 @@ impl FlowResolver {
             horizon: Nanos::from(config.horizon_secs) * 1_000_000_000,
             tolerance: Nanos::from(config.clock_tolerance_ms) * 1_000_000,
             max_connections: config.max_connections,
+            owners_kept: config.owners_kept(),
             directory,
             addrs: Addrs::default(),
             names: Names::new(&config.environment, config.max_externals, &restored.strangers),
@@ -121,12 +124,13 @@ impl FlowResolver {
     /// Works in what the epoch said of owners, and marks the connections it may change.
     fn settle(&mut self, out: &mut Hops) {
         let changed = self.directory.settle();
-        if changed.owners.is_empty() {
-            return self.touch_dirty();
-        }
         for &index in &changed.addrs {
             let claims = self.directory.at(index);
             self.addrs.touch(claims.scope, claims.ip, index);
+            self.addrs.mark_linked(&self.directory, claims.scope, claims.ip);
+        }
+        for &(scope, ip) in &changed.named {
+            self.addrs.mark_linked(&self.directory, scope, ip);
         }
         if changed.ranges {
             self.addrs.touch_unclaimed();
@@ -338,6 +342,9 @@ impl Stage for FlowResolver {
             self.tables = self.tables.split_off(&self.folded);
         }
         self.settle(&mut out);
+        if let Some(keep) = self.owners_kept.filter(|_| !barrier.rebuild) {
+            out.deltas.owners_gone = self.directory.expire(barrier.watermark.saturating_sub(keep));
+        }
         self.judge_touched(barrier.rebuild, &mut out);
         if barrier.rebuild {
             barrier.folded = self.folded;

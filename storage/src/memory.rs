@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use portolan_model::{
-    CallDelta, CallKey, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit, Nanos, OwnerRecord,
+    CallDelta, CallKey, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit, OwnerKey, OwnerRecord,
     PathDelta, PathKey, TimeRange, Window, WindowLen,
 };
 
@@ -26,7 +26,7 @@ struct Inner {
     paths: BTreeMap<PathKey, Sums>,
     calls: BTreeMap<CallKey, CallSums>,
     entities: BTreeMap<EntityId, Arc<Entity>>,
-    owners: BTreeMap<(Arc<str>, Arc<str>, Nanos), OwnerRecord>,
+    owners: BTreeMap<OwnerKey, OwnerRecord>,
     checkpoint: Checkpoint,
 }
 
@@ -132,9 +132,11 @@ impl CommitEpoch for MemoryStore {
         for (id, entity) in &commit.entities {
             inner.entities.insert(*id, Arc::new(entity.clone()));
         }
+        for gone in &commit.owners_gone {
+            inner.owners.remove(gone);
+        }
         for owner in &commit.owners {
-            let key = (owner.scope.clone(), owner.uid.clone(), owner.valid.from);
-            inner.owners.insert(key, owner.clone());
+            inner.owners.insert(owner.key(), owner.clone());
         }
         checkpoint::advance(&mut inner.checkpoint, commit, expired, late);
         Ok(())

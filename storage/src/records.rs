@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Backend, DeclaredPort, Entity, EntityId, EntityKind, Ip, Loss, Nanos, OwnerKind, OwnerRecord,
-    Phase, Position, Proto, TopicPartition, ValidTime, Window,
+    Backend, DeclaredPort, Entity, EntityId, EntityKind, Ip, Loss, Nanos, NodePort, OwnerKey,
+    OwnerKind, OwnerRecord, Phase, Position, Proto, TopicPartition, ValidTime, Window,
 };
 
 use crate::codec::{put_signed, put_str, put_varint, take_signed, take_str, take_u8, take_varint};
@@ -22,6 +22,10 @@ pub(crate) const TOUCHED: u8 = 6;
 pub(crate) const ENTITY: u8 = 7;
 pub(crate) const OWNER: u8 = 8;
 pub(crate) const MARKS: u8 = 9;
+
+/// Bits of an owner's flags.
+const HOST_NETWORK: u8 = 1;
+const MORE: u8 = 2;
 
 /// The row of the last commit that is not a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,11 +170,11 @@ pub(crate) fn touched_key(keyspace: &str) -> Vec<u8> {
     key
 }
 
-pub(crate) fn owner_key(owner: &OwnerRecord) -> Vec<u8> {
+pub(crate) fn owner_key(owner: &OwnerKey) -> Vec<u8> {
     let mut key = vec![OWNER];
     put_text(&mut key, &owner.scope);
     put_text(&mut key, &owner.uid);
-    key.extend_from_slice(&owner.valid.from.to_be_bytes());
+    key.extend_from_slice(&owner.from.to_be_bytes());
     key
 }
 
@@ -184,7 +188,8 @@ pub(crate) fn put_owner(out: &mut Vec<u8>, owner: &OwnerRecord) {
     put_str(out, &owner.owner_name);
     put_str(out, &owner.owner_kind);
     put_ip(out, owner.node);
-    out.push(u8::from(owner.host_network));
+    let more = has_more(owner);
+    out.push(u8::from(owner.host_network) * HOST_NETWORK | u8::from(more) * MORE);
     out.push(owner.phase as u8);
     put_list(out, &owner.ips, |out, ip| put_ip(out, *ip));
     put_list(out, &owner.cidrs, |out, (ip, prefix)| {
@@ -206,27 +211,47 @@ pub(crate) fn put_owner(out: &mut Vec<u8>, owner: &OwnerRecord) {
     put_varint(out, owner.valid.from_lo);
     put_varint(out, owner.valid.to_hi);
     put_varint(out, owner.observed_at);
+    if more {
+        put_list(out, &owner.node_ports, |out, port| {
+            out.push(port.proto.0);
+            put_varint(out, u64::from(port.node_port));
+            put_varint(out, u64::from(port.port));
+        });
+        put_list(out, &owner.host_ports, |out, port| {
+            out.push(port.proto.0);
+            put_varint(out, u64::from(port.port));
+        });
+        put_ip(out, owner.observer);
+    }
+}
+
+/// Whether an owner has what few have: it stands behind the rest, so that the others stay as short as
+/// they were.
+fn has_more(owner: &OwnerRecord) -> bool {
+    !owner.node_ports.is_empty() || !owner.host_ports.is_empty() || !owner.observer.is_none()
 }
 
 pub(crate) fn read_owner(mut bytes: &[u8]) -> Option<OwnerRecord> {
     let at = &mut bytes;
-    let owner = OwnerRecord {
+    let flags;
+    let mut owner = OwnerRecord {
         scope: take_str(at)?.into(),
         uid: take_str(at)?.into(),
-        kind: owner_kind(take_u8(at)?)?,
+        kind: OwnerKind::from_code(take_u8(at)?)?,
         environment: take_str(at)?.into(),
         namespace: take_str(at)?.into(),
         name: take_str(at)?.into(),
         owner_name: take_str(at)?.into(),
         owner_kind: take_str(at)?.into(),
         node: take_ip(at)?,
-        host_network: take_u8(at)? != 0,
+        host_network: {
+            flags = take_u8(at)?;
+            flags & HOST_NETWORK != 0
+        },
         phase: phase(take_u8(at)?)?,
         ips: take_list(at, take_ip)?,
         cidrs: take_list(at, |at| Some((take_ip(at)?, take_u8(at)?)))?,
-        ports: take_list(at, |at| {
-            Some(DeclaredPort { proto: Proto(take_u8(at)?), port: take_port(at)? })
-        })?,
+        ports: take_ports(at)?,
         backends: take_list(at, |at| {
             Some(Backend {
                 front_port: take_port(at)?,
@@ -241,25 +266,24 @@ pub(crate) fn read_owner(mut bytes: &[u8]) -> Option<OwnerRecord> {
             from_lo: take_varint(at)?,
             to_hi: take_varint(at)?,
         },
+        node_ports: Vec::new(),
+        host_ports: Vec::new(),
+        observer: Ip::NONE,
         observed_at: take_varint(at)?,
     };
+    if flags & MORE != 0 {
+        owner.node_ports = take_list(at, |at| {
+            let proto = Proto(take_u8(at)?);
+            Some(NodePort { proto, node_port: take_port(at)?, port: take_port(at)? })
+        })?;
+        owner.host_ports = take_ports(at)?;
+        owner.observer = take_ip(at)?;
+    }
     at.is_empty().then_some(owner)
 }
 
-fn owner_kind(code: u8) -> Option<OwnerKind> {
-    const ALL: [OwnerKind; 10] = [
-        OwnerKind::Pod,
-        OwnerKind::Node,
-        OwnerKind::Service,
-        OwnerKind::LoadBalancer,
-        OwnerKind::Host,
-        OwnerKind::External,
-        OwnerKind::NatGateway,
-        OwnerKind::Database,
-        OwnerKind::Cache,
-        OwnerKind::Broker,
-    ];
-    ALL.get(usize::from(code)).copied()
+fn take_ports(at: &mut &[u8]) -> Option<Vec<DeclaredPort>> {
+    take_list(at, |at| Some(DeclaredPort { proto: Proto(take_u8(at)?), port: take_port(at)? }))
 }
 
 fn phase(code: u8) -> Option<Phase> {

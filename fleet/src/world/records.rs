@@ -99,6 +99,9 @@ impl World {
             cidrs: Vec::new(),
             ports: Vec::new(),
             backends: Vec::new(),
+            node_ports: Vec::new(),
+            host_ports: Vec::new(),
+            observer: Ip::NONE,
             valid: ValidTime::since(from),
             observed_at: from,
         }

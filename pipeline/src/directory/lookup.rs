@@ -1,9 +1,10 @@
 //! Lookup of an address at an instant (flow semantics, section 1.3).
 
 use portolan_model::{Ip, Nanos, Proto, Resolution, ScopeId};
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::Directory;
+use super::builtin::Builtin;
 use super::claims::{AddrClaims, Claim, ClaimKind};
 use super::owner::{Owner, OwnerIdx};
 
@@ -12,84 +13,199 @@ use super::owner::{Owner, OwnerIdx};
 const LINGER: Nanos = 120_000_000_000;
 /// A sender may speak this long before the API shows its address.
 const EARLY: Nanos = 30_000_000_000;
+/// The tolerance where the agent that saw the traffic runs on the owner's own node: one clock, and
+/// times in whole seconds (flow semantics, section 1.3.3).
+const SAME_NODE: Nanos = 1_000_000_000;
 
 /// A question to the directory.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Lookup {
-    pub(crate) scope: ScopeId,
-    pub(crate) ip: Ip,
-    pub(crate) port: u16,
-    pub(crate) proto: Proto,
+pub struct Lookup {
+    /// The address space.
+    pub scope: ScopeId,
+    /// The address.
+    pub ip: Ip,
+    /// The port; 0 where there is none.
+    pub port: u16,
+    /// The protocol.
+    pub proto: Proto,
     /// Start of the connection, as far as it is known.
-    pub(crate) at: Nanos,
+    pub at: Nanos,
+    /// The last instant of what is asked for; the same as `at` where the owner cannot change
+    /// meanwhile.
+    pub until: Nanos,
     /// The endpoint sent packets (it lives), rather than only being dialled.
-    pub(crate) sends: bool,
+    pub sends: bool,
     /// Tolerance between the clocks.
-    pub(crate) tolerance: Nanos,
+    pub tolerance: Nanos,
     /// Nodes whose agents saw the traffic: the tie-break between several owners.
-    pub(crate) seen_on: [Ip; 2],
+    pub seen_on: [Ip; 2],
+    /// The other end: names are known by who asked for them.
+    pub peer: Ip,
 }
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum Found {
+    /// One owner, and how sure that is.
     One(OwnerIdx, Resolution),
     /// Several owners, in order of place; none is chosen.
     Many(SmallVec<[OwnerIdx; 4]>),
+    /// An address that means the same everywhere.
+    Builtin(Builtin),
+    /// Nobody.
     Nobody,
 }
 
-/// Ranges by scope, longest prefix first.
-#[derive(Default)]
-pub(crate) struct Cidrs {
-    by_prefix: FxHashMap<(ScopeId, u8, Ip), AddrClaims>,
-    /// Prefix lengths in use by scope, longest first; IPv4 and IPv6 apart by the flag.
-    lengths: FxHashMap<ScopeId, Vec<u8>>,
-}
+// === impl Directory ===
 
-/// Looks among the claims on one address.
-pub(crate) fn among(addr: &AddrClaims, owners: &[Owner], look: &Lookup) -> Found {
-    let mut rest = &addr.claims[..];
-    while let Some(first) = rest.first() {
-        let kind = first.kind;
-        let end = rest.iter().position(|c| c.kind != kind).unwrap_or(rest.len());
-        let (same, weaker) = rest.split_at(end);
-        rest = weaker;
-        let found = at_instant(same, owners, look);
-        if found != Found::Nobody {
+impl Directory {
+    /// Who owns an address that is looked up by its number (absent: no claims of its own).
+    pub fn find(&self, index: Option<u32>, look: &Lookup) -> Found {
+        if look.until > look.at {
+            return self.find_over(index, look);
+        }
+        if let Some(index) = index {
+            let found = self.among(&self.addrs[index as usize], look);
+            if found != Found::Nobody {
+                return found;
+            }
+        }
+        self.find_elsewhere(look)
+    }
+
+    /// Nobody claims the address itself, in its own scope.
+    #[inline(never)]
+    fn find_elsewhere(&self, look: &Lookup) -> Found {
+        let mut found = self.ranges.find(&self.owners, look);
+        let after = self.scopes.after(look.scope, look.ip);
+        for &scope in &after {
+            if found != Found::Nobody {
+                return found;
+            }
+            let look = Lookup { scope, ..*look };
+            if let Some(index) = self.index_of(scope, look.ip) {
+                found = self.among(&self.addrs[index as usize], &look);
+            }
+            if found == Found::Nobody {
+                found = self.ranges.find(&self.owners, &look);
+            }
+        }
+        let mut scopes = std::iter::once(look.scope).chain(after);
+        while found == Found::Nobody && !self.names.is_empty() {
+            let Some(scope) = scopes.next() else { break };
+            found = self.names.find(&self.owners, &Lookup { scope, ..*look });
+        }
+        if found == Found::Nobody {
+            return Builtin::of(look.ip).map_or(Found::Nobody, Found::Builtin);
+        }
+        found
+    }
+
+    /// Something that lasts: if the address changes hands meanwhile, it is the owner's who had it
+    /// longer, the earlier one's of two; with doubt (flow semantics, section 1.3.5).
+    fn find_over(&self, index: Option<u32>, look: &Lookup) -> Found {
+        let at = |at: Nanos| self.find(index, &Lookup { at, until: at, ..*look });
+        let (first, last) = (at(look.at), at(look.until));
+        let uid = |found: &Found| match found {
+            Found::One(owner, _) => Some(self.owner(*owner).uid),
+            _ => None,
+        };
+        let Some(index) = index.filter(|_| first != last && uid(&first) != uid(&last)) else {
+            return first;
+        };
+        let mut longest: Option<(Nanos, &Claim)> = None;
+        let mut rest = &self.addrs[index as usize].claims[..];
+        while let (None, Some((kind, same, weaker))) = (longest, AddrClaims::by_rank(rest)) {
+            rest = weaker;
+            for claim in AddrClaims::about(kind, same, look.proto, look.port).into_iter().flatten()
+            {
+                let (from, to) = (claim.valid.from.max(look.at), claim.valid.to.min(look.until));
+                let had = to.saturating_sub(from);
+                if had > 0 && longest.is_none_or(|(longest, _)| had > longest) {
+                    longest = Some((had, claim));
+                }
+            }
+        }
+        longest.map_or(first, |(_, claim)| Found::One(claim.owner, Resolution::Tolerant))
+    }
+
+    /// Looks among the claims on one address.
+    fn among(&self, addr: &AddrClaims, look: &Lookup) -> Found {
+        let mut rest = &addr.claims[..];
+        while let Some((kind, same, weaker)) = AddrClaims::by_rank(rest) {
+            rest = weaker;
+            let about = AddrClaims::about(kind, same, look.proto, look.port);
+            let found = at_instant(about, &self.owners, look);
+            if found == Found::Nobody {
+                continue;
+            }
+            // Every node of the scope opens the ports of the services.
+            if kind == ClaimKind::Node
+                && let Some(ports) = self.node_ports.get(look.scope)
+            {
+                let about =
+                    AddrClaims::about(ClaimKind::NodePort, &ports.claims, look.proto, look.port);
+                let service = at_instant(about, &self.owners, look);
+                if service != Found::Nobody {
+                    return service;
+                }
+            }
             return found;
         }
+        in_a_gap(&addr.claims, &self.owners, look)
     }
-    in_a_gap(&addr.claims, owners, look)
 }
 
 /// Steps a and b: the claims of one kind that hold at the instant, surely or within tolerance.
-fn at_instant(claims: &[Claim], owners: &[Owner], look: &Lookup) -> Found {
-    let covers = |c: &&Claim| c.covers_port(look.proto, look.port);
-    let sure =
-        claims.iter().filter(covers).filter(|c| c.valid.from <= look.at && look.at < c.valid.to);
-    let found = choose(sure, owners, look, Resolution::Exact);
-    if found != Found::Nobody {
-        return found;
+pub(super) fn at_instant(about: [&[Claim]; 2], owners: &[Owner], look: &Lookup) -> Found {
+    // A run is in order of start and arranged: what surely holds began last, and with it whatever
+    // began at the same instant.
+    let mut sure: SmallVec<[&Claim; 2]> = SmallVec::new();
+    for run in about {
+        let begun = match run {
+            [one] => usize::from(one.valid.from <= look.at),
+            _ => run.partition_point(|c| c.valid.from <= look.at),
+        };
+        let mut candidates = run[..begun].iter().rev();
+        if let Some(last) = candidates.next() {
+            if look.at < last.valid.to {
+                sure.push(last);
+            }
+            let same = candidates.take_while(|c| c.valid.from == last.valid.from);
+            sure.extend(same.filter(|c| look.at < c.valid.to));
+        }
     }
-    let near = claims.iter().filter(covers).filter(|c| {
-        c.valid.from_lo.saturating_sub(look.tolerance) <= look.at
-            && look.at < c.valid.to_hi.saturating_add(look.tolerance)
+    match sure[..] {
+        [] => {}
+        [one] => return Found::One(one.owner, Resolution::Exact),
+        _ => return choose(sure.into_iter().rev(), owners, look, Resolution::Exact),
+    }
+    let near = about.into_iter().flatten().filter(|c| {
+        let tolerance = tolerance(c, owners, look);
+        c.valid.from_lo.saturating_sub(tolerance) <= look.at
+            && look.at < c.valid.to_hi.saturating_add(tolerance)
     });
     choose(near, owners, look, Resolution::Tolerant)
 }
 
+fn tolerance(claim: &Claim, owners: &[Owner], look: &Lookup) -> Nanos {
+    let node = owners[claim.owner.0 as usize].node;
+    let same_node = !node.is_none() && look.seen_on.contains(&node);
+    if same_node { look.tolerance.min(SAME_NODE) } else { look.tolerance }
+}
+
 /// Step 4: one uid is an answer; of several, the one on a node that saw the traffic, if it is one.
-fn choose<'a>(
+pub(super) fn choose<'a>(
     claims: impl Iterator<Item = &'a Claim>,
     owners: &[Owner],
     look: &Lookup,
     resolution: Resolution,
 ) -> Found {
     let mut candidates: SmallVec<[OwnerIdx; 4]> = SmallVec::new();
+    let mut uids: SmallVec<[u32; 4]> = SmallVec::new();
     for claim in claims {
-        let uid = owners[claim.owner.0 as usize].uid;
-        if !candidates.iter().any(|c| owners[c.0 as usize].uid == uid) {
+        if !uids.contains(&claim.uid) {
+            uids.push(claim.uid);
             candidates.push(claim.owner);
         }
     }
@@ -98,85 +214,49 @@ fn choose<'a>(
         1 => return Found::One(candidates[0], resolution),
         _ => {}
     }
+    let owner = |c: &OwnerIdx| &owners[c.0 as usize];
     let mut local = candidates.iter().filter(|c| {
-        let node = owners[c.0 as usize].node;
+        let node = owner(c).node;
         !node.is_none() && look.seen_on.contains(&node)
     });
     if let (Some(one), None) = (local.next(), local.next()) {
         return Found::One(*one, resolution);
     }
     // Instances of one workload are one entity: which of them it was does not change the map.
-    let first = owners[candidates[0].0 as usize].id;
-    if candidates.iter().all(|c| owners[c.0 as usize].id == first) {
-        return Found::One(candidates[0], resolution);
+    let first = owner(&candidates[0]).id;
+    if candidates.iter().all(|c| owner(c).id == first) {
+        // Which, is said by what does not depend on the order of arrival.
+        let one = candidates.iter().min_by_key(|c| owner(c).instance()).expect("two at least");
+        return Found::One(*one, resolution);
     }
-    candidates
-        .sort_unstable_by(|a, b| owners[a.0 as usize].entity.cmp(&owners[b.0 as usize].entity));
+    candidates.sort_unstable_by(|a, b| owner(a).entity.cmp(&owner(b).entity));
     Found::Many(candidates)
 }
 
 /// Step c: nobody holds the address at the instant; who spoke early, or whom does the dialler still
-/// mean?
+/// mean? A gap between two owners of the very address says more than a range around it: it is asked
+/// before the ranges.
+#[inline(never)]
 fn in_a_gap(claims: &[Claim], owners: &[Owner], look: &Lookup) -> Found {
-    let covers = |c: &&Claim| c.covers_port(look.proto, look.port);
+    let mut covering: SmallVec<[&Claim; 8]> = SmallVec::new();
+    let mut rest = claims;
+    while let Some((kind, same, weaker)) = AddrClaims::by_rank(rest) {
+        rest = weaker;
+        covering.extend(AddrClaims::about(kind, same, look.proto, look.port).into_iter().flatten());
+    }
     if look.sends {
-        let next = claims
-            .iter()
-            .filter(covers)
-            .filter(|c| c.valid.from > look.at && c.valid.from - look.at <= EARLY)
-            .min_by_key(|c| (c.valid.from, c.owner));
-        if let Some(next) = next {
-            let same = claims.iter().filter(covers).filter(|c| c.valid.from == next.valid.from);
-            return choose(same, owners, look, Resolution::Early);
-        }
+        let from = |c: &&&Claim| c.valid.from;
+        let soon = |c: &&&Claim| c.valid.from > look.at && c.valid.from - look.at <= EARLY;
+        let Some(next) = covering.iter().filter(soon).min_by_key(from).map(|c| c.valid.from) else {
+            return Found::Nobody;
+        };
+        let same = covering.iter().filter(|c| c.valid.from == next).copied();
+        return choose(same, owners, look, Resolution::Early);
+    }
+    let past = |c: &&&Claim| c.valid.to_hi <= look.at && look.at - c.valid.to_hi <= LINGER;
+    let Some(end) = covering.iter().filter(past).map(|c| c.valid.to_hi).max() else {
         return Found::Nobody;
-    }
-    let previous = claims
-        .iter()
-        .filter(covers)
-        .filter(|c| c.valid.to_hi <= look.at && look.at - c.valid.to_hi <= LINGER)
-        .max_by_key(|c| (c.valid.to_hi, c.owner));
-    match previous {
-        Some(previous) => {
-            let same =
-                claims.iter().filter(covers).filter(|c| c.valid.to_hi == previous.valid.to_hi);
-            choose(same, owners, look, Resolution::Lingering)
-        }
-        None => Found::Nobody,
-    }
-}
-
-// === impl Cidrs ===
-
-impl Cidrs {
-    pub(crate) fn insert(&mut self, scope: ScopeId, ip: Ip, prefix: u8, claim: Claim) {
-        debug_assert_eq!(claim.kind, ClaimKind::Cidr);
-        let key = (scope, prefix, ip.masked(prefix));
-        let addr = self.by_prefix.entry(key).or_insert_with(|| AddrClaims::new(scope, key.2));
-        addr.claims.retain(|c| c.owner != claim.owner);
-        addr.claims.push(claim);
-        let lengths = self.lengths.entry(scope).or_default();
-        if !lengths.contains(&prefix) {
-            lengths.push(prefix);
-            lengths.sort_unstable_by(|a, b| b.cmp(a));
-        }
-    }
-
-    pub(crate) fn find(&self, owners: &[Owner], look: &Lookup) -> Found {
-        let Some(lengths) = self.lengths.get(&look.scope) else { return Found::Nobody };
-        for &prefix in lengths {
-            if prefix > 32 && look.ip.as_v4().is_some() {
-                continue;
-            }
-            let Some(addr) = self.by_prefix.get(&(look.scope, prefix, look.ip.masked(prefix)))
-            else {
-                continue;
-            };
-            let found = at_instant(&addr.claims, owners, look);
-            if found != Found::Nobody {
-                return found;
-            }
-        }
-        Found::Nobody
-    }
+    };
+    let same = covering.iter().filter(|c| c.valid.to_hi == end).copied();
+    choose(same, owners, look, Resolution::Lingering)
 }

@@ -4,6 +4,8 @@
 use portolan_model::{Ip, ScopeId};
 use rustc_hash::FxHashMap;
 
+use crate::directory::Directory;
+
 use super::table::{ConnKey, Side};
 
 /// Number of an address in this process.
@@ -27,6 +29,8 @@ pub(super) struct Addrs {
     by_addr: FxHashMap<(ScopeId, Ip), AddrId>,
     table: Vec<Addr>,
     free: Vec<AddrId>,
+    /// Scopes that addresses are in: few.
+    scopes: Vec<ScopeId>,
     dirty: Vec<AddrId>,
 }
 
@@ -56,6 +60,9 @@ impl Addrs {
             self.table.len() as AddrId - 1
         };
         self.by_addr.insert((scope, ip), id);
+        if !self.scopes.contains(&scope) {
+            self.scopes.push(scope);
+        }
         id
     }
 
@@ -84,6 +91,18 @@ impl Addrs {
         if let Some(&id) = self.by_addr.get(&(scope, ip)) {
             self.table[id as usize].claims = claims;
             self.mark(id);
+        }
+    }
+
+    /// Notes that an address may resolve otherwise wherever it is looked up in `scope` as well.
+    pub(super) fn mark_linked(&mut self, directory: &Directory, scope: ScopeId, ip: Ip) {
+        for at in 0..self.scopes.len() {
+            let from = self.scopes[at];
+            if directory.reaches(from, ip, scope)
+                && let Some(&id) = self.by_addr.get(&(from, ip))
+            {
+                self.mark(id);
+            }
         }
     }
 

@@ -81,7 +81,19 @@ impl Judge<'_> {
 
     fn target(&mut self, to: End, proto: Proto, at: Nanos) -> HopTarget {
         let addr = *self.addrs.get(to.addr);
-        let party = self.resolve(&addr, to.port, proto, at, false, [Ip::NONE; 2]);
+        let look = Lookup {
+            scope: addr.scope,
+            ip: addr.ip,
+            port: to.port,
+            proto,
+            at,
+            until: at,
+            sends: false,
+            tolerance: self.tolerance,
+            seen_on: [Ip::NONE; 2],
+            peer: Ip::NONE,
+        };
+        let party = self.resolve(&addr, &look);
         HopTarget::at(Socket::new(addr.ip, to.port), party.id)
     }
 
@@ -108,9 +120,9 @@ impl Judge<'_> {
     /// multiplied that was only counted (flow semantics, section 4.5).
     fn beyond(&mut self, trail: &Trail, port: u16, proto: Proto, scope: ScopeId) -> Vec<HopTarget> {
         let Some(&hop) = trail.last() else { return Vec::new() };
-        let (valid, backends) = {
+        let (valid, backends, port) = {
             let owner = self.directory.owner(hop);
-            (owner.valid, owner.backends.clone())
+            (owner.valid, owner.backends.clone(), owner.front_port(proto, port))
         };
         let matching = backends
             .iter()
@@ -167,9 +179,11 @@ impl Judge<'_> {
                 port: backend.port,
                 proto: backend.proto,
                 at,
+                until: at,
                 sends: false,
                 tolerance: self.tolerance,
                 seen_on: [Ip::NONE; 2],
+                peer: Ip::NONE,
             };
             directory.find(index, &look)
         };

@@ -6,7 +6,7 @@ use portolan_model::{Entity, EntityId, EntityKind, Ip, Proto, Window};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::HopTarget;
-use crate::directory::{Owner, OwnerIdx};
+use crate::directory::{Builtin, Owner, OwnerIdx};
 
 /// How many candidates an ambiguous entity names; the rest is a number.
 const CANDIDATES: usize = 4;
@@ -63,7 +63,7 @@ impl Names {
     }
 
     pub(super) fn owner(&mut self, owner: &Owner) -> EntityId {
-        self.note(owner.id, || owner.entity.clone());
+        self.note(owner.id, || (*owner.entity).clone());
         owner.id
     }
 
@@ -82,6 +82,15 @@ impl Names {
             name = format!("{name} | {more} more");
         }
         let entity = self.entity(EntityKind::Ambiguous, &name);
+        let id = entity.id();
+        self.note(id, || entity);
+        id
+    }
+
+    /// An address that means the same everywhere.
+    pub(super) fn builtin(&mut self, what: Builtin) -> EntityId {
+        let mut entity = self.entity(EntityKind::External, what.as_str());
+        entity.detail = "Builtin".into();
         let id = entity.id();
         self.note(id, || entity);
         id

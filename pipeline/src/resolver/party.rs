@@ -1,12 +1,15 @@
 //! Who the ends of a connection are.
 
-use portolan_model::{EntityId, Ip, Nanos, Proto, Resolution};
+use portolan_model::{EntityId, Ip, Nanos, Proto, Resolution, Source};
 
 use crate::directory::{Found, Lookup, OwnerIdx};
 
 use super::addrs::Addr;
 use super::judge::Judge;
 use super::table::{Conn, ConnKey, Side};
+
+/// Start and end of a cloud flow log's record may be this far off (flow semantics, section 1.3.3).
+const CLOUD_TOLERANCE: Nanos = 60_000_000_000;
 
 /// An end with its owner.
 pub(super) struct Party {
@@ -39,43 +42,48 @@ impl Judge<'_> {
     ) -> Party {
         let end = key.end(side);
         let addr = *self.addrs.get(end.addr);
-        let sends = conn.tallies.iter().any(|t| t.from == side);
-        self.resolve(&addr, end.port, key.proto(), begin, sends, seen_on)
-    }
-
-    pub(super) fn resolve(
-        &mut self,
-        addr: &Addr,
-        port: u16,
-        proto: Proto,
-        at: Nanos,
-        sends: bool,
-        seen_on: [Ip; 2],
-    ) -> Party {
+        let is_tcp = key.proto() == Proto::TCP;
+        let last = conn.tallies.iter().map(|t| t.last).max().unwrap_or(begin);
+        let cloud = conn.tallies.iter().all(|t| t.source == Source::CloudLog);
         let look = Lookup {
             scope: addr.scope,
             ip: addr.ip,
-            port,
-            proto,
-            at,
-            sends,
-            tolerance: self.tolerance,
+            port: end.port,
+            proto: key.proto(),
+            at: begin,
+            // TCP does not survive a change of owner; what has no connection may cross one.
+            until: if is_tcp { begin } else { last.max(begin) },
+            sends: conn.tallies.iter().any(|t| t.from == side),
+            tolerance: if cloud { CLOUD_TOLERANCE.max(self.tolerance) } else { self.tolerance },
             seen_on,
+            peer: self.addrs.get(key.end(side.other()).addr).ip,
         };
-        match self.directory.find(addr.claims(), &look) {
+        self.resolve(&addr, &look)
+    }
+
+    pub(super) fn resolve(&mut self, addr: &Addr, look: &Lookup) -> Party {
+        match self.directory.find(addr.claims(), look) {
             Found::One(owner, resolution) => Party {
                 id: self.names.owner(self.directory.owner(owner)),
                 owner: Some(owner),
                 resolution,
             },
             Found::Many(owners) => {
-                let candidates = owners.iter().map(|o| &self.directory.owner(*o).entity);
+                let candidates = owners.iter().map(|o| &*self.directory.owner(*o).entity);
                 Party {
                     id: self.names.ambiguous(candidates),
                     owner: None,
                     resolution: Resolution::Ambiguous,
                 }
             }
+            Found::Builtin(what) => {
+                Party { id: self.names.builtin(what), owner: None, resolution: Resolution::Exact }
+            }
+            Found::Nobody if !addr.ip.is_private() => Party {
+                id: self.names.unknown(addr.ip),
+                owner: None,
+                resolution: Resolution::Outside,
+            },
             Found::Nobody => Party {
                 id: self.names.unknown(addr.ip),
                 owner: None,

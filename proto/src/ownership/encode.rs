@@ -1,6 +1,8 @@
 //! Ownership back to the wire: what the simulated fleet and the tests publish.
 
-use portolan_model::{Backend, DeclaredPort, Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord, Phase};
+use portolan_model::{
+    Backend, DeclaredPort, Ip, Nanos, NodePort, OwnerEvent, OwnerKind, OwnerRecord, Phase,
+};
 
 use crate::v1;
 
@@ -16,13 +18,16 @@ pub fn encode_owner(owner: &OwnerRecord) -> v1::OwnershipRecord {
         name: owner.name.to_string(),
         owner_name: owner.owner_name.to_string(),
         owner_kind: owner.owner_kind.to_string(),
-        node_ip: if owner.node == Ip::NONE { String::new() } else { owner.node.to_string() },
+        node_ip: address(owner.node),
         host_network: owner.host_network,
         phase: phase(owner.phase).into(),
         ips: owner.ips.iter().map(Ip::to_string).collect(),
         cidrs: owner.cidrs.iter().map(|(ip, prefix)| format!("{ip}/{prefix}")).collect(),
         ports: owner.ports.iter().copied().map(port).collect(),
         backends: owner.backends.iter().map(backend).collect(),
+        node_ports: owner.node_ports.iter().map(node_port).collect(),
+        host_ports: owner.host_ports.iter().copied().map(port).collect(),
+        observer_ip: address(owner.observer),
         observed_at: at(owner.observed_at),
         valid_from: at(owner.valid.from),
         valid_to: (owner.valid.to != Nanos::MAX).then(|| at(owner.valid.to)).flatten(),
@@ -58,6 +63,18 @@ fn at(unix_ns: Nanos) -> Option<v1::Time> {
     Some(v1::Time { unix_ns })
 }
 
+fn address(ip: Ip) -> String {
+    if ip == Ip::NONE { String::new() } else { ip.to_string() }
+}
+
+fn node_port(port: &NodePort) -> v1::NodePort {
+    v1::NodePort {
+        node_port: port.node_port.into(),
+        protocol: port.proto.to_string(),
+        port: port.port.into(),
+    }
+}
+
 fn port(port: DeclaredPort) -> v1::Port {
     v1::Port { port: port.port.into(), protocol: port.proto.to_string(), name: String::new() }
 }
@@ -83,6 +100,7 @@ fn kind(kind: OwnerKind) -> v1::OwnerKind {
         OwnerKind::Database => v1::OwnerKind::Database,
         OwnerKind::Cache => v1::OwnerKind::Cache,
         OwnerKind::Broker => v1::OwnerKind::Broker,
+        OwnerKind::DnsName => v1::OwnerKind::DnsName,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Backend, DeclaredPort, Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord, Phase, Proto, Reject,
-    ValidTime,
+    Backend, DeclaredPort, Ip, Nanos, NodePort, OwnerEvent, OwnerKind, OwnerRecord, Phase, Proto,
+    Reject, ValidTime,
 };
 
 use crate::{MAX_AHEAD_NANOS, Refused, v1};
@@ -57,9 +57,9 @@ fn owner(
     if record.name.is_empty() && record.owner_name.is_empty() {
         return Err(bad("name and owner_name are both empty"));
     }
-    let node = match record.node_ip.as_str() {
-        "" => Ip::NONE,
-        text => ip("node_ip", text)?,
+    let optional = |field: &str, text: &str| match text {
+        "" => Ok(Ip::NONE),
+        text => ip(field, text),
     };
     Ok(OwnerRecord {
         scope,
@@ -70,13 +70,16 @@ fn owner(
         name: name("name", &record.name)?,
         owner_name: name("owner_name", &record.owner_name)?,
         owner_kind: name("owner_kind", &record.owner_kind)?,
-        node,
+        node: optional("node_ip", &record.node_ip)?,
         host_network: record.host_network,
         phase,
         ips: list("ips", &record.ips, |text| ip("ips", text))?,
         cidrs: list("cidrs", &record.cidrs, |text| cidr(text))?,
-        ports: list("ports", &record.ports, port)?,
+        ports: list("ports", &record.ports, |p| port("ports", p))?,
         backends: list("backends", &record.backends, backend)?,
+        node_ports: list("node_ports", &record.node_ports, node_port)?,
+        host_ports: list("host_ports", &record.host_ports, |p| port("host_ports", p))?,
+        observer: optional("observer_ip", &record.observer_ip)?,
         valid: valid(record, phase, observed_at)?,
         observed_at,
     })
@@ -133,6 +136,7 @@ pub(super) fn kind(number: i32) -> Result<OwnerKind, Refused> {
         v1::OwnerKind::Database => OwnerKind::Database,
         v1::OwnerKind::Cache => OwnerKind::Cache,
         v1::OwnerKind::Broker => OwnerKind::Broker,
+        v1::OwnerKind::DnsName => OwnerKind::DnsName,
     })
 }
 
@@ -195,9 +199,15 @@ fn cidr(text: &str) -> Result<(Ip, u8), Refused> {
     parsed().ok_or_else(|| bad(format!("cidrs: {text:?} is not an address range")))
 }
 
-fn port(port: &v1::Port) -> Result<DeclaredPort, Refused> {
+fn port(field: &str, port: &v1::Port) -> Result<DeclaredPort, Refused> {
     let proto = protocol(&port.protocol)?;
-    Ok(DeclaredPort { proto, port: port_number("ports", port.port, proto)? })
+    Ok(DeclaredPort { proto, port: port_number(field, port.port, proto)? })
+}
+
+fn node_port(port: &v1::NodePort) -> Result<NodePort, Refused> {
+    let proto = protocol(&port.protocol)?;
+    let number = |number| port_number("node_ports", number, proto);
+    Ok(NodePort { proto, node_port: number(port.node_port)?, port: number(port.port)? })
 }
 
 fn backend(backend: &v1::Backend) -> Result<Backend, Refused> {

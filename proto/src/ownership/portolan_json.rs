@@ -44,6 +44,12 @@ struct JsonOwner<'a> {
     #[serde(borrow)]
     backends: Option<Vec<JsonBackend<'a>>>,
     #[serde(borrow)]
+    node_ports: Option<Vec<JsonNodePort<'a>>>,
+    #[serde(borrow)]
+    host_ports: Option<Vec<JsonPort<'a>>>,
+    #[serde(borrow)]
+    observer_ip: Text<'a>,
+    #[serde(borrow)]
     observed_at: Option<&'a RawValue>,
     #[serde(borrow)]
     valid_from: Option<&'a RawValue>,
@@ -63,6 +69,15 @@ struct JsonPort<'a> {
     protocol: Text<'a>,
     #[serde(borrow)]
     name: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct JsonNodePort<'a> {
+    node_port: Number,
+    #[serde(borrow)]
+    protocol: Text<'a>,
+    port: Number,
 }
 
 #[derive(Default, Deserialize)]
@@ -116,6 +131,9 @@ impl JsonOwner<'_> {
             cidrs: self.cidrs.unwrap_or_default().into_iter().map(owned).collect(),
             ports: self.ports.unwrap_or_default().into_iter().map(port).collect(),
             backends: self.backends.unwrap_or_default().into_iter().map(backend).collect(),
+            node_ports: self.node_ports.unwrap_or_default().into_iter().map(node_port).collect(),
+            host_ports: self.host_ports.unwrap_or_default().into_iter().map(port).collect(),
+            observer_ip: owned(self.observer_ip),
             observed_at: instant("observed_at", self.observed_at)?,
             valid_from: instant("valid_from", self.valid_from)?,
             valid_to: instant("valid_to", self.valid_to)?,
@@ -131,6 +149,14 @@ fn owned(text: Text<'_>) -> String {
 
 fn port(port: JsonPort<'_>) -> v1::Port {
     v1::Port { port: narrow(port.port), protocol: owned(port.protocol), name: owned(port.name) }
+}
+
+fn node_port(port: JsonNodePort<'_>) -> v1::NodePort {
+    v1::NodePort {
+        node_port: narrow(port.node_port),
+        protocol: owned(port.protocol),
+        port: narrow(port.port),
+    }
 }
 
 fn backend(backend: JsonBackend<'_>) -> v1::Backend {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use portolan_model::{Backend, DeclaredPort, Ip, OwnerKind, OwnerRecord, Phase, Proto, ValidTime};
+use portolan_model::{
+    Backend, DeclaredPort, Ip, NodePort, OwnerKind, OwnerRecord, Phase, Proto, ValidTime,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -76,6 +78,9 @@ fn pod_in_json_is_read_field_by_field() {
             DeclaredPort { proto: Proto::UDP, port: 53 },
         ],
         backends: vec![],
+        node_ports: vec![],
+        host_ports: vec![],
+        observer: Ip::NONE,
         valid: ValidTime::since(from),
         observed_at: 1_795_420_260 * NANOS + NANOS / 2,
     };
@@ -321,6 +326,8 @@ prop_compose! {
         cidrs in vec((any_ip(), 0..=32_u8), 0..3),
         ports in vec((any_proto(), 1..u16::MAX), 0..3),
         backends in vec((any::<u16>(), any_proto(), any_ip(), 1..u16::MAX), 0..3),
+        node_ports in vec((any_proto(), 1..u16::MAX, 1..u16::MAX), 0..3),
+        observer in any_ip(),
         (valid, observed_at) in (any_valid(), 1..RECEIVED),
     ) -> OwnerRecord {
         let [scope, uid, environment, namespace, name, owner_name, owner_kind] =
@@ -346,6 +353,15 @@ prop_compose! {
                 .into_iter()
                 .map(|(front_port, proto, ip, port)| Backend { front_port, proto, ip, port })
                 .collect(),
+            host_ports: node_ports
+                .iter()
+                .map(|(proto, port, _)| DeclaredPort { proto: *proto, port: *port })
+                .collect(),
+            node_ports: node_ports
+                .into_iter()
+                .map(|(proto, node_port, port)| NodePort { proto, node_port, port })
+                .collect(),
+            observer,
             valid,
             observed_at,
         }

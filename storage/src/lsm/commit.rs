@@ -287,8 +287,11 @@ fn put_catalogue(batch: &mut OwnedWriteBatch, meta: &Keyspace, commit: &EpochCom
     for (id, entity) in &commit.entities {
         batch.insert(meta, entity_key(*id), built(|out| put_entity(out, entity)));
     }
+    for gone in &commit.owners_gone {
+        batch.remove(meta, owner_key(gone));
+    }
     for owner in &commit.owners {
-        batch.insert(meta, owner_key(owner), built(|out| put_owner(out, owner)));
+        batch.insert(meta, owner_key(&owner.key()), built(|out| put_owner(out, owner)));
     }
 }
 

@@ -19,7 +19,7 @@ prop_compose! {
 prop_compose! {
     fn owner()(
         names in proptest::array::uniform7(text()),
-        kind in 0_u8..10,
+        kind in 0_u8..11,
         phase_code in 0_u8..3,
         node in ip(),
         host_network: bool,
@@ -27,15 +27,27 @@ prop_compose! {
         cidrs in proptest::collection::vec((ip(), any::<u8>()), 0..4),
         ports in proptest::collection::vec((any::<u8>(), any::<u16>()), 0..4),
         backends in proptest::collection::vec(backend(), 0..4),
+        more in proptest::collection::vec((any::<u8>(), any::<u16>(), any::<u16>()), 0..3),
+        observer in ip(),
         times in proptest::array::uniform5(any::<u64>()),
     ) -> OwnerRecord {
         let [scope, uid, environment, namespace, name, owner_name, owner_kind_word] = names;
         let [from, to, from_lo, to_hi, observed_at] = times;
         let ports = ports.into_iter().map(|(p, port)| DeclaredPort { proto: Proto(p), port });
+        let node_ports = more.iter().map(|(p, node_port, port)| NodePort {
+            proto: Proto(*p),
+            node_port: *node_port,
+            port: *port,
+        });
+        let host_ports =
+            more.iter().skip(1).map(|(p, port, _)| DeclaredPort { proto: Proto(*p), port: *port });
         OwnerRecord {
+            node_ports: node_ports.collect(),
+            host_ports: host_ports.collect(),
+            observer,
             scope, uid, environment, namespace, name, owner_name,
             owner_kind: owner_kind_word,
-            kind: owner_kind(kind).unwrap(),
+            kind: OwnerKind::from_code(kind).unwrap(),
             phase: phase(phase_code).unwrap(),
             node, host_network, ips, cidrs, backends,
             ports: ports.collect(),
@@ -64,7 +76,7 @@ proptest! {
     #[test]
     fn owner_keys_are_in_the_order_of_scope_uid_and_start(a in owner(), b in owner()) {
         let order = |o: &OwnerRecord| (o.scope.clone(), o.uid.clone(), o.valid.from);
-        prop_assert_eq!(order(&a).cmp(&order(&b)), owner_key(&a).cmp(&owner_key(&b)));
+        prop_assert_eq!(order(&a).cmp(&order(&b)), owner_key(&a.key()).cmp(&owner_key(&b.key())));
     }
 
     #[test]

@@ -4,9 +4,9 @@
 
 use portolan_model::{
     CallDelta, CallKey, CallMeasure, CallProtocol, CallSource, Counters, Direction, EdgeDelta,
-    EdgeKey, Entity, EntityId, EntityKind, EpochCommit, Evidence, Layer, Measure, Nanos, OwnerKind,
-    OwnerRecord, PathDelta, PathKey, PathKind, Phase, Position, Proto, TimeRange, TopicPartition,
-    ValidTime, Window, WindowLen,
+    EdgeKey, Entity, EntityId, EntityKind, EpochCommit, Evidence, Ip, Layer, Measure, Nanos,
+    OwnerKind, OwnerRecord, PathDelta, PathKey, PathKind, Phase, Position, Proto, TimeRange,
+    TopicPartition, ValidTime, Window, WindowLen,
 };
 use portolan_storage::ReadStore;
 
@@ -124,6 +124,9 @@ pub(crate) fn owner(uid: &str, from: Nanos) -> OwnerRecord {
         cidrs: vec![("10.0.0.0".parse().unwrap(), 8)],
         ports: vec![],
         backends: vec![],
+        node_ports: vec![],
+        host_ports: vec![],
+        observer: Ip::NONE,
         valid: ValidTime::since(from),
         observed_at: from + 1,
     }

@@ -169,6 +169,9 @@ fn record(kind: OwnerKind, uid: &str, name: &str, ip: Ip, node: Ip, from: Nanos)
         cidrs: Vec::new(),
         ports: Vec::new(),
         backends: Vec::new(),
+        node_ports: Vec::new(),
+        host_ports: Vec::new(),
+        observer: Ip::NONE,
         valid: ValidTime::since(from),
         observed_at: from,
     }
