@@ -189,7 +189,7 @@ pub(crate) fn put_owner(out: &mut Vec<u8>, owner: &OwnerRecord) {
     put_str(out, &owner.owner_kind);
     put_ip(out, owner.node);
     let more = has_more(owner);
-    out.push(u8::from(owner.host_network) * HOST_NETWORK | u8::from(more) * MORE);
+    out.push((u8::from(owner.host_network) * HOST_NETWORK) | (u8::from(more) * MORE));
     out.push(owner.phase as u8);
     put_list(out, &owner.ips, |out, ip| put_ip(out, *ip));
     put_list(out, &owner.cidrs, |out, (ip, prefix)| {
