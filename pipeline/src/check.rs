@@ -293,7 +293,6 @@ pub(crate) fn flow(rest: &str) -> FlowRow {
             "accepted" => row.role = portolan_model::Role::SourceAccepted,
             "original" => row.role = portolan_model::Role::Original,
             "proxy" => row.source = portolan_model::Source::Proxy,
-            "cloud" => row.source = portolan_model::Source::CloudLog,
             "router" => row.source = portolan_model::Source::Router,
             "events" => row.source = portolan_model::Source::Events,
             "reply" => row.role = portolan_model::Role::Reply,
