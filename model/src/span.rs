@@ -68,6 +68,7 @@ pub enum MessagingOperation {
 
 /// One span.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct SpanRow {
     /// Trace.
     pub trace: TraceId,

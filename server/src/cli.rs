@@ -357,7 +357,7 @@ pub enum QueryCommand {
 const COVERAGE_HELP: &str = "\
 Examples:
   portolan query coverage
-  portolan query coverage --only network          # what nobody has instrumented
+  portolan query coverage --only network
   portolan query coverage --only ipc,trace --from -1h --output json
 
 Counts of different layers are never added: each stands in its own column.";

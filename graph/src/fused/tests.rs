@@ -54,13 +54,15 @@ fn check(flows: &str, calls: &str, want: &Expect) {
             let (client, server) = (world.name(edge.client), world.name(edge.server));
             let mut text = format!("{client} {arrow} {server}");
             if let Some(part) = &edge.network {
-                text += &format!(" flows {}", part.counters[Measure::Connections]);
+                text.push_str(" flows ");
+                text.push_str(&part.counters[Measure::Connections].to_string());
             }
             if let Some(best) = edge.best() {
                 let milli = |of| best.counters[of] / 1000;
                 let (calls, errors) =
                     (milli(CallMeasure::CallsMilli), milli(CallMeasure::ErrorsMilli));
-                text += &format!(" {} {calls}/{errors}", best.source.as_str());
+                let source = best.source.as_str();
+                text = format!("{text} {source} {calls}/{errors}");
             }
             let words = edge.evidence().words().join("+");
             text + &format!(" [{words} {:.2}]", fused.agreement(edge))

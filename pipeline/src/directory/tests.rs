@@ -63,7 +63,7 @@ impl Asked {
             Found::Builtin(what) => what.as_str().to_owned(),
             Found::Nobody => "nobody".to_owned(),
         };
-        self.answers += &format!("{rest}: {answer}\n");
+        self.answers.extend([rest, ": ", &answer, "\n"]);
     }
 }
 

@@ -25,7 +25,7 @@ pub fn encode_owner(owner: &OwnerRecord) -> v1::OwnershipRecord {
         cidrs: owner.cidrs.iter().map(|(ip, prefix)| format!("{ip}/{prefix}")).collect(),
         ports: owner.ports.iter().copied().map(port).collect(),
         backends: owner.backends.iter().map(backend).collect(),
-        node_ports: owner.node_ports.iter().map(node_port).collect(),
+        node_ports: owner.node_ports.iter().copied().map(node_port).collect(),
         host_ports: owner.host_ports.iter().copied().map(port).collect(),
         observer_ip: address(owner.observer),
         observed_at: at(owner.observed_at),
@@ -67,7 +67,7 @@ fn address(ip: Ip) -> String {
     if ip == Ip::NONE { String::new() } else { ip.to_string() }
 }
 
-fn node_port(port: &NodePort) -> v1::NodePort {
+fn node_port(port: NodePort) -> v1::NodePort {
     v1::NodePort {
         node_port: port.node_port.into(),
         protocol: port.proto.to_string(),

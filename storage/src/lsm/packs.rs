@@ -273,7 +273,7 @@ impl<'a, R: Row> Reading<'a, R> {
         self.bound()
     }
 
-    /// A window whose bytes do not read: reported, and answered from finer windows if they are there.
+    /// A window whose bytes do not read: reported and named in the answer, which does without it.
     fn lost(&mut self, level: usize, window: Window, why: &str) {
         let at = &self.view.levels[level];
         let range = TimeRange { from: window.start(), to: window.end(at.len) };

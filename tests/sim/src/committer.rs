@@ -18,6 +18,7 @@ pub(crate) struct Committer {
 }
 
 /// What a turn came to.
+#[expect(clippy::large_enum_variant, reason = "one a turn, and handed on at once")]
 pub(crate) enum Committed {
     Nothing,
     /// It is in the store: the feed is to be told.
