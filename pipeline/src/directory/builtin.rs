@@ -16,8 +16,14 @@ pub enum Builtin {
 }
 
 impl Builtin {
-    /// What an address is.
-    pub(crate) fn of(ip: Ip) -> Option<Self> {
+    /// What an address is. A group is only ever spoken to (RFC 1122, section 3.2.1.3): a record in which
+    /// its address sends means something else by it, such as a capture whose addresses were changed.
+    pub(crate) fn of(ip: Ip, sends: bool) -> Option<Self> {
+        let is_group = |what: &Self| matches!(what, Self::Multicast | Self::Broadcast);
+        Self::by_standard(ip).filter(|what| !(sends && is_group(what)))
+    }
+
+    fn by_standard(ip: Ip) -> Option<Self> {
         if let Some(v4) = ip.as_v4() {
             return match v4 {
                 0xa9fe_a9fe => Some(Self::Metadata),

@@ -96,7 +96,7 @@ impl Directory {
             found = self.names.find(&self.owners, &Lookup { scope, ..*look });
         }
         if found == Found::Nobody {
-            return Builtin::of(look.ip).map_or(Found::Nobody, Found::Builtin);
+            return Builtin::of(look.ip, look.sends).map_or(Found::Nobody, Found::Builtin);
         }
         found
     }

@@ -273,6 +273,7 @@ fn addresses_that_mean_the_same_everywhere_need_no_claim_but_yield_to_one() {
          ? 5 169.254.169.254:80
          ? 105 169.254.169.254:80
          ? 5 224.0.0.251:5353
+         ? 5 224.0.0.251:5353 sends
          ? 5 255.255.255.255:67
          ? 5 127.0.0.1:80
          ? 5 [::1]:0",
@@ -280,6 +281,7 @@ fn addresses_that_mean_the_same_everywhere_need_no_claim_but_yield_to_one() {
             5 169.254.169.254:80: metadata
             105 169.254.169.254:80: proxy exact
             5 224.0.0.251:5353: multicast
+            5 224.0.0.251:5353 sends: nobody
             5 255.255.255.255:67: broadcast
             5 127.0.0.1:80: loopback
             5 [::1]:0: loopback
