@@ -6,8 +6,8 @@
 //! service addresses in front of a part of them.
 
 use portolan_model::{
-    Backend, DeclaredPort, Flags, FlowColumns, FlowRow, Ip, Nanos, OwnerKind, OwnerRecord, Phase,
-    Proto, ScopeId, Socket, ValidTime, Xlat,
+    Backend, DeclaredPort, Flags, FlowColumns, FlowRow, Ip, Nanos, OwnerKind, OwnerRecord, Proto,
+    ScopeId, Socket, ValidTime, Xlat,
 };
 use portolan_proto::pbflow;
 use prost::Message as _;
@@ -227,27 +227,10 @@ fn connect(
 }
 
 fn owners(services: u32, pods: u32, start: Nanos) -> Vec<OwnerRecord> {
+    let since = ValidTime::since(start.saturating_sub(60 * SECOND));
     let blank = |kind, uid: String, name: String| OwnerRecord {
-        scope: SCOPE.into(),
-        uid: uid.into(),
-        kind,
-        environment: "".into(),
-        namespace: "".into(),
         name: name.into(),
-        owner_name: "".into(),
-        owner_kind: "".into(),
-        node: Ip::NONE,
-        host_network: false,
-        phase: Phase::Running,
-        ips: Vec::new(),
-        cidrs: Vec::new(),
-        ports: Vec::new(),
-        backends: Vec::new(),
-        node_ports: Vec::new(),
-        host_ports: Vec::new(),
-        observer: Ip::NONE,
-        valid: ValidTime::since(start.saturating_sub(60 * SECOND)),
-        observed_at: start.saturating_sub(60 * SECOND),
+        ..OwnerRecord::blank(SCOPE, &uid, kind, since)
     };
     let served = |port| vec![DeclaredPort { proto: Proto::TCP, port }];
     let namespace = |service: u32| format!("team-{:02}", service % 50).into();

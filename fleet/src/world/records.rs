@@ -82,35 +82,18 @@ impl World {
         self.service_record(workload).into_iter().chain(behind).collect()
     }
 
-    fn record(&self, kind: OwnerKind, uid: String, name: &str, from: Nanos) -> OwnerRecord {
+    fn record(&self, kind: OwnerKind, uid: &str, name: &str, from: Nanos) -> OwnerRecord {
         OwnerRecord {
-            scope: self.scope.clone(),
-            uid: uid.into(),
-            kind,
             environment: self.environment.clone(),
-            namespace: "".into(),
             name: name.into(),
-            owner_name: "".into(),
-            owner_kind: "".into(),
-            node: Ip::NONE,
-            host_network: false,
-            phase: Phase::Running,
-            ips: Vec::new(),
-            cidrs: Vec::new(),
-            ports: Vec::new(),
-            backends: Vec::new(),
-            node_ports: Vec::new(),
-            host_ports: Vec::new(),
-            observer: Ip::NONE,
-            valid: ValidTime::since(from),
-            observed_at: from,
+            ..OwnerRecord::blank(&self.scope, uid, kind, ValidTime::since(from))
         }
     }
 
     fn node_record(&self, node: u32) -> OwnerRecord {
         let ip = Self::node_ip(node);
         let name = node_name(node);
-        let record = self.record(OwnerKind::Node, format!("node-{node}"), &name, self.began);
+        let record = self.record(OwnerKind::Node, &format!("node-{node}"), &name, self.began);
         OwnerRecord { node: ip, ips: vec![ip], owner_kind: "Node".into(), ..record }
     }
 
@@ -118,7 +101,7 @@ impl World {
     pub(crate) fn pod_record(&self, pod: PodIx, observed_at: Nanos) -> OwnerRecord {
         let it = &self.pods[pod];
         let plan = &self.groups[it.workload].plan;
-        let record = self.record(OwnerKind::Pod, format!("pod-{pod}"), &it.name, it.born);
+        let record = self.record(OwnerKind::Pod, &format!("pod-{pod}"), &it.name, it.born);
         let served = DeclaredPort { proto: plan.proto, port: plan.port };
         OwnerRecord {
             namespace: plan.namespace.as_str().into(),
@@ -141,13 +124,13 @@ impl World {
         let served = if plan.port == 0 { Vec::new() } else { vec![served] };
         let namespace = plan.namespace.as_str().into();
         if plan.role == Role::External {
-            let record = self.record(OwnerKind::External, uid, &plan.name, self.began);
+            let record = self.record(OwnerKind::External, &uid, &plan.name, self.began);
             let cidrs = vec![addresses::external_range(workload as u32)];
             return OwnerRecord { namespace, cidrs, ports: served, ..record };
         }
         let gateway = plan.role == Role::NatGateway;
         let kind = if gateway { OwnerKind::NatGateway } else { OwnerKind::Database };
-        let record = self.record(kind, uid, &plan.name, self.began);
+        let record = self.record(kind, &uid, &plan.name, self.began);
         let ips = group.listed.iter().map(|pod| self.pods[*pod].ip).collect();
         OwnerRecord { namespace, ips, ports: served, ..record }
     }
@@ -158,7 +141,7 @@ impl World {
         let plan = &group.plan;
         let name = plan.service_name.as_ref().unwrap_or(&plan.name);
         let uid = format!("service-{workload}");
-        let record = self.record(OwnerKind::Service, uid, name, group.changed);
+        let record = self.record(OwnerKind::Service, &uid, name, group.changed);
         Some(OwnerRecord {
             namespace: plan.namespace.as_str().into(),
             owner_kind: "Service".into(),
@@ -191,7 +174,7 @@ impl World {
             }
         };
         let uid = format!("balancer-{at}");
-        let record = self.record(OwnerKind::LoadBalancer, uid, &balancer.name, from);
+        let record = self.record(OwnerKind::LoadBalancer, &uid, &balancer.name, from);
         OwnerRecord {
             owner_kind: "LoadBalancer".into(),
             node: balancer.node.map_or(Ip::NONE, Self::node_ip),

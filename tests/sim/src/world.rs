@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Backend, DeclaredPort, Flags, FlowRow, Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord,
-    Phase as LifePhase, Proto, Reject, Role, ScopeId, ValidTime,
+    Backend, DeclaredPort, Flags, FlowRow, Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord, Proto,
+    Reject, Role, ScopeId, ValidTime,
 };
 
 use crate::broker::{Log, Message, Payload};
@@ -154,26 +154,10 @@ fn upsert(record: OwnerRecord) -> OwnerEvent {
 
 fn record(kind: OwnerKind, uid: &str, name: &str, ip: Ip, node: Ip, from: Nanos) -> OwnerRecord {
     OwnerRecord {
-        scope: SCOPE.into(),
-        uid: uid.into(),
-        kind,
-        environment: "".into(),
-        namespace: "".into(),
         name: name.into(),
-        owner_name: "".into(),
-        owner_kind: "".into(),
         node,
-        host_network: false,
-        phase: LifePhase::Running,
         ips: vec![ip],
-        cidrs: Vec::new(),
-        ports: Vec::new(),
-        backends: Vec::new(),
-        node_ports: Vec::new(),
-        host_ports: Vec::new(),
-        observer: Ip::NONE,
-        valid: ValidTime::since(from),
-        observed_at: from,
+        ..OwnerRecord::blank(SCOPE, uid, kind, ValidTime::since(from))
     }
 }
 
