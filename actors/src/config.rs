@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_pipeline::LineConfig;
 use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, Encoding, FlowDecoder, UnknownVpcFields};
 
-use crate::Error;
+use crate::{Error, Local};
 
 /// A topic to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +48,12 @@ pub struct RestartBudget {
 }
 
 /// Settings of the shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ActorsConfig {
     /// Clusters.
     pub clusters: Vec<KafkaCluster>,
+    /// Local topics.
+    pub local: Option<Local>,
     /// Settings of the stages.
     pub line: LineConfig,
     /// Consumer group that offsets are shown under, for lag tools. Nothing is read from it.
@@ -108,6 +110,7 @@ impl Default for ActorsConfig {
     fn default() -> Self {
         Self {
             clusters: Vec::new(),
+            local: None,
             line: LineConfig::default(),
             group_id: "portolan".into(),
             // Half of the freshness aimed at (design, section 8).
@@ -158,11 +161,14 @@ impl ActorsConfig {
                 return wrong(key, "must be more than 0");
             }
         }
-        if self.clusters.is_empty() {
-            return wrong("kafka", "must name at least one cluster");
+        if self.clusters.is_empty() && self.local.is_none() {
+            return wrong("kafka", "must name at least one cluster where nothing else is read");
         }
         let mut names = BTreeSet::new();
         for cluster in &self.clusters {
+            if cluster.name == portolan_storage::LOCAL {
+                return wrong("kafka.name", "must not be that of the local topics");
+            }
             if !names.insert(&cluster.name) {
                 return wrong("kafka.name", &format!("{:?} is used twice", cluster.name));
             }

@@ -34,7 +34,7 @@ mod survey;
 
 use client::Consumer;
 pub(crate) use client::{check, problem};
-use partition::{Fetched, Part, Tools};
+pub(crate) use partition::{Fetched, Kind, Part, Tools};
 use survey::Monitor;
 
 /// What a source starts from.

@@ -24,6 +24,7 @@ use crate::envelope::{Downstream, Mailbox};
 use crate::error::{Error, ExitReason};
 use crate::feed::{self, Feed, SharedFeed};
 use crate::line::{self, Blueprint, RealStages, Threads};
+use crate::local;
 use crate::names;
 use crate::pulse::Pulse;
 use crate::running::Running;
@@ -230,7 +231,7 @@ impl<B: Blueprint> Supervisor<B> {
         let to_store = Downstream::new(committer.clone().recipient(), Arc::clone(mailbox));
         let resolver = line::start(stages, &crew, threads, capacity, to_store);
         let pace = feed::pace(&self.config);
-        let sources = self.config.clusters.len();
+        let sources = self.config.clusters.len() + usize::from(self.config.local.is_some());
         let feed = Arc::new(Feed::new(crew, resolver, pace, &checkpoint, sources));
         if committer.send(Adopt(Arc::clone(&feed))).await.is_err() {
             return Err(Outcome::Exit(ExitReason::Store("the committer is gone".into())));
@@ -242,16 +243,24 @@ impl<B: Blueprint> Supervisor<B> {
             owners = restored.owners.len(),
             "the line goes on from its last epoch"
         );
+        let shared = Arc::clone(&feed);
         let mut generation = Generation { feed, pulse, sources: Vec::new() };
-        for cluster in &self.config.clusters {
-            let start = source::Start {
+        let local = self
+            .config
+            .local
+            .as_ref()
+            .map(|local| local::spawn(local, &self.config, Arc::clone(&shared), &checkpoint));
+        let kafka = self.config.clusters.iter().map(|cluster| {
+            source::spawn(source::Start {
                 cluster: cluster.clone(),
                 config: Arc::clone(&self.config),
-                feed: Arc::clone(&generation.feed),
+                feed: Arc::clone(&shared),
                 fatal: self.fatal.clone(),
                 checkpoint: checkpoint.clone(),
-            };
-            match source::spawn(start) {
+            })
+        });
+        for spawned in local.into_iter().chain(kafka) {
+            match spawned {
                 Ok(source) => generation.sources.push(source),
                 Err(error) => {
                     generation.end().await;

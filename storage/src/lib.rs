@@ -12,6 +12,7 @@ mod codec;
 mod history;
 mod keys;
 mod live;
+mod local;
 mod lsm;
 mod memory;
 mod pack;
@@ -22,6 +23,9 @@ mod row;
 pub use attempt::{Attempt, chain};
 pub use history::{Answer, History, Level, Plan, ReadHistory, Select, Span, plan};
 pub use live::{Live, NowGraph, NowRange};
+pub use local::{
+    AppendError, LOCAL, LocalLimits, LocalRead, LocalRecord, LocalTopic, LocalTopics, local_topics,
+};
 pub use lsm::{FORMAT, FjallReader, FjallStore, LevelOptions, Options, PendingCopy};
 pub use memory::MemoryStore;
 pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};

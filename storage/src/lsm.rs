@@ -40,7 +40,7 @@ mod synced;
 pub use copy::PendingCopy;
 pub use read::FjallReader;
 
-pub(crate) use copy::{copy_store, remove, sync_parent, with_suffix};
+pub(crate) use copy::{copy_store, remove, sync_dir, sync_parent, with_suffix};
 pub(crate) use fault::io as io_error;
 
 use buckets::{BucketMap, Buckets};

@@ -8,6 +8,7 @@ mod broker_down;
 mod crash_recovery;
 mod drain;
 mod fencing;
+mod local;
 mod metric_names;
 mod new_partitions;
 mod owners_first;
