@@ -9,6 +9,9 @@ use crate::truth::{EntityName, Truth, TruthEdge};
 
 #[cfg(test)]
 mod tests;
+mod undecided;
+
+use undecided::Undecided;
 
 /// Most edges that a score names in each of its lists. The totals are exact beyond it.
 const LISTED: usize = 100;
@@ -51,6 +54,8 @@ pub struct Score {
     pub edges_undecided: u64,
     /// Found edges whose connections differ from the truth, though all of them was told.
     pub edges_miscounted: u64,
+    /// Found edges that lack connections which the map shows with an end that it cannot name.
+    pub edges_short: u64,
     /// Found edges whose connections differ because agents lost records or sampled.
     pub edges_estimated: u64,
     /// Of these, the ones that are further off than loss and sampling explain.
@@ -131,10 +136,11 @@ fn grade(truth: &[TruthEdge], raw: &[TruthEdge], found: &[FoundEdge]) -> Score {
         (key, Sums { connections: e.connections, sent, received, ..Sums::default() })
     }));
     let mut errors = Vec::new();
+    for (key, _) in real.iter().filter(|(_, real)| real.undirected) {
+        turn(&mut told, key);
+    }
+    let undecided = Undecided::new(&told);
     for (key, real) in &real {
-        if real.undirected {
-            turn(&mut told, key);
-        }
         if real.unseen && !told.contains_key(key) {
             score.edges_unseen += 1;
             continue;
@@ -148,7 +154,9 @@ fn grade(truth: &[TruthEdge], raw: &[TruthEdge], found: &[FoundEdge]) -> Score {
             list(&mut score.missing, || text(key));
             continue;
         };
-        errors.push(score.compare(key, real, seen));
+        let lacks = real.connections.saturating_sub(seen.connections);
+        let is_short = lacks > 0 && lacks <= undecided.of(key);
+        errors.push(score.compare(key, real, seen, is_short));
     }
     score.count_error_max = errors.iter().copied().fold(0.0, f64::max);
     score.count_error_mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
@@ -195,8 +203,9 @@ impl Sums {
 // === impl Score ===
 
 impl Score {
-    /// Compares a true edge with what was found of it: the error of its connections.
-    fn compare(&mut self, key: &Key, real: &Sums, seen: &Sums) -> f64 {
+    /// Compares a true edge with what was found of it: the error of its connections. `is_short` says that
+    /// what it lacks is shown elsewhere, without a name.
+    fn compare(&mut self, key: &Key, real: &Sums, seen: &Sums, is_short: bool) -> f64 {
         self.edges_found += 1;
         self.connections_found += seen.connections;
         // Where nothing tells who began, nothing tells which direction was sent.
@@ -212,7 +221,9 @@ impl Score {
             }
         }
         let off = seen.connections.abs_diff(real.connections);
-        if off > 0 && (real.sampling > 1 || real.lost > 0) {
+        if is_short {
+            self.edges_short += 1;
+        } else if off > 0 && (real.sampling > 1 || real.lost > 0) {
             self.edges_estimated += 1;
             if off as f64 > real.count_error() {
                 self.edges_beyond_error += 1;
@@ -260,6 +271,7 @@ impl Score {
             && self.edges_unfolded == 0
             && self.edges_undecided == 0
             && self.edges_miscounted == 0
+            && self.edges_short == 0
     }
 
     /// How far the bytes are off, as a share of the true bytes.

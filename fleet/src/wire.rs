@@ -137,6 +137,10 @@ impl Message {
             OwnerEvent::Upsert(record) => Self::ownership(&record.scope, &record.uid, &said),
             OwnerEvent::Delete { scope, uid, .. } => Self::ownership(scope, uid, &said),
             OwnerEvent::Heartbeat { scope, .. } => Self::ownership(scope, "heartbeat", &said),
+            // Each is a word of its own: compaction must not keep the last one only.
+            OwnerEvent::Gap { scope, from, .. } => {
+                Self::ownership(scope, &format!("gap-{from}"), &said)
+            }
         }
     }
 

@@ -180,6 +180,16 @@ pub enum OwnerEvent {
         /// Up to when.
         watermark: Nanos,
     },
+    /// Nothing of the scope was seen in `[from, to)`: a watch broke and listed anew. Who lived in it
+    /// only was never told of, so whatever is not certain there may be somebody else's.
+    Gap {
+        /// Scope name.
+        scope: Arc<str>,
+        /// Since when.
+        from: Nanos,
+        /// Until when; after `from`.
+        to: Nanos,
+    },
 }
 
 // === impl OwnerKind ===

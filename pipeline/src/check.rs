@@ -60,6 +60,7 @@ impl Lab {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("own", rest) => self.line.owners(vec![own(rest)]),
                 ("gone", rest) => self.line.owners(vec![gone(rest)]),
+                ("gap", rest) => self.line.owners(vec![gap(rest)]),
                 ("flow", rest) => self.flow(flow(rest)),
                 ("barrier", _) => self.barrier(),
                 other => panic!("unknown line {other:?}"),
@@ -251,6 +252,11 @@ pub(crate) fn gone(rest: &str) -> OwnerEvent {
     let (plain, _) = words(rest);
     let at = at(plain[1]);
     OwnerEvent::Delete { scope: SCOPE.into(), uid: plain[0].into(), at, at_hi: at }
+}
+
+pub(crate) fn gap(rest: &str) -> OwnerEvent {
+    let (from, to) = rest.split_once("..").unwrap();
+    OwnerEvent::Gap { scope: SCOPE.into(), from: at(from), to: at(to) }
 }
 
 fn socket(text: &str) -> Socket {

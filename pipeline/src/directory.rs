@@ -10,6 +10,7 @@
 mod builtin;
 mod claims;
 mod expire;
+mod gaps;
 mod lookup;
 mod names;
 mod owner;
@@ -32,7 +33,8 @@ pub(crate) use claims::AddrClaims;
 pub use lookup::{Found, Lookup};
 pub use owner::{Owner, OwnerIdx};
 
-/// A uid that no source can give: its one version says how far the scope has been told.
+/// A uid that no source can give: of its versions the open one says how far the scope has been told,
+/// and the others when nobody watched it.
 const SCOPE_ITSELF: &str = "";
 
 /// See the module.
@@ -50,6 +52,9 @@ pub struct Directory {
     addrs: Vec<AddrClaims>,
     by_addr: FxHashMap<(ScopeId, Ip), u32>,
     ranges: ranges::Ranges,
+    gaps: gaps::Gaps,
+    /// Gaps that were told since the last settling.
+    fresh_gaps: Vec<(ScopeId, Nanos, Nanos)>,
     names: names::Names,
     node_ports: work::NodePorts,
     /// Addresses of hops by the address they forward to.
@@ -87,6 +92,8 @@ pub struct Changed {
     pub named: Vec<(ScopeId, Ip)>,
     /// Ranges changed: every address without claims of its own may have another answer.
     pub ranges: bool,
+    /// Gaps in what was seen of a scope: whatever does not surely hold in one may have another answer.
+    pub gaps: Vec<(ScopeId, Nanos, Nanos)>,
     /// Versions to keep.
     pub owners: Vec<OwnerRecord>,
 }
@@ -110,7 +117,11 @@ impl Directory {
         match event {
             OwnerEvent::Upsert(record) if &*record.uid == SCOPE_ITSELF => {
                 let scope = self.scopes.note(&record.scope);
-                self.scopes.tell(scope, record.observed_at);
+                if record.valid.to == Nanos::MAX {
+                    self.scopes.tell(scope, record.observed_at);
+                } else {
+                    self.gaps.insert(scope, (record.valid.from, record.valid.to));
+                }
             }
             OwnerEvent::Upsert(record) => self.upsert(&record),
             OwnerEvent::Delete { scope, uid, at, at_hi } => {
@@ -121,6 +132,12 @@ impl Directory {
                     self.stale.insert(number);
                 }
             }
+            OwnerEvent::Gap { scope, from, to } => {
+                let scope = self.scopes.note(&scope);
+                if self.gaps.insert(scope, (from, to)) {
+                    self.fresh_gaps.push((scope, from, to));
+                }
+            }
             OwnerEvent::Heartbeat { scope, watermark } => {
                 let scope = self.scopes.note(&scope);
                 if self.scopes.tell(scope, watermark) {
@@ -128,6 +145,19 @@ impl Directory {
                 }
             }
         }
+    }
+
+    /// Whether one claim on an address surely holds all the time from `from` to `to`, give or take what
+    /// clocks may differ.
+    pub(crate) fn holds_through(
+        &self,
+        (scope, ip): (ScopeId, Ip),
+        (from, to): (Nanos, Nanos),
+        tolerance: Nanos,
+    ) -> bool {
+        let (from, to) = (from.saturating_sub(tolerance), to.saturating_add(tolerance));
+        let claims = self.index_of(scope, ip).map_or(&[][..], |i| &self.addrs[i as usize].claims);
+        claims.iter().any(|c| c.valid.from <= from && to <= c.valid.to)
     }
 
     fn number(&mut self, scope: &Arc<str>, uid: &Arc<str>) -> u32 {

@@ -135,6 +135,9 @@ impl FlowResolver {
         if changed.ranges {
             self.addrs.touch_unclaimed();
         }
+        for &(scope, from, to) in &changed.gaps {
+            self.addrs.mark_in_gap(&self.directory, scope, (from, to), self.tolerance);
+        }
         // A backend with another owner changes what its hops are: judge their connections again.
         for index in self.directory.hops_of(&changed.addrs) {
             let claims = self.directory.at(index);

@@ -20,9 +20,9 @@ fn is_right(faults: &str, lag: Duration) {
         let (edges, bytes) = (&class.edges, &class.bytes);
         assert!(edges.real > 20, "{}: the fleet does something", class.faults);
         assert_eq!((edges.invented, bytes.misattributed), (0, 0), "{class:#?}");
-        assert_eq!(edges.missing, 0, "{class:#?}");
-        // A watch that breaks leaves backends without owners: their hops stay visible, and what went
-        // through them is not on the edge.
+        assert_eq!((edges.missing, edges.miscounted, edges.beyond_error), (0, 0, 0), "{class:#?}");
+        // At one deploy a second among twenty services, a watch that is broken two seconds of five
+        // leaves more than one byte in a hundred without a name.
         let broken = faults.contains("relist") && ["relist", "all"].contains(&&*class.faults);
         assert!(class.ok || broken, "{class:#?}");
     }
@@ -31,6 +31,14 @@ fn is_right(faults: &str, lag: Duration) {
 #[test]
 fn nothing_is_invented_or_misattributed_under_faults_of_transport_and_ownership() {
     is_right("no-xlat,churn,failures,disorder,ownership-lag,skew,half-agents", Duration::ZERO);
+}
+
+#[test]
+fn nor_where_the_watch_breaks_and_every_clock_is_off() {
+    is_right(
+        "relist,skew,disorder,ownership-lag,churn,failures,no-xlat,half-agents",
+        Duration::ZERO,
+    );
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn ownership_speaks_of_nothing_after_its_watermark() {
                 beats += 1;
                 continue;
             }
-            OwnerEvent::Delete { at, .. } => at,
+            OwnerEvent::Delete { at, .. } | OwnerEvent::Gap { to: at, .. } => at,
             OwnerEvent::Upsert(record) if record.phase == Phase::Succeeded => record.valid.to,
             OwnerEvent::Upsert(record) => record.valid.from,
         };

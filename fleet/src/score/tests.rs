@@ -127,3 +127,28 @@ fn undirected_edge_is_found_in_either_direction() {
     assert!(score.is_perfect(), "{score:?}");
     assert_eq!((score.bytes_off, score.bytes_misattributed), (0, 0));
 }
+
+#[test]
+fn edge_may_lack_what_is_shown_without_a_name_and_no_more() {
+    let [a, b, c] = ["a", "b", "c"].map(|n| Entity::new(EntityKind::Workload, "ns", n));
+    let truth = Truth { collapsed: vec![known(&edge(&a, &b, 5))], raw: Vec::new() };
+    let short = |name: &str, by: u64| {
+        let somebody = Entity::new(EntityKind::Ambiguous, "", name);
+        score(&truth, &[edge(&a, &b, 3), edge(&a, &somebody, by)])
+    };
+    for (name, by, expected) in [
+        ("ns/b | ns/c", 2, (1, 0)),
+        ("ns/c | untold", 2, (1, 0)),
+        ("ns/c | ns/d", 2, (0, 1)),
+        ("ns/b | ns/c", 1, (0, 1)),
+    ] {
+        let score = short(name, by);
+        assert_eq!((score.edges_short, score.edges_miscounted), expected, "{name} {by}");
+    }
+    // Another client's connections are not this one's, and too many are never excused.
+    let somebody = Entity::new(EntityKind::Ambiguous, "", "ns/b | ns/c");
+    let other = score(&truth, &[edge(&a, &b, 3), edge(&c, &somebody, 2)]);
+    assert_eq!((other.edges_short, other.edges_miscounted), (0, 1));
+    let more = score(&truth, &[edge(&a, &b, 6), edge(&a, &somebody, 2)]);
+    assert_eq!((more.edges_short, more.edges_miscounted), (0, 1));
+}

@@ -31,13 +31,14 @@ impl World {
     /// What a watch says that broke at `broken` and lists all again at `at`. Who is still there is
     /// listed with the start that its status tells; services do not tell when they changed, so a
     /// change in the gap is dated to the list. Finished jobs are listed with their end, other pods
-    /// that are gone are known to have ended in the gap, those that lived in it only not at all.
+    /// that are gone are known to have ended in the gap, those that lived in it only not at all, but that there
+    /// may have been some is.
     pub(crate) fn relist(&self, broken: Nanos, at: Nanos) -> Vec<OwnerEvent> {
         let seen = |pod: &PodIx| {
             let it = &self.pods[*pod];
             it.node.is_some() && it.died > broken && it.born <= at
         };
-        let mut events = Vec::new();
+        let mut events = vec![OwnerEvent::Gap { scope: self.scope.clone(), from: broken, to: at }];
         for pod in (0..self.pods.len()).filter(seen) {
             let it = &self.pods[pod];
             let job = self.groups[it.workload].plan.role == Role::Job;

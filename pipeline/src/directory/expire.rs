@@ -25,6 +25,7 @@ impl Directory {
             }
             self.expire_uid(number, before, &mut gone);
         }
+        self.gaps.expire(before, &self.scopes, &mut gone);
         self.entities.tidy();
         gone.sort_unstable();
         gone

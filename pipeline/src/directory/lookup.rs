@@ -1,7 +1,7 @@
 //! Lookup of an address at an instant (flow semantics, section 1.3).
 
 use portolan_model::{Ip, Nanos, Proto, Resolution, ScopeId};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::Directory;
 use super::builtin::Builtin;
@@ -13,9 +13,6 @@ use super::owner::{Owner, OwnerIdx};
 const LINGER: Nanos = 120_000_000_000;
 /// A sender may speak this long before the API shows its address.
 const EARLY: Nanos = 30_000_000_000;
-/// The tolerance where the agent that saw the traffic runs on the owner's own node: one clock, and
-/// times in whole seconds (flow semantics, section 1.3.3).
-const SAME_NODE: Nanos = 1_000_000_000;
 
 /// A question to the directory.
 #[derive(Copy, Clone, Debug)]
@@ -48,7 +45,8 @@ pub struct Lookup {
 pub enum Found {
     /// One owner, and how sure that is.
     One(OwnerIdx, Resolution),
-    /// Several owners, in order of place; none is chosen.
+    /// Several owners, in order of name; none is chosen. One alone stands among others that nobody
+    /// was told of.
     Many(SmallVec<[OwnerIdx; 4]>),
     /// An address that means the same everywhere.
     Builtin(Builtin),
@@ -113,6 +111,10 @@ impl Directory {
         let Some(index) = index.filter(|_| first != last && uid(&first) != uid(&last)) else {
             return first;
         };
+        // How long somebody had it of whom nothing was told, nobody knows.
+        if !matches!(first, Found::One(..)) && self.is_unwatched(look) {
+            return first;
+        }
         let mut longest: Option<(Nanos, &Claim)> = None;
         let mut rest = &self.addrs[index as usize].claims[..];
         while let (None, Some((kind, same, weaker))) = (longest, AddrClaims::by_rank(rest)) {
@@ -135,10 +137,16 @@ impl Directory {
         while let Some((kind, same, weaker)) = AddrClaims::by_rank(rest) {
             rest = weaker;
             let about = AddrClaims::about(kind, same, look.proto, look.port);
-            let found = at_instant(about, &self.owners, look);
-            if found == Found::Nobody {
-                continue;
-            }
+            let found = match at_instant(about, &self.owners, look) {
+                Found::Nobody => continue,
+                // Not for sure, and who else there was nobody saw: one candidate among strangers.
+                Found::One(owner, resolution)
+                    if resolution != Resolution::Exact && self.is_unwatched(look) =>
+                {
+                    Found::Many(smallvec![owner])
+                }
+                found => found,
+            };
             // Every node of the scope opens the ports of the services.
             if kind == ClaimKind::Node
                 && let Some(ports) = self.node_ports.get(look.scope)
@@ -152,7 +160,19 @@ impl Directory {
             }
             return found;
         }
+        if self.is_unwatched(look) {
+            return Found::Nobody;
+        }
         in_a_gap(&addr.claims, &self.owners, look)
+    }
+
+    fn is_unwatched(&self, look: &Lookup) -> bool {
+        self.gaps.covers(look.scope, look.at, look.tolerance)
+    }
+
+    /// The last instant at which something was surely still there that was seen to end at `end`.
+    pub(crate) fn last_seen(&self, scope: ScopeId, end: Nanos) -> Nanos {
+        self.gaps.last_seen(scope, end)
     }
 }
 
@@ -181,17 +201,10 @@ pub(super) fn at_instant(about: [&[Claim]; 2], owners: &[Owner], look: &Lookup) 
         _ => return choose(sure.into_iter().rev(), owners, look, Resolution::Exact),
     }
     let near = about.into_iter().flatten().filter(|c| {
-        let tolerance = tolerance(c, owners, look);
-        c.valid.from_lo.saturating_sub(tolerance) <= look.at
-            && look.at < c.valid.to_hi.saturating_add(tolerance)
+        c.valid.from_lo.saturating_sub(look.tolerance) <= look.at
+            && look.at < c.valid.to_hi.saturating_add(look.tolerance)
     });
     choose(near, owners, look, Resolution::Tolerant)
-}
-
-fn tolerance(claim: &Claim, owners: &[Owner], look: &Lookup) -> Nanos {
-    let node = owners[claim.owner.0 as usize].node;
-    let same_node = !node.is_none() && look.seen_on.contains(&node);
-    if same_node { look.tolerance.min(SAME_NODE) } else { look.tolerance }
 }
 
 /// Step 4: one uid is an answer; of several, the one on a node that saw the traffic, if it is one.

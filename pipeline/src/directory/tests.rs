@@ -9,7 +9,7 @@ use expect_test::{Expect, expect};
 use portolan_model::{Ip, Proto, ScopeId};
 
 use super::*;
-use crate::check::{at, gone, own};
+use crate::check::{at, gap, gone, own};
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -28,6 +28,7 @@ fn check(script: &str, expected: &Expect) {
         match line.split_once(' ').expect("a word and more") {
             ("own", rest) => asked.directory.tell(own(rest)),
             ("gone", rest) => asked.directory.tell(gone(rest)),
+            ("gap", rest) => asked.directory.tell(gap(rest)),
             ("?", rest) => asked.ask(rest),
             other => panic!("unknown line {other:?}"),
         }
@@ -96,18 +97,78 @@ fn claim_holds_for_sure_then_within_tolerance_then_for_who_speaks_early_or_is_st
 }
 
 #[test]
-fn agent_on_the_owners_own_node_is_tolerated_one_second_only() {
+fn clock_of_the_owners_own_node_is_no_nearer_to_that_of_ownership() {
     check(
         "own pod a-1 owner=a ip=10.0.0.5 node=10.9.0.1 t=0..20
-         ? 21.5 10.0.0.5:80 sends
-         ? 21.5 10.0.0.5:80 sends @10.9.0.1
-         ? 20.5 10.0.0.5:80 sends @10.9.0.1",
+         own pod b-1 owner=b ip=10.0.0.5 node=10.9.0.1 t=24..
+         ? 21.9 10.0.0.5:80 sends @10.9.0.1
+         ? 22.1 10.0.0.5:80 sends @10.9.0.1",
         &expect![[r#"
-            21.5 10.0.0.5:80 sends: a tolerant
-            21.5 10.0.0.5:80 sends @10.9.0.1: nobody
-            20.5 10.0.0.5:80 sends @10.9.0.1: a tolerant
+            21.9 10.0.0.5:80 sends @10.9.0.1: a tolerant
+            22.1 10.0.0.5:80 sends @10.9.0.1: b tolerant
         "#]],
     );
+}
+
+#[test]
+fn in_a_gap_of_the_watch_only_what_surely_held_through_it_has_an_owner() {
+    let script = "own pod a-1 owner=a ip=10.0.0.5 t=0..
+         own pod b-1 owner=b ip=10.0.0.6 t=0..20
+         own pod c-1 owner=c ip=10.0.0.6 t=60..
+         own pod d-1 owner=d ip=10.0.0.7 t=0..30 maybe=..60
+         own pod e-1 owner=e ip=10.0.0.7 t=50..";
+    let asked = "? 40 10.0.0.5:80
+         ? 21 10.0.0.6:80
+         ? 40 10.0.0.6:80 sends
+         ? 40 10.0.0.6:80
+         ? 57 10.0.0.6:80 sends
+         ? 40 10.0.0.7:80
+         ? 49 10.0.0.7:80
+         ? 51 10.0.0.7:80
+         ? 61 10.0.0.6:80";
+    check(
+        &format!("{script}\n gap 30..55\n{asked}"),
+        &expect![[r#"
+            40 10.0.0.5:80: a exact
+            21 10.0.0.6:80: b tolerant
+            40 10.0.0.6:80 sends: nobody
+            40 10.0.0.6:80: nobody
+            57 10.0.0.6:80 sends: c early
+            40 10.0.0.7:80: d
+            49 10.0.0.7:80: d | e
+            51 10.0.0.7:80: e exact
+            61 10.0.0.6:80: c exact
+        "#]],
+    );
+}
+
+#[test]
+fn gaps_are_kept_with_the_owners_of_their_scope_until_they_expire() {
+    let told = ["50..55", "30..40", "30..45", "30..35", "44..52"];
+    let mut directory = Directory::new("", &[]);
+    for text in told {
+        directory.tell(gap(text));
+    }
+    let kept = directory.settle().owners;
+    let mut again = Directory::new("", &[]);
+    for record in kept.into_iter().rev() {
+        again.tell(OwnerEvent::Upsert(record.into()));
+    }
+    for directory in [&mut directory, &mut again] {
+        let scope = ScopeId::of("lab");
+        let covered = |when: &str| directory.gaps.covers(scope, at(when), 0);
+        assert_eq!(
+            ["29.9", "30", "48", "54.9", "55"].map(covered),
+            [false, true, true, true, false]
+        );
+        assert_eq!(directory.last_seen(scope, at("55")), at("30"));
+        assert_eq!(directory.last_seen(scope, at("56")), at("56"));
+    }
+    let gone = again.expire(at("5000"));
+    let from: Vec<Nanos> = gone.iter().map(|key| key.from).collect();
+    assert_eq!(from, [at("30"), at("44"), at("50")]);
+    assert!(gone.iter().all(|key| key.uid.is_empty() && &*key.scope == "lab"));
+    assert!(!again.gaps.covers(ScopeId::of("lab"), at("48"), 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::claims::{AddrClaims, Claim, ClaimKind};
 use super::owner::{Owner, OwnerIdx};
-use super::{Changed, Directory, SCOPE_ITSELF};
+use super::{Changed, Directory, SCOPE_ITSELF, gaps};
 
 /// Ports that every node of a scope opens for some service.
 #[derive(Default)]
@@ -81,6 +81,10 @@ impl Directory {
                 OwnerRecord::blank(&name, SCOPE_ITSELF, OwnerKind::Pod, ValidTime::since(0));
             beat.observed_at = until;
             changed.owners.push(beat);
+        }
+        changed.gaps = std::mem::take(&mut self.fresh_gaps);
+        for &(scope, from, to) in &changed.gaps {
+            changed.owners.push(gaps::record(&self.scopes.name(scope), (from, to)));
         }
         self.fresh.clear();
         changed.owners.sort_unstable();

@@ -1,7 +1,7 @@
 //! Addresses by number: a connection's key then fits into 16 bytes, and an address finds its claims
 //! without hashing.
 
-use portolan_model::{Ip, ScopeId};
+use portolan_model::{Ip, Nanos, ScopeId};
 use rustc_hash::FxHashMap;
 
 use crate::directory::Directory;
@@ -110,6 +110,25 @@ impl Addrs {
     pub(super) fn touch_unclaimed(&mut self) {
         for id in 0..self.table.len() as AddrId {
             if self.table[id as usize].claims == NO_CLAIMS {
+                self.mark(id);
+            }
+        }
+    }
+
+    /// Notes that nobody watched a scope for a while: whatever no claim surely holds through it may
+    /// resolve otherwise.
+    pub(super) fn mark_in_gap(
+        &mut self,
+        directory: &Directory,
+        scope: ScopeId,
+        gap: (Nanos, Nanos),
+        tolerance: Nanos,
+    ) {
+        for id in 0..self.table.len() as AddrId {
+            let Addr { scope: from, ip, .. } = self.table[id as usize];
+            if directory.reaches(from, ip, scope)
+                && !directory.holds_through((scope, ip), gap, tolerance)
+            {
                 self.mark(id);
             }
         }

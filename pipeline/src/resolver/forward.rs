@@ -188,9 +188,14 @@ impl Judge<'_> {
             directory.find(index, &look)
         };
         // The last moments of a version that ended are left out: its backend was already gone, and
-        // the address may have been another's before the next version was told.
-        let told =
-            if valid.to == Nanos::MAX { Nanos::MAX } else { valid.to.saturating_sub(TOLD_LATE) };
+        // the address may have been another's before the next version was told. If it ended while
+        // nobody watched, so is all that time.
+        let seen = directory.last_seen(scope, valid.to);
+        let told = match valid.to {
+            Nanos::MAX => Nanos::MAX,
+            to if seen < to => seen,
+            to => to.saturating_sub(TOLD_LATE),
+        };
         let latest = told.max(valid.from);
         let from = self.window.start().clamp(valid.from, latest);
         let to = self.window.end(self.len).clamp(from + 1, latest.max(from + 1));

@@ -67,7 +67,8 @@ impl Names {
         owner.id
     }
 
-    /// Several owners are possible: an entity that says so, never one of them.
+    /// Several owners are possible: an entity that says so, never one of them. One alone is so because
+    /// others were never told of.
     pub(super) fn ambiguous<'a>(
         &mut self,
         candidates: impl Iterator<Item = &'a Entity>,
@@ -78,6 +79,9 @@ impl Names {
         let more = names.len().saturating_sub(CANDIDATES);
         names.truncate(CANDIDATES);
         let mut name = names.join(" | ");
+        if names.len() == 1 {
+            name.push_str(" | untold");
+        }
         if more > 0 {
             name = format!("{name} | {more} more");
         }

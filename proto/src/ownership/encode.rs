@@ -55,6 +55,14 @@ pub fn encode_event(event: &OwnerEvent) -> v1::OwnershipRecord {
             observed_at: at(*watermark),
             ..v1::OwnershipRecord::default()
         },
+        OwnerEvent::Gap { scope, from, to } => v1::OwnershipRecord {
+            scope: scope.to_string(),
+            operation: v1::Operation::Gap.into(),
+            observed_at: at(*to),
+            valid_from: at(*from),
+            valid_to: at(*to),
+            ..v1::OwnershipRecord::default()
+        },
     }
 }
 

@@ -32,6 +32,14 @@ pub(super) fn judge(
     if operation == v1::Operation::Heartbeat {
         return Ok(OwnerEvent::Heartbeat { scope, watermark: observed_at });
     }
+    if operation == v1::Operation::Gap {
+        let from = nanos(record.valid_from).ok_or_else(|| bad("valid_from is absent"))?;
+        let to = nanos(record.valid_to).unwrap_or(observed_at);
+        if to <= from {
+            return Err(bad("valid_to is not after valid_from"));
+        }
+        return Ok(OwnerEvent::Gap { scope, from, to });
+    }
     let uid = name("uid", &record.uid)?;
     if uid.is_empty() {
         return Err(bad("uid is empty"));

@@ -179,6 +179,29 @@ fn times_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn gap_says_from_when_to_when() {
+    let (events, refused) = json(
+        r#"{"operation": "gap", "valid_from": 90, "valid_to": 98, "scope": "s"}
+           {"operation": "gap", "valid_from": 90, "observed_at": 99}"#,
+    );
+    let gap = |scope: &str, from, to| OwnerEvent::Gap {
+        scope: scope.into(),
+        from: from * NANOS,
+        to: to * NANOS,
+    };
+    assert_eq!(events, [gap("s", 90, 98), gap("default/pod", 90, 99)]);
+    assert_eq!(refused, []);
+    check_refused(
+        r#"{"operation": "gap", "valid_to": 99}"#,
+        &expect!["bad_field: valid_from is absent"],
+    );
+    check_refused(
+        r#"{"operation": "gap", "valid_from": 99, "valid_to": 99}"#,
+        &expect!["bad_field: valid_to is not after valid_from"],
+    );
+}
+
+#[test]
 fn delete_and_heartbeat_say_since_when() {
     let (events, refused) = json(
         r#"{"uid": "p1", "operation": "delete", "valid_to": 100, "valid_to_hi": 105}
@@ -379,6 +402,11 @@ fn any_event() -> impl Strategy<Value = OwnerEvent> {
         1 => ("[a-z]{1,9}", 1..RECEIVED).prop_map(|(scope, watermark)| OwnerEvent::Heartbeat {
             scope: scope.as_str().into(), watermark,
         }),
+        1 => ("[a-z]{1,9}", 1..RECEIVED - NANOS, 1..NANOS).prop_map(
+            |(scope, from, len)| OwnerEvent::Gap {
+                scope: scope.as_str().into(), from, to: from + len,
+            }
+        ),
     ]
 }
 

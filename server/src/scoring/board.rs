@@ -41,7 +41,8 @@ pub struct Class {
     pub faults: String,
     /// Nothing was invented, no byte misattributed, at most one true edge in a thousand is missing, at
     /// most one byte in a hundred lies with an end that cannot be named, and every count is exact or
-    /// within the error that loss and sampling explain.
+    /// within the error that loss and sampling explain, or short by
+    /// what is shown with an end that cannot be named.
     pub ok: bool,
     /// Fleets.
     pub fleets: u64,
@@ -85,6 +86,8 @@ pub struct Edges {
     pub undecided: u64,
     /// Found with another count, though all of them was told.
     pub miscounted: u64,
+    /// Found with fewer connections: the rest is shown with an end that the line cannot name.
+    pub short: u64,
     /// Found with another count, because records were lost or packets sampled.
     pub estimated: u64,
     /// Of these, the ones further off than that explains.
@@ -133,6 +136,7 @@ impl Class {
         edges.unfolded += score.edges_unfolded;
         edges.undecided += score.edges_undecided;
         edges.miscounted += score.edges_miscounted;
+        edges.short += score.edges_short;
         edges.estimated += score.edges_estimated;
         edges.beyond_error += score.edges_beyond_error;
         let errors =

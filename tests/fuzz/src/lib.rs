@@ -87,6 +87,10 @@ fn check_event(event: &OwnerEvent) {
             check_name(uid);
             assert!(!uid.is_empty() && at <= at_hi);
         }
+        OwnerEvent::Gap { scope, from, to } => {
+            check_name(scope);
+            assert!(from < to);
+        }
         OwnerEvent::Heartbeat { scope, watermark } => {
             check_name(scope);
             assert!(*watermark <= NOW + MAX_AHEAD_NANOS);
