@@ -229,7 +229,7 @@ impl Status {
     }
 
     /// Something keeps part of the line from going on; `None` when it no longer does.
-    pub(crate) fn set_trouble(&self, source: &str, trouble: Option<String>) {
+    pub fn set_trouble(&self, source: &str, trouble: Option<String>) {
         let mut state = self.lock();
         match trouble {
             Some(reason) if state.troubles.get(source) != Some(&reason) => {

@@ -38,6 +38,8 @@ pub enum OwnerEncoding {
     PortolanPb,
     /// `portolan-json`: the same as JSON: one object a message, an array, or one a line.
     PortolanJson,
+    /// `netobserv-k8scache`: NetObserv's `CacheUpdate` or a `ResourceEntry` alone.
+    NetobservK8scache,
 }
 
 /// How spans are written.
@@ -119,6 +121,7 @@ words!(FlowEncoding:
 words!(OwnerEncoding:
     Self::PortolanPb => "portolan-pb",
     Self::PortolanJson => "portolan-json",
+    Self::NetobservK8scache => "netobserv-k8scache",
 );
 
 words!(SpanEncoding:
@@ -138,6 +141,7 @@ words!(Encoding:
     Self::Flow(FlowEncoding::ObiOtlp) => "obi-otlp",
     Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
+    Self::Owner(OwnerEncoding::NetobservK8scache) => "netobserv-k8scache",
 );
 
 #[cfg(test)]
@@ -167,7 +171,7 @@ mod tests {
             error,
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
              goflow2-pb, goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, \
-             envoy-json, obi-otlp, portolan-pb, portolan-json"
+             envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
         assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");

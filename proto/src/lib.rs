@@ -8,6 +8,7 @@ mod capture;
 mod convert;
 mod encoding;
 mod flow;
+mod inventory;
 mod json;
 mod ownership;
 mod refused;
@@ -21,6 +22,10 @@ pub use encoding::{Encoding, FlowEncoding, OwnerEncoding, SpanEncoding, UnknownE
 pub use flow::{
     DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_VPC_FIELDS, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT,
     MAX_RTT_NANOS, MAX_SLICE_NANOS, UnknownVpcFields, is_vpc_header,
+};
+pub use inventory::{
+    Entry, FIELDS as INVENTORY_FIELDS, Inventory, InventoryEncoding, InventoryFault, MAX_FAULTS,
+    MAX_INVENTORY_BYTES, When, read_inventory,
 };
 pub use ownership::{
     DEFAULT_MAX_OWNER_BYTES, MAX_DETAILED, MAX_LIST, MAX_NAME_BYTES, decode_owners, encode_event,

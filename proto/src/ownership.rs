@@ -15,8 +15,9 @@ use prost::Message;
 use crate::{OwnerEncoding, Refused, json, v1};
 
 mod encode;
-mod judge;
-mod portolan_json;
+pub(crate) mod judge;
+mod k8scache;
+pub(crate) mod portolan_json;
 #[cfg(test)]
 mod tests;
 
@@ -49,7 +50,7 @@ pub fn decode_owners(
     if let Err(why) = crate::refused::check_size(payload, max_bytes) {
         return (events, vec![why]);
     }
-    let default_scope = Arc::from(default_scope);
+    let default_scope: Arc<str> = Arc::from(default_scope);
     let mut take = |place: Option<usize>, record: Result<v1::OwnershipRecord, Refused>| match record
         .and_then(|record| judge::judge(&record, &default_scope, received))
     {
@@ -69,6 +70,9 @@ pub fn decode_owners(
             v1::OwnershipRecord::decode(payload)
                 .map_err(|error| Refused::new(Reject::Undecodable, error.to_string())),
         ),
+        OwnerEncoding::NetobservK8scache => {
+            k8scache::each_record(&default_scope, received, payload, &mut take);
+        }
         OwnerEncoding::PortolanJson => json::each_value(payload, &mut |place, value| {
             take(place, value.and_then(portolan_json::parse));
         }),

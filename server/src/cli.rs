@@ -115,12 +115,13 @@ Examples:
   portolan map --flows flows.ndjson:netobserv-pb --ownership owners.ndjson
   portolan map --flows a.ndjson:netobserv-pb --flows b.ndjson:netobserv-json \\
       --ownership owners.ndjson:portolan-json --output json --collapse none
+  portolan map --flows flows.log:aws-vpc --ownership databases.yaml:inventory-yaml
 
 A file holds lines of {\"key\": base64?, \"value\": base64 | object}, plain JSON records, one a line,
 the bare bytes of one message, or, for aws-vpc and ztunnel-text, the lines of the log (for aws-vpc
 with or without its header). Encodings of flows: netobserv-pb, netobserv-json, goflow2-pb,
 goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, envoy-json, obi-otlp; of ownership:
-portolan-pb, portolan-json.";
+portolan-pb, portolan-json, netobserv-k8scache; inventories of owners: inventory-yaml, inventory-csv.";
 
 /// How to print.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]

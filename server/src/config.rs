@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portolan_pipeline::LineConfig;
-use portolan_proto::{Encoding, FlowEncoding, OwnerEncoding};
+use portolan_proto::{Encoding, FlowEncoding, InventoryEncoding, OwnerEncoding};
 use serde::{Deserialize, Serialize};
 
 mod check;
@@ -42,6 +42,9 @@ pub struct Config {
     pub limits: Limits,
     /// The Kafka clusters that are read.
     pub kafka: Vec<Kafka>,
+    /// Owners that people write down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inventory: Vec<InventoryFile>,
 }
 
 /// `[listen]`: addresses of the servers. Anything but loopback has to be written out.
@@ -166,6 +169,22 @@ pub struct Topic {
     pub fields: Option<String>,
 }
 
+/// `[[inventory]]`: one file of owners, read again when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryFile {
+    /// Its name: owners of the file are kept by it.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How it is written; without it by the end of the file's name.
+    #[serde(default, with = "inventory_word", skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<InventoryEncoding>,
+    /// The address space of entries that name none.
+    #[serde(default = "default_scope")]
+    pub scope: String,
+}
+
 fn default_scope() -> String {
     "default".to_owned()
 }
@@ -263,6 +282,15 @@ impl Default for Kafka {
     }
 }
 
+// === impl InventoryFile ===
+
+impl InventoryFile {
+    /// How it is written, if that is said or shows.
+    pub fn encoding(&self) -> Option<InventoryEncoding> {
+        self.encoding.or_else(|| InventoryEncoding::of_file(self.path.to_str()?))
+    }
+}
+
 // === impl Topic ===
 
 impl Topic {
@@ -313,6 +341,29 @@ mod word {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Encoding, D::Error> {
         let word = String::deserialize(from)?;
         word.parse().map_err(|_| D::Error::custom(format_args!("\"{word}\" is not an encoding")))
+    }
+}
+
+/// Encodings of inventories likewise.
+mod inventory_word {
+    use portolan_proto::InventoryEncoding;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    type Word = Option<InventoryEncoding>;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(value: &Word, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(encoding) => to.collect_str(encoding),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
+        let word = String::deserialize(from)?;
+        word.parse()
+            .map(Some)
+            .map_err(|_| D::Error::custom(format_args!("\"{word}\" is not an encoding")))
     }
 }
 

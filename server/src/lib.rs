@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod http;
+pub mod inventory;
 pub mod keep;
 pub mod load;
 pub mod logging;

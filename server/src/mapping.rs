@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,8 @@ use portolan_model::{
 use portolan_pipeline::{Line, LineConfig, Restored};
 use portolan_proto::{
     Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding,
-    FlowDecoder, FlowEncoding, OwnerEncoding, decode_owners, is_vpc_header,
+    Entry, FlowDecoder, FlowEncoding, InventoryEncoding, MAX_INVENTORY_BYTES, OwnerEncoding,
+    UnknownEncoding, decode_owners, is_vpc_header, read_inventory,
 };
 use portolan_storage::{CommitEpoch, MemoryStore};
 
@@ -42,7 +43,7 @@ pub struct Drawing {
     /// Flow files.
     pub flows: Vec<Input<FlowEncoding>>,
     /// Ownership files.
-    pub owners: Vec<Input<OwnerEncoding>>,
+    pub owners: Vec<Input<OwnersFile>>,
     /// Scope of records that name none.
     pub scope: String,
     /// Settings of the line.
@@ -105,20 +106,35 @@ impl Input<FlowEncoding> {
     }
 }
 
-impl Input<OwnerEncoding> {
+/// How a file says who owns what.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum OwnersFile {
+    /// Messages.
+    Messages(OwnerEncoding),
+    /// One inventory.
+    Inventory(InventoryEncoding),
+}
+
+impl Input<OwnersFile> {
     /// From `FILE` or `FILE:ENCODING`.
     pub fn parse_owners(text: &str) -> anyhow::Result<Self> {
-        if let Some((path, word)) = text.rsplit_once(':')
-            && let Ok(encoding) = word.parse::<OwnerEncoding>()
-        {
-            return Ok(Self { path: path.into(), encoding });
+        let messages = |word: &str| word.parse().map(OwnersFile::Messages);
+        let Some((path, word)) = text.rsplit_once(':') else {
+            return Ok(Self { path: text.into(), encoding: messages("portolan-json")? });
+        };
+        match word.parse().map(OwnersFile::Inventory).or_else(|_| messages(word)) {
+            Ok(encoding) => Ok(Self { path: path.into(), encoding }),
+            // The colon may be one of its name.
+            Err(_) if Path::new(text).exists() => {
+                Ok(Self { path: text.into(), encoding: messages("portolan-json")? })
+            }
+            Err(unknown) => {
+                let UnknownEncoding { word, allowed } = unknown;
+                let allowed = format!("{allowed}, inventory-yaml, inventory-csv");
+                let unknown = UnknownEncoding { word, allowed };
+                Err(unknown).with_context(|| format!("--ownership {text}"))
+            }
         }
-        if let Some((_, word)) = text.rsplit_once(':')
-            && !Path::new(text).exists()
-        {
-            word.parse::<OwnerEncoding>().with_context(|| format!("--ownership {text}"))?;
-        }
-        Ok(Self { path: text.into(), encoding: OwnerEncoding::PortolanJson })
     }
 }
 
@@ -174,17 +190,18 @@ impl FlowFile {
 }
 
 impl Draw {
-    fn owners(&mut self, input: &Input<OwnerEncoding>, scope: &str) -> anyhow::Result<()> {
+    fn owners(&mut self, input: &Input<OwnersFile>, scope: &str) -> anyhow::Result<()> {
         let name = input.path.display().to_string();
+        let encoding = match input.encoding {
+            OwnersFile::Messages(encoding) => encoding,
+            OwnersFile::Inventory(encoding) => {
+                return self.inventory(&name, input, encoding, scope);
+            }
+        };
         for captured in Captures::new(open(&input.path)?, DEFAULT_MAX_LINE_BYTES) {
             let captured = captured.with_context(|| name.clone())?;
-            let (mut events, refused) = decode_owners(
-                input.encoding,
-                scope,
-                self.now,
-                DEFAULT_MAX_OWNER_BYTES,
-                &captured.value,
-            );
+            let (mut events, refused) =
+                decode_owners(encoding, scope, self.now, DEFAULT_MAX_OWNER_BYTES, &captured.value);
             for event in &mut events {
                 self.undate(event);
             }
@@ -194,6 +211,26 @@ impl Draw {
                 self.refuse(&name, captured.line, why.reason, &why.detail);
             }
         }
+        Ok(())
+    }
+
+    /// An inventory is good as a whole or not at all.
+    fn inventory(
+        &mut self,
+        name: &str,
+        input: &Input<OwnersFile>,
+        encoding: InventoryEncoding,
+        scope: &str,
+    ) -> anyhow::Result<()> {
+        let mut file = Vec::new();
+        let most = MAX_INVENTORY_BYTES as u64 + 1;
+        open(&input.path)?.take(most).read_to_end(&mut file).with_context(|| name.to_owned())?;
+        let entries = read_inventory(encoding, scope, self.now, &file).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{name}: {}", faults.join("; "))
+        })?;
+        self.drawn.owners += entries.len() as u64;
+        self.line.owners(entries.into_iter().map(Entry::into_event).collect());
         Ok(())
     }
 

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
-use portolan_actors::{ActorsConfig, ExitReason, KafkaCluster, Running, Topic};
+use portolan_actors::{ActorsConfig, ExitReason, KafkaCluster, Local, Running, Topic};
 use portolan_api::{Limits, StoreReader, Topology};
-use portolan_storage::{Live, NowRange, ReadStore};
+use portolan_storage::{Live, LocalLimits, LocalTopics, NowRange, ReadStore, local_topics};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::{CheckConfigArgs, ServeArgs};
 use crate::config::Config;
+use crate::inventory::{self, Inventories};
 use crate::vitals::Vitals;
 use crate::{http, keep, logging, output};
 
@@ -35,7 +36,15 @@ pub struct Server {
 pub fn check_config(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
     output::say(&config.render_masked())?;
-    Ok(())
+    let wrong = inventory::check(&config.inventory);
+    let Some((name, faults)) = wrong.first_key_value() else { return Ok(()) };
+    let index = config.inventory.iter().position(|file| file.name == *name).unwrap_or_default();
+    Err(anyhow::Error::new(crate::config::Refused {
+        place: config.inventory[index].path.display().to_string(),
+        key: format!("inventory[{index}].path"),
+        problem: faults.join("; "),
+        allowed: None,
+    }))
 }
 
 /// `portolan serve`.
@@ -109,8 +118,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         }
     });
     let checkpoint = kept.store().reader();
-    let running =
-        portolan_actors::start(actors_config(config), Box::new(kept), checkpoint, on_commit)?;
+    let (local, inventories) = local(config, &*checkpoint)?;
+    let actors = ActorsConfig { local, ..actors_config(config) };
+    let running = portolan_actors::start(actors, Box::new(kept), checkpoint, on_commit)?;
     let vitals = Arc::new(Vitals {
         status: Arc::clone(running.status()),
         store_path: config.store.path.display().to_string(),
@@ -134,8 +144,32 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     let serving = portolan_api::serve(grpc, topology, until(stopped.clone()));
     server.servers.push(tokio::spawn(async move { serving.await.context("grpc server") }));
     let status = Arc::clone(server.running.status());
+    if let Some(inventories) = inventories {
+        let following = inventories.follow(Arc::clone(&status), stopped.clone());
+        server.servers.push(tokio::spawn(async move {
+            following.await;
+            Ok(())
+        }));
+    }
     server.servers.push(tokio::spawn(http::serve(http_listener, metrics, status, until(stopped))));
     Ok(server)
+}
+
+/// Opens the logs of what does not come by Kafka, and reads what stands in files.
+fn local(
+    config: &Config,
+    store: &dyn ReadStore,
+) -> anyhow::Result<(Option<Local>, Option<Inventories>)> {
+    if config.inventory.is_empty() {
+        return Ok((None, None));
+    }
+    let checkpoint = store.checkpoint()?;
+    let dir = local_topics(&config.store.path);
+    let limits = LocalLimits::default();
+    let logs = Arc::new(LocalTopics::open(&dir, &[inventory::TOPIC], limits, &checkpoint)?);
+    let log = Arc::clone(&logs.all()[0]);
+    let inventories = Inventories::start(&config.inventory, log, store, &checkpoint)?;
+    Ok((Some(Local { logs, topics: vec![inventory::topic()] }), Some(inventories)))
 }
 
 impl Server {

@@ -17,7 +17,7 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub const MAX_LIST: usize = 10_000;
 
 /// The event that a record says.
-pub(super) fn judge(
+pub(crate) fn judge(
     record: &v1::OwnershipRecord,
     default_scope: &Arc<str>,
     received: Nanos,

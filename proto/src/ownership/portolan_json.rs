@@ -92,7 +92,7 @@ struct JsonBackend<'a> {
 }
 
 /// The record that one JSON object says.
-pub(super) fn parse(value: &[u8]) -> Result<v1::OwnershipRecord, Refused> {
+pub(crate) fn parse(value: &[u8]) -> Result<v1::OwnershipRecord, Refused> {
     if value.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refused::new(Reject::Undecodable, "not a JSON object"));
     }

@@ -28,7 +28,8 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     level(&config.log.level)?;
     within("limits.max_message_bytes", &config.limits.max_message_bytes, &(1 << 10..=1 << 30))?;
     within("limits.dead_letters", &config.limits.dead_letters, &(0..=10_000))?;
-    clusters(config)
+    clusters(config)?;
+    inventories(config)
 }
 
 fn problem<T>(path: impl Into<String>, text: impl Into<String>) -> Result<T, Problem> {
@@ -122,7 +123,7 @@ fn clusters(config: &Config) -> Result<(), Problem> {
 }
 
 fn cluster(path: &str, kafka: &Kafka) -> Result<(), Problem> {
-    if !is_plain(&kafka.name, 64) {
+    if !is_plain(&kafka.name, 64) || kafka.name == portolan_storage::LOCAL {
         return problem(format!("{path}.name"), format!("{:?} is not allowed", kafka.name));
     }
     if kafka.brokers.trim().is_empty() {
@@ -158,15 +159,44 @@ fn cluster(path: &str, kafka: &Kafka) -> Result<(), Problem> {
     Ok(())
 }
 
+fn inventories(config: &Config) -> Result<(), Problem> {
+    let mut names = BTreeSet::new();
+    for (index, file) in config.inventory.iter().enumerate() {
+        let path = format!("inventory[{index}]");
+        if !is_plain(&file.name, 64) {
+            return problem(format!("{path}.name"), format!("{:?} is not allowed", file.name));
+        }
+        if !names.insert(&file.name) {
+            return problem(format!("{path}.name"), format!("\"{}\" is there twice", file.name));
+        }
+        if file.path.as_os_str().is_empty() {
+            return problem(format!("{path}.path"), "it is empty");
+        }
+        if file.encoding().is_none() {
+            return problem(
+                format!("{path}.encoding"),
+                format!("{} does not end in .yaml, .yml, .json or .csv", file.path.display()),
+            );
+        }
+        scope(&path, &file.scope)?;
+    }
+    Ok(())
+}
+
+/// The bound of every name on the wire.
+fn scope(path: &str, scope: &str) -> Result<(), Problem> {
+    if scope.is_empty() || scope.len() > 255 || scope.contains(char::is_control) {
+        return problem(format!("{path}.scope"), format!("{scope:?} is not allowed"));
+    }
+    Ok(())
+}
+
 fn topic(path: &str, topic: &Topic) -> Result<(), Problem> {
     // The rule of Kafka's own `Topic.validate`.
     if !is_plain(&topic.name, 249) || topic.name == "." || topic.name == ".." {
         return problem(format!("{path}.name"), format!("{:?} is not allowed", topic.name));
     }
-    // The bound of every name on the wire.
-    if topic.scope.is_empty() || topic.scope.len() > 255 || topic.scope.contains(char::is_control) {
-        return problem(format!("{path}.scope"), format!("{:?} is not allowed", topic.scope));
-    }
+    scope(path, &topic.scope)?;
     fields(path, topic)
 }
 

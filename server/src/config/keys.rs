@@ -48,7 +48,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("limits.max_message_bytes", Form::Number, "a whole number from 1024 to 1073741824"),
     key("limits.dead_letters", Form::Number, "a whole number from 0 to 10000"),
-    key("kafka[].name", Form::Text, "1 to 64 of A-Z a-z 0-9 . _ -, different for every cluster"),
+    key(
+        "kafka[].name",
+        Form::Text,
+        "1 to 64 of A-Z a-z 0-9 . _ -, different for every cluster, not \"local\"",
+    ),
     key("kafka[].brokers", Form::Text, "host:port, several with commas"),
     key("kafka[].properties", Form::Text, "librdkafka's consumer properties, names as it has them"),
     key(
@@ -61,7 +65,7 @@ pub(super) const KEYS: &[Key] = &[
         Form::Text,
         concat!(
             "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", ",
-            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\" or \"portolan-json\""
+            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\" or \"netobserv-k8scache\""
         ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),
@@ -71,6 +75,10 @@ pub(super) const KEYS: &[Key] = &[
         "with encoding \"aws-vpc\", the format string of the flow log: fields with spaces between",
     ),
     key("kafka[].topics[].gaps_are_losses", Form::Boolean, "true or false"),
+    key("inventory[].name", Form::Text, "1 to 64 of A-Z a-z 0-9 . _ -, different for every file"),
+    key("inventory[].path", Form::Text, "a file"),
+    key("inventory[].encoding", Form::Text, "\"inventory-yaml\" or \"inventory-csv\""),
+    key("inventory[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),
 ];
 
 /// The free keys: `kafka[].properties.…`.

@@ -130,7 +130,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
         &format!("[lines]\n{KAFKA}"),
         &[],
         &expect![
-            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `log`, `limits`, `kafka`"
+            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `log`, `limits`, `kafka`, `inventory`"
         ],
     );
     refused(
@@ -246,8 +246,8 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &format!("{KAFKA}\n{KAFKA}"),
         &[],
         &expect![[r#"
-        portolan.toml, line 4: kafka[1].name: "main" is there twice
-          allowed: 1 to 64 of A-Z a-z 0-9 . _ -, different for every cluster"#]],
+            portolan.toml, line 4: kafka[1].name: "main" is there twice
+              allowed: 1 to 64 of A-Z a-z 0-9 . _ -, different for every cluster, not "local""#]],
     );
     refused(
         &format!("{KAFKA}\n[kafka.properties]\nenable.auto.commit = true\n"),
@@ -261,7 +261,7 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &[],
         &expect![[r#"
             portolan.toml, line 5: kafka[0].topics[0].encoding: "avro" is not an encoding
-              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb" or "portolan-json""#]],
+              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json" or "netobserv-k8scache""#]],
     );
     refused(
         &format!("{KAFKA}[[kafka.topics]]\nname = \"a\"\n"),
@@ -409,6 +409,12 @@ fn every_key_that_is_shown_says_what_is_allowed() {
     let mut config = parse(KAFKA, &[]).unwrap();
     // Shown where it is set: it has no default to show.
     config.kafka[0].topics[0].fields = Some(portolan_proto::DEFAULT_VPC_FIELDS.to_owned());
+    config.inventory.push(InventoryFile {
+        name: "main".into(),
+        path: "inventory.yaml".into(),
+        encoding: Some(portolan_proto::InventoryEncoding::Yaml),
+        scope: "default".into(),
+    });
     let shown: toml::Table = toml::from_str(&config.render_masked()).unwrap();
     let mut paths = Vec::new();
     leaves("", &toml::Value::Table(shown), &mut paths);

@@ -66,3 +66,34 @@ fn unknown_encoding_of_a_file_is_answered_with_all_there_are() {
     let error = Input::parse_flows("flows.bin").unwrap_err().to_string();
     assert!(error.contains("FILE:netobserv-pb") && error.ends_with("FILE:obi-otlp"), "{error}");
 }
+
+#[test]
+fn inventory_beside_a_flow_file_names_its_ends() {
+    let flow = r#"{"SrcAddr":"10.0.0.1","DstAddr":"10.0.0.2","SrcPort":40000,"DstPort":5432,"Proto":6,
+        "Etype":2048,"Bytes":9,"Packets":1,"TimeFlowStartMs":1795420230000,"TimeFlowEndMs":1795420231000}"#
+        .replace('\n', "");
+    let inventory = "- {name: web, ips: 10.0.0.1}\n\
+                     - {kind: database, name: orders, ips: 10.0.0.2, ports: 5432}\n";
+    let draw_with = |inventory: &str| {
+        let (flows, owners) =
+            (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        std::fs::write(flows.path(), &flow).unwrap();
+        std::fs::write(owners.path(), inventory).unwrap();
+        let named =
+            |file: &tempfile::NamedTempFile, e: &str| format!("{}:{e}", file.path().display());
+        let drawing = Drawing {
+            flows: vec![Input::parse_flows(&named(&flows, "netobserv-json")).unwrap()],
+            owners: vec![Input::parse_owners(&named(&owners, "inventory-yaml")).unwrap()],
+            scope: "default".into(),
+            line: line_config(10).unwrap(),
+        };
+        draw(&drawing, &|_| {})
+    };
+    let drawn = draw_with(inventory).unwrap();
+    let mut names = Vec::new();
+    drawn.store.entities(&mut |_, entity| names.push(format!("{:?} {}", entity.kind, entity.name)));
+    names.sort();
+    assert_eq!((names, drawn.owners), (vec!["Database orders".into(), "Workload web".into()], 2));
+    let error = draw_with("- {name: web, ips: 10.0.0}").err().unwrap().to_string();
+    assert!(error.ends_with(": entry 1 (web): ips: \"10.0.0\" is not an address"), "{error}");
+}

@@ -79,7 +79,12 @@ fn check_row(row: &FlowRow) {
     }
 }
 
-fn check_event(event: &OwnerEvent) {
+/// Checks what holds for any event that is taken.
+///
+/// # Panics
+///
+/// If something does not hold.
+pub fn check_event(event: &OwnerEvent) {
     match event {
         OwnerEvent::Upsert(owner) => check_owner(owner),
         OwnerEvent::Delete { scope, uid, at, at_hi } => {

@@ -88,6 +88,35 @@ pub fn json() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// An inventory, in YAML or CSV.
+pub fn inventory() -> impl Strategy<Value = Vec<u8>> {
+    let field = prop_oneof![
+        4 => Just(("ips", "10.0.0.1")),
+        2 => Just(("ports", "443;udp/53")),
+        2 => Just(("backends", "443=10.0.0.2:80")),
+        1 => Just(("cidrs", "10.0.0.0/8")),
+        1 => Just(("valid_from", "1795420300")),
+        1 => Just(("kind", "database")),
+        1 => Just(("kind", "castle")),
+        1 => Just(("host_network", "true")),
+    ];
+    (vec(vec(field, 1..4), 0..4), any::<bool>()).prop_map(|(entries, is_yaml)| {
+        let mut lines = Vec::new();
+        if is_yaml {
+            for (number, fields) in entries.iter().enumerate() {
+                lines.push(format!("- name: n{number}"));
+                lines.extend(fields.iter().map(|(name, value)| format!("  {name}: {value}")));
+            }
+        } else {
+            let fields = entries.first().map_or(&[][..], Vec::as_slice);
+            let (names, values): (Vec<_>, Vec<_>) = fields.iter().copied().unzip();
+            lines.push(format!("name,{}", names.join(",")));
+            lines.extend((0..entries.len()).map(|n| format!("n{n},{}", values.join(","))));
+        }
+        lines.join("\n").into_bytes()
+    })
+}
+
 /// Any of the above.
 pub fn any_message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -99,6 +128,7 @@ pub fn any_message() -> impl Strategy<Value = Vec<u8>> {
         capture(),
         formats::goflow2_pb(),
         formats::otlp(),
+        formats::k8scache(),
         formats::lines(),
         formats::objects(),
     ]

@@ -3,11 +3,30 @@
 use std::io::{BufReader, Cursor};
 
 use portolan_fuzz::{MAX_BYTES, feed, soup};
-use portolan_proto::{CaptureError, Captures, Encoding};
+use portolan_proto::{CaptureError, Captures, Encoding, InventoryEncoding, read_inventory};
 use proptest::prelude::*;
 
 fn feed_all(payload: &[u8]) -> usize {
     Encoding::ALL.iter().map(|encoding| feed(*encoding, payload).0).sum()
+}
+
+/// Reads an inventory, in every form: entries or faults, and what each fault is.
+fn read_inventories(file: &[u8]) -> usize {
+    let mut good = 0;
+    for encoding in InventoryEncoding::ALL {
+        match read_inventory(*encoding, "fuzz/pod", portolan_fuzz::NOW, file) {
+            Ok(entries) => {
+                good += entries.len();
+                for entry in entries {
+                    portolan_fuzz::check_event(&entry.into_event());
+                }
+            }
+            Err(faults) => {
+                assert!(!faults.is_empty() && faults.iter().all(|f| !f.problem.is_empty()));
+            }
+        }
+    }
+    good
 }
 
 /// Reads a file of captures to its end. Lines only go up, and what it gives is bounded.
@@ -59,6 +78,15 @@ proptest! {
     }
 
     #[test]
+    fn any_inventory_is_read_or_refused(
+        file in prop_oneof![soup::inventory(), soup::any_message()],
+        damage in soup::damage(),
+    ) {
+        read_inventories(&file);
+        read_inventories(&damage.apply(file));
+    }
+
+    #[test]
     fn capture_is_read_to_its_end(file in soup::capture(), max_line in 1..200_usize) {
         read_captures(&file, max_line);
     }
@@ -76,6 +104,7 @@ fn soup_reaches_past_the_gate() {
             soup::owner_pb().boxed(),
             soup::formats::goflow2_pb().boxed(),
             soup::formats::otlp().boxed(),
+            soup::formats::k8scache().boxed(),
             soup::formats::lines().boxed(),
             soup::formats::objects().boxed(),
         ] {
@@ -91,6 +120,17 @@ fn soup_reaches_past_the_gate() {
 }
 
 #[test]
+fn soup_of_inventories_holds_some_that_are_good() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut good = 0;
+    for _ in 0..200 {
+        let inventory = soup::inventory().boxed().new_tree(&mut runner).expect("no filters");
+        good += read_inventories(&inventory.current());
+    }
+    assert!(good > 20, "{good}");
+}
+
+#[test]
 fn nesting_of_any_depth_is_harmless() {
     for depth in [1, 10, 100, 1_000, 100_000] {
         for field in [1, 3, 6, 7, 12, 26, 28, 99] {
@@ -102,6 +142,7 @@ fn nesting_of_any_depth_is_harmless() {
             feed_all(format!("{{\"ips\":{text}}}").as_bytes());
             feed_all(format!("{{\"Interfaces\":{text},\"value\":{text}}}").as_bytes());
             read_captures(text.as_bytes(), MAX_BYTES);
+            read_inventories(text.as_bytes());
         }
     }
 }

@@ -49,3 +49,22 @@ fn every_encoding_is_among_what_is_allowed() {
         assert!(allowed.contains(&format!("\"{encoding}\"")), "{encoding}");
     }
 }
+
+#[test]
+fn inventories_are_checked_like_all_else() {
+    let with = |text: &str| parse(&format!("{KAFKA}\n[[inventory]]\n{text}"), &[]);
+    let good = with("name = \"a\"\npath = \"a.csv\"").unwrap();
+    assert_eq!(good.inventory[0].encoding(), Some(portolan_proto::InventoryEncoding::Csv));
+    let wrong = |text: &str| with(text).unwrap_err().to_string();
+    assert!(
+        wrong("name = \"a\"\npath = \"a\"").contains("inventory[0].encoding: a does not end in")
+    );
+    assert!(wrong("name = \"\"\npath = \"a.csv\"").contains("inventory[0].name"));
+    assert!(
+        wrong("name = \"a\"\npath = \"a.csv\"\nencoding = \"xml\"").contains("\"inventory-csv\"")
+    );
+    let twice = "name = \"a\"\npath = \"a.csv\"\n[[inventory]]\nname = \"a\"\npath = \"b.csv\"";
+    assert!(wrong(twice).contains("\"a\" is there twice"), "{}", wrong(twice));
+    let local = KAFKA.replace("[[kafka]]", "[[kafka]]\nname = \"local\"");
+    assert!(parse(&local, &[]).unwrap_err().to_string().contains("kafka[0].name"));
+}

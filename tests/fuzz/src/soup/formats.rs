@@ -26,6 +26,31 @@ pub fn goflow2_pb() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// NetObserv's `CacheUpdate`, or an entry alone.
+pub fn k8scache() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![4 => Just("Pod"), 1 => Just("Node"), 1 => Just("Service"), 1 => word()];
+    let entry = (kind, option::of("[0-9a-f:.]{0,9}"), number(), option::of(0..4_u64)).prop_map(
+        |(kind, ip, created, terminated)| {
+            let ip = ip.unwrap_or_else(|| "10.0.0.1".to_owned());
+            let texts =
+                [(1, kind), (2, "shop"), (3, "web"), (4, "uid"), (8, "10.1.0.1"), (10, &ip)];
+            let mut entry = texts.map(|(number, text)| field(number, text.as_bytes())).concat();
+            entry.extend([encoded(14 << 3), encoded(created)].concat());
+            if let Some(terminated) = terminated {
+                entry.extend([vec![0x88, 0x01], encoded(terminated)].concat());
+            }
+            entry
+        },
+    );
+    (vec(entry, 1..4), 0..5_u8).prop_map(|(entries, operation)| match operation {
+        0 => entries[0].clone(),
+        operation => {
+            let entries: Vec<u8> = entries.iter().flat_map(|entry| field(3, entry)).collect();
+            [vec![0x08, 1], entries, vec![0x20, operation]].concat()
+        }
+    })
+}
+
 /// OTLP metrics.
 pub fn otlp() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![
