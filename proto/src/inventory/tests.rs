@@ -152,7 +152,7 @@ fn say(events: &[OwnerEvent]) -> Vec<String> {
         OwnerEvent::Delete { uid, at, at_hi, .. } => {
             format!("{uid} gone {}..{}", minute(*at), minute(*at_hi))
         }
-        OwnerEvent::Heartbeat { .. } => "heartbeat".to_owned(),
+        OwnerEvent::Heartbeat { .. } | OwnerEvent::Gap { .. } => "of a watch".to_owned(),
     };
     events.iter().map(say).collect()
 }

@@ -54,7 +54,9 @@ fn uids(inventories: &Inventories) -> Vec<String> {
     let uid = |event: &OwnerEvent| match event {
         OwnerEvent::Upsert(owner) => format!("+{}", owner.uid),
         OwnerEvent::Delete { uid, .. } => format!("-{uid}"),
-        OwnerEvent::Heartbeat { .. } => unreachable!("an inventory has no heart"),
+        OwnerEvent::Heartbeat { .. } | OwnerEvent::Gap { .. } => {
+            unreachable!("an inventory is not watched")
+        }
     };
     told(inventories).iter().map(uid).collect()
 }

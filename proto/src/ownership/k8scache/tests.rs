@@ -85,7 +85,7 @@ fn check(payload: &[u8], expected: &Expect) {
                 ago(o.valid.from_lo),
             ),
             OwnerEvent::Delete { scope, uid, at, .. } => format!("{scope} {uid} gone {}", ago(*at)),
-            OwnerEvent::Heartbeat { .. } => "heartbeat".to_owned(),
+            OwnerEvent::Heartbeat { .. } | OwnerEvent::Gap { .. } => "of a watch".to_owned(),
         })
         .collect();
     lines.extend(refused.iter().map(|r| format!("{}: {}", r.reason.as_str(), r.detail)));
