@@ -16,6 +16,7 @@ mod names;
 mod owner;
 mod ranges;
 mod scopes;
+mod sole;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -32,6 +33,7 @@ pub use builtin::Builtin;
 pub(crate) use claims::AddrClaims;
 pub use lookup::{Found, Lookup};
 pub use owner::{Owner, OwnerIdx};
+pub(crate) use sole::Sole;
 
 /// A uid that no source can give: of its versions the open one says how far the scope has been told,
 /// and the others when nobody watched it.

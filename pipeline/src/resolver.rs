@@ -21,10 +21,9 @@ mod orient;
 mod party;
 mod slots;
 mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
 
 use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -37,6 +36,7 @@ use emit::Emission;
 use judge::Judge;
 use names::Names;
 use table::{Conn, End, Table};
+use tables::Tables;
 
 pub(crate) use forward::single;
 pub use names::stranger;
@@ -46,6 +46,9 @@ const AGENT_TTL: Nanos = 600_000_000_000;
 
 /// Tables of forgotten windows that are kept for the next ones: two windows fill at a time.
 const SPARE: usize = 2;
+
+/// Fewer numbers of addresses than twice this are not worth looking for those that are free again.
+const ADDRS_KEPT: usize = 1_024;
 
 /// How far over the bound of remembered connections windows that still fill may go.
 const HARD_BOUND: usize = 4;
@@ -60,10 +63,16 @@ pub struct FlowResolver {
     owners_kept: Option<Nanos>,
     directory: Directory,
     addrs: Addrs,
+    /// How many addresses were left when they were last looked through.
+    addrs_kept: usize,
     names: Names,
-    tables: BTreeMap<Window, Table>,
+    tables: Tables,
     /// Cleared when they are taken.
     spare: Vec<Table>,
+    /// Empty between batches; its memory is kept.
+    rows: Vec<gather::Row>,
+    /// How many batches were gathered.
+    batch: u64,
     /// Empty between barriers; its memory is kept.
     emission: Emission,
     /// Windows before this one are forgotten.
@@ -103,9 +112,12 @@ impl FlowResolver {
             owners_kept: config.owners_kept(),
             directory,
             addrs: Addrs::default(),
+            addrs_kept: ADDRS_KEPT,
             names: Names::new(&config.environment, config.max_externals, &restored.strangers),
-            tables: BTreeMap::new(),
+            tables: Tables::default(),
             spare: Vec::new(),
+            rows: Vec::new(),
+            batch: 0,
             emission: Emission::default(),
             folded: restored.folded,
             rewritten_to: FxHashSet::default(),
@@ -118,15 +130,15 @@ impl FlowResolver {
 
     /// How many connections (by window) are remembered.
     pub fn connections(&self) -> usize {
-        self.tables.values().map(Table::len).sum()
+        self.tables.iter().map(|(_, table)| table.len()).sum()
     }
 
     /// Works in what the epoch said of owners, and marks the connections it may change.
     fn settle(&mut self, out: &mut Hops) {
         let changed = self.directory.settle();
         for &index in &changed.addrs {
+            self.addrs.touch(&self.directory, index);
             let claims = self.directory.at(index);
-            self.addrs.touch(claims.scope, claims.ip, index);
             self.addrs.mark_linked(&self.directory, claims.scope, claims.ip);
         }
         for &(scope, ip) in &changed.named {
@@ -140,8 +152,7 @@ impl FlowResolver {
         }
         // A backend with another owner changes what its hops are: judge their connections again.
         for index in self.directory.hops_of(&changed.addrs) {
-            let claims = self.directory.at(index);
-            self.addrs.touch(claims.scope, claims.ip, index);
+            self.addrs.touch(&self.directory, index);
         }
         out.deltas.owners = changed.owners;
         self.touch_dirty();
@@ -151,7 +162,7 @@ impl FlowResolver {
         if !self.addrs.any_dirty() {
             return;
         }
-        for table in self.tables.values_mut() {
+        for (_, table) in self.tables.iter_mut() {
             for place in 0..table.keys.len() {
                 let key = table.keys[place];
                 let dirty = |side| self.addrs.get(key.end(side).addr).dirty;
@@ -166,7 +177,7 @@ impl FlowResolver {
     /// Judges every touched connection and emits the differences.
     fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
         let agents: FxHashSet<Ip> = self.agents.keys().copied().collect();
-        let windows: Vec<Window> = self.tables.keys().copied().collect();
+        let windows: Vec<Window> = self.tables.iter().map(|(window, _)| window).collect();
         let mut emission = std::mem::take(&mut self.emission);
         let ordered = self.names.may_run_out(self.addrs.len());
         // In order of time: how a window ends may matter to the next.
@@ -193,10 +204,10 @@ impl FlowResolver {
         agents: &FxHashSet<Ip>,
         out: &mut Emission,
     ) {
-        if !self.tables.get(&window).is_some_and(Table::any_touched) {
+        let Some(table) = self.tables.get_mut(window).filter(|table| table.any_touched()) else {
             return;
-        }
-        let mut table = self.tables.remove(&window).expect("the window was just looked up");
+        };
+        let mut table = std::mem::take(table);
         let mut judge = Judge {
             directory: &self.directory,
             addrs: &self.addrs,
@@ -210,6 +221,7 @@ impl FlowResolver {
             mixed: self.mixed,
             forgotten: window < self.folded,
         };
+        let masked_near = judge.masked_near();
         let mut carried = Vec::new();
         let mut touched = table.take_touched();
         if ordered {
@@ -219,7 +231,8 @@ impl FlowResolver {
             let key = table.keys[place as usize];
             let conn = &mut table.conns[place];
             let was = (conn.open_after, conn.begin);
-            let masked = table.masked.contains(&key) || judge.is_masked(key);
+            let masked = table.masked.contains(&key)
+                || masked_near.iter().flatten().any(|masked| masked.contains(&key));
             let new = judge.judge(key, conn, masked);
             if (conn.open_after, conn.begin) != was {
                 carried.push(key);
@@ -235,21 +248,23 @@ impl FlowResolver {
             }
         }
         // Later windows take over how this one ends and when its connections began.
-        for later in self.tables.range_mut(window..).map(|(_, table)| table) {
+        for later in self.tables.after_mut(window) {
             for key in &carried {
                 later.touch_key(*key);
             }
         }
-        self.tables.insert(window, table);
+        *self.tables.open(window, Table::default) = table;
     }
 
     /// Forgets what the watermark has left behind, and the oldest windows over the bound.
     fn fold(&mut self, barrier: &mut Barrier) {
         let behind = barrier.watermark.saturating_sub(self.horizon);
         let mut folded = self.window.window(behind).max(self.folded);
-        let mut kept: usize = self.tables.range(folded..).map(|(_, t)| t.len()).sum();
-        let newest = self.tables.keys().next_back().copied().unwrap_or_default();
-        for (window, table) in self.tables.range(folded..newest) {
+        let kept = self.tables.iter().filter(|(window, _)| *window >= folded);
+        let mut kept: usize = kept.map(|(_, table)| table.len()).sum();
+        let newest = self.tables.latest().unwrap_or_default();
+        let held = folded..newest;
+        for (window, table) in self.tables.iter().filter(|(window, _)| held.contains(window)) {
             // A window that still fills is given up only when memory itself is at stake.
             let still_fills = window.end(self.window) + self.window.nanos() > barrier.watermark;
             let bound = self.max_connections * if still_fills { HARD_BOUND } else { 1 };
@@ -262,11 +277,11 @@ impl FlowResolver {
         }
         self.folded = folded;
         let before = self.tables.len();
-        let kept = self.tables.split_off(&folded);
-        let forgotten = std::mem::replace(&mut self.tables, kept);
-        self.spare.extend(forgotten.into_values().take(SPARE - self.spare.len().min(SPARE)));
-        if self.tables.len() < before {
+        let room = SPARE - self.spare.len().min(SPARE);
+        self.spare.extend(self.tables.forget_before(folded).take(room));
+        if self.tables.len() < before && self.addrs.len() > 2 * self.addrs_kept {
             self.forget_addresses();
+            self.addrs_kept = self.addrs.len().max(ADDRS_KEPT);
         }
         self.agents.retain(|_, last| *last + AGENT_TTL > barrier.watermark);
         barrier.folded = folded;
@@ -275,7 +290,7 @@ impl FlowResolver {
     /// Frees the numbers of addresses that no remembered connection names.
     fn forget_addresses(&mut self) {
         let mut used = self.addrs.flags();
-        for table in self.tables.values() {
+        for (_, table) in self.tables.iter() {
             for key in &table.masked {
                 used[key.end(table::Side::Low).addr as usize] = true;
                 used[key.end(table::Side::High).addr as usize] = true;
@@ -303,7 +318,7 @@ impl FlowResolver {
     /// Says from which offset each partition must be read again to rebuild the memory.
     fn reread(&self, barrier: &mut Barrier) {
         for (partition, position) in &mut barrier.positions {
-            let lowest = self.tables.values().filter_map(|t| t.reread.get(&partition.0)).min();
+            let lowest = self.tables.iter().filter_map(|(_, t)| t.reread.get(&partition.0)).min();
             position.reread = lowest.map_or(position.next, |o| position.next.min(*o));
         }
     }
@@ -342,11 +357,14 @@ impl Stage for FlowResolver {
         let mut out = Hops::default();
         if barrier.rebuild {
             // What was forgotten before the restart stays so: its counts are in the store.
-            self.tables = self.tables.split_off(&self.folded);
+            drop(self.tables.forget_before(self.folded));
         }
         self.settle(&mut out);
         if let Some(keep) = self.owners_kept.filter(|_| !barrier.rebuild) {
             out.deltas.owners_gone = self.directory.expire(barrier.watermark.saturating_sub(keep));
+            if !out.deltas.owners_gone.is_empty() {
+                self.addrs.look_again(&self.directory);
+            }
         }
         self.judge_touched(barrier.rebuild, &mut out);
         if barrier.rebuild {

@@ -89,6 +89,13 @@ impl Claim {
         (self.kind, self.proto, self.port)
     }
 
+    /// Whether it is one of those that [`AddrClaims::about`] finds.
+    pub(crate) fn speaks_of(&self, proto: Proto, port: u16) -> bool {
+        !self.kind.is_by_port()
+            || (port != 0
+                && matches!((self.proto, self.port), of if of == (proto, port) || of == (Proto(0), 0)))
+    }
+
     pub(crate) fn surely(&self, at: Nanos) -> bool {
         self.valid.from <= at && at < self.valid.to
     }

@@ -4,7 +4,7 @@
 use portolan_model::{Ip, Nanos, ScopeId};
 use rustc_hash::FxHashMap;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, Sole};
 
 use super::table::{ConnKey, Side};
 
@@ -19,6 +19,8 @@ pub(super) struct Addr {
     pub(super) scope: ScopeId,
     pub(super) ip: Ip,
     claims: u32,
+    /// The claim on it, where there is but one.
+    pub(super) sole: Option<Sole>,
     /// What it resolves to may have changed since its connections were last looked at.
     pub(super) dirty: bool,
 }
@@ -41,17 +43,14 @@ impl Addr {
 }
 
 impl Addrs {
-    /// The number of an address; `claims` is asked for an address seen for the first time.
-    pub(super) fn intern(
-        &mut self,
-        scope: ScopeId,
-        ip: Ip,
-        claims: impl FnOnce() -> Option<u32>,
-    ) -> AddrId {
+    /// The number of an address.
+    pub(super) fn intern(&mut self, scope: ScopeId, ip: Ip, directory: &Directory) -> AddrId {
         if let Some(id) = self.by_addr.get(&(scope, ip)) {
             return *id;
         }
-        let addr = Addr { scope, ip, claims: claims().unwrap_or(NO_CLAIMS), dirty: false };
+        let claims = directory.index_of(scope, ip);
+        let sole = claims.and_then(|index| directory.sole(index));
+        let addr = Addr { scope, ip, claims: claims.unwrap_or(NO_CLAIMS), sole, dirty: false };
         let id = if let Some(id) = self.free.pop() {
             self.table[id as usize] = addr;
             id
@@ -87,10 +86,19 @@ impl Addrs {
     }
 
     /// Notes that the claims on an address changed.
-    pub(super) fn touch(&mut self, scope: ScopeId, ip: Ip, claims: u32) {
-        if let Some(&id) = self.by_addr.get(&(scope, ip)) {
-            self.table[id as usize].claims = claims;
+    pub(super) fn touch(&mut self, directory: &Directory, claims: u32) {
+        let at = directory.at(claims);
+        if let Some(&id) = self.by_addr.get(&(at.scope, at.ip)) {
+            let addr = &mut self.table[id as usize];
+            (addr.claims, addr.sole) = (claims, directory.sole(claims));
             self.mark(id);
+        }
+    }
+
+    /// Looks again at the claims of all addresses: versions of owners were dropped.
+    pub(super) fn look_again(&mut self, directory: &Directory) {
+        for addr in &mut self.table {
+            addr.sole = addr.claims().and_then(|index| directory.sole(index));
         }
     }
 

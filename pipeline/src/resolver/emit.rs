@@ -1,5 +1,7 @@
 //! Differences between two judgements of one connection, as rows and as news for the joins.
 
+use std::collections::hash_map::Entry;
+
 use portolan_model::{
     Counters, EdgeDelta, EdgeKey, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
 };
@@ -38,25 +40,39 @@ pub(super) fn difference(
         (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
             let mut counters = new.counters;
             counters.subtract(&old.counters);
-            push(new, counters, (new.first_ns, new.last_ns), out);
+            push(new, &counters, (new.first_ns, new.last_ns), out);
         }
         _ => {
             if let Some(old) = old {
                 let mut counters = Counters::ZERO;
                 counters.subtract(&old.counters);
-                push(old, counters, (Nanos::MAX, 0), out);
+                push(old, &counters, (Nanos::MAX, 0), out);
             }
             if let Some(new) = new {
-                push(new, new.counters, (new.first_ns, new.last_ns), out);
+                push(new, &new.counters, (new.first_ns, new.last_ns), out);
             }
         }
     }
     emit_joins(addrs, key, old, new, window, out);
 }
 
-fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), out: &mut Emission) {
-    let delta = EdgeDelta { key: of.key, counters, first_ns, last_ns };
-    out.edges.entry(of.key).and_modify(|row| row.merge(&delta)).or_insert(delta);
+fn push(
+    of: &Emitted,
+    counters: &Counters,
+    (first_ns, last_ns): (Nanos, Nanos),
+    out: &mut Emission,
+) {
+    match out.edges.entry(of.key) {
+        Entry::Occupied(mut row) => {
+            let row = row.get_mut();
+            row.counters.add(counters);
+            row.first_ns = row.first_ns.min(first_ns);
+            row.last_ns = row.last_ns.max(last_ns);
+        }
+        Entry::Vacant(place) => {
+            place.insert(EdgeDelta { key: of.key, counters: *counters, first_ns, last_ns });
+        }
+    }
     if let Some(evidence) = of.leg {
         let key = PathKey {
             window: of.key.window,
@@ -70,7 +86,7 @@ fn push(of: &Emitted, counters: Counters, (first_ns, last_ns): (Nanos, Nanos), o
             kind: PathKind::Leg,
             evidence,
         };
-        out.legs.push(PathDelta { key, counters, first_ns, last_ns });
+        out.legs.push(PathDelta { key, counters: *counters, first_ns, last_ns });
     }
 }
 

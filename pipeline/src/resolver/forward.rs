@@ -52,7 +52,7 @@ impl Judge<'_> {
         emitted: &Emitted,
         begin: Nanos,
     ) -> Option<Box<HopConnection>> {
-        let class = party.owner.and_then(|o| self.directory.owner(o).hop);
+        let class = party.hop;
         let proto = key.proto();
         let end = key.end(server);
         let rewrite = match conn.rewrites[server as usize] {
@@ -214,10 +214,10 @@ impl Judge<'_> {
     /// Where the client forwards to, if it is a balancer and the server stands on its only way.
     pub(super) fn way(&mut self, client: &Party, edge: EdgeKey) -> Option<Onward> {
         let owner = client.owner?;
-        let owned = self.directory.owner(owner);
-        if owned.hop.is_none() || owned.hop == Some(HopClass::ClusterIp) {
+        if client.hop.is_none() || client.hop == Some(HopClass::ClusterIp) {
             return None;
         }
+        let owned = self.directory.owner(owner);
         let fronts: Vec<u16> = owned.ports.iter().map(|p| p.port).collect();
         let scope = owned.scope;
         fronts.into_iter().find_map(|port| {

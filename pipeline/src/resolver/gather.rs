@@ -1,13 +1,14 @@
 //! Gathering: records of a batch into the connections of their windows.
 
 use portolan_model::{
-    Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Role, Source, Window, WindowLen, Xlat,
+    Flags, FlowBatch, FlowColumns, Ip, Nanos, Proto, Role, ScopeId, Source, Window, WindowLen, Xlat,
 };
+use smallvec::SmallVec;
 
 use super::FlowResolver;
 use super::addrs::AddrId;
 use super::orient;
-use super::table::{ConnKey, End, Mark, Side, Tally};
+use super::table::{ConnKey, End, Extra, Mark, Side, Tally};
 
 /// A record is split over at most this many windows, counted from its end: an hour of the default
 /// length. Exporters cut slices after seconds or minutes.
@@ -27,49 +28,96 @@ pub(super) struct Part {
 
 /// Addresses and connection of a row.
 #[derive(Copy, Clone)]
-struct Row {
+pub(super) struct Row {
     key: ConnKey,
     from: Side,
     agent: AddrId,
 }
+
+/// Numbers of the addresses of the last records: both directions of a connection come together, and
+/// an agent's records too.
+#[derive(Default)]
+struct Recent {
+    known: [(ScopeId, Ip, AddrId); 4],
+    next: usize,
+}
+
+/// The window of the last record.
+#[derive(Default)]
+struct Near {
+    window: Window,
+    start: Nanos,
+    end: Nanos,
+}
+
+// === impl Recent ===
+
+impl Recent {
+    fn get(&self, scope: ScopeId, ip: Ip) -> Option<AddrId> {
+        let known = self.known.iter().find(|known| (known.0, known.1) == (scope, ip));
+        known.filter(|_| !ip.is_none()).map(|known| known.2)
+    }
+
+    fn put(&mut self, scope: ScopeId, ip: Ip, id: AddrId) {
+        self.known[self.next] = (scope, ip, id);
+        self.next = (self.next + 1) % self.known.len();
+    }
+}
+
+// === impl Near ===
+
+impl Near {
+    fn window(&mut self, at: Nanos, len: WindowLen) -> Window {
+        if at < self.start || self.end <= at {
+            self.window = len.window(at);
+            (self.start, self.end) = (self.window.start(), self.window.end(len));
+        }
+        self.window
+    }
+}
+
+// === impl FlowResolver ===
 
 impl FlowResolver {
     pub(super) fn gather(&mut self, batch: &FlowBatch) {
         let flows = &batch.flows;
         // Numbers first, for the whole batch: the look-ups of different records then wait for
         // memory together.
-        let rows: Vec<Row> = (0..flows.len()).map(|at| self.number(flows, at)).collect();
+        let mut rows = std::mem::take(&mut self.rows);
+        let mut recent = Recent::default();
+        rows.extend((0..flows.len()).map(|at| self.number(flows, at, &mut recent)));
         let mut xlats = flows.xlats.iter().peekable();
-        let mut last_window = None;
+        self.batch += 1;
         self.note_agents(flows);
-        for source in &flows.source {
-            self.note_source(*source);
-        }
+        self.note_sources(flows);
+        let mut near = Near::default();
         for (at, row) in rows.iter().enumerate() {
             let xlat = xlats.next_if(|(r, _)| *r as usize == at).map(|(_, x)| *x);
             if is_icmp_error(flows, at) {
                 self.tally.icmp_errors += 1;
                 continue;
             }
-            let single =
-                self.window.window(flows.start[at]) == last_window_of(flows, at, self.window);
-            if single {
-                let part = whole(flows, at, self.window);
-                self.add(batch, at, *row, part, xlat, &mut last_window);
+            let window = near.window(flows.start[at], self.window);
+            if flows.end[at] <= near.end || window == last_window_of(flows, at, self.window) {
+                self.add(batch, at, *row, whole(flows, at, window), xlat);
             } else {
                 for part in split(flows, at, self.window) {
-                    self.add(batch, at, *row, part, xlat, &mut last_window);
+                    self.add(batch, at, *row, part, xlat);
                 }
             }
         }
+        rows.clear();
+        self.rows = rows;
     }
 
-    fn number(&mut self, flows: &FlowColumns, at: usize) -> Row {
+    fn number(&mut self, flows: &FlowColumns, at: usize, recent: &mut Recent) -> Row {
         let scope = flows.scope[at];
-        let directory = &self.directory;
         let mut intern = |ip: Ip| {
-            let ip = ip.beyond_nat64();
-            self.addrs.intern(scope, ip, || directory.index_of(scope, ip))
+            recent.get(scope, ip).unwrap_or_else(|| {
+                let id = self.addrs.intern(scope, ip.beyond_nat64(), &self.directory);
+                recent.put(scope, ip, id);
+                id
+            })
         };
         let proto = flows.proto[at];
         let ports =
@@ -94,26 +142,14 @@ impl FlowResolver {
         }
     }
 
-    fn add(
-        &mut self,
-        batch: &FlowBatch,
-        at: usize,
-        row: Row,
-        part: Part,
-        xlat: Option<Xlat>,
-        last_window: &mut Option<Window>,
-    ) {
+    fn add(&mut self, batch: &FlowBatch, at: usize, row: Row, part: Part, xlat: Option<Xlat>) {
         let flows = &batch.flows;
-        let spare = &mut self.spare;
-        let table = self.tables.entry(part.window).or_insert_with(|| {
-            let mut table = spare.pop().unwrap_or_default();
+        let table = self.tables.open(part.window, || {
+            let mut table = self.spare.pop().unwrap_or_default();
             table.clear();
             table
         });
-        if *last_window != Some(part.window) {
-            table.came_from(batch.partition.0, batch.first_offset);
-            *last_window = Some(part.window);
-        }
+        table.came_from(self.batch, batch.partition.0, batch.first_offset);
         let conn = table.conn(row.key);
         let is_new = conn.is_new();
         let mark = Mark {
@@ -131,6 +167,12 @@ impl FlowResolver {
         let reached = tally.reach(part.window, self.window, self.tolerance);
         fill(tally, flows, at, part);
         let reach = tally.reach(part.window, self.window, self.tolerance);
+        if part.is_last {
+            fill_extra(&mut conn.extra, flows, at);
+        }
+        let comes_up = [reach.start && !reached.start, reach.end && !reached.end];
+        let continues = is_new && row.key.proto() != Proto::TCP;
+        let tell = [0, 1].map(|end| comes_up[end] && !std::mem::replace(&mut conn.told[end], true));
         let from = row.from;
         match flows.role[at] {
             Role::Unknown => {}
@@ -148,20 +190,32 @@ impl FlowResolver {
         if self.mixed && is_first_of_its_reporter {
             self.touch_others(row.key, part.window);
         }
-        let continues = is_new && row.key.proto() != Proto::TCP;
-        self.touch_neighbours(row.key, part.window, reach != reached && reach.start, {
-            continues || (reach != reached && reach.end)
-        });
+        if tell[0]
+            && let Some(before) = self.tables.get_mut(part.window.previous(self.window))
+        {
+            before.touch_near(row.key);
+        }
+        if (tell[1] || continues)
+            && let Some(after) = self.tables.get_mut(part.window.next(self.window))
+        {
+            if continues {
+                after.touch_key(row.key);
+            } else {
+                after.touch_near(row.key);
+            }
+        }
     }
 
     /// Notes that sources of several kinds tell of connections: from here on, windows look at each
     /// other, and what was judged without doing so is judged again.
-    fn note_source(&mut self, source: Source) {
-        if self.mixed || *self.first_source.get_or_insert(source) == source {
+    fn note_sources(&mut self, flows: &FlowColumns) {
+        let Some(&first) = flows.source.first() else { return };
+        let first: Source = *self.first_source.get_or_insert(first);
+        if self.mixed || flows.source.iter().all(|source| *source == first) {
             return;
         }
         self.mixed = true;
-        for table in self.tables.values_mut() {
+        for (_, table) in self.tables.iter_mut() {
             for place in 0..table.len() as u32 {
                 table.conns[place].looked = false;
                 table.touch(place);
@@ -171,20 +225,8 @@ impl FlowResolver {
 
     /// A reporter that is new to a connection may be a better one than those of its other windows.
     fn touch_others(&mut self, key: ConnKey, window: Window) {
-        for (other, table) in &mut self.tables {
-            if *other != window {
-                table.touch_key(key);
-            }
-        }
-    }
-
-    /// Judgement looks at neighbouring windows: a reporter that comes up to a boundary may settle,
-    /// on the other side, whose word counts, and a connection may be the continuation of this one.
-    fn touch_neighbours(&mut self, key: ConnKey, window: Window, before: bool, after: bool) {
-        let neighbours =
-            [(before, window.previous(self.window)), (after, window.next(self.window))];
-        for (_, neighbour) in neighbours.into_iter().filter(|(touch, _)| *touch) {
-            if let Some(table) = self.tables.get_mut(&neighbour) {
+        for (other, table) in self.tables.iter_mut() {
+            if other != window {
                 table.touch_key(key);
             }
         }
@@ -208,14 +250,13 @@ impl FlowResolver {
             if ip.is_none() || (ip == raw_ip && (port == raw_port || port == 0)) {
                 continue;
             }
-            let directory = &self.directory;
-            let addr = self.addrs.intern(scope, ip, || directory.index_of(scope, ip));
+            let addr = self.addrs.intern(scope, ip, &self.directory);
             let end = End { addr, port: if port == 0 { raw_port } else { port } };
             if self.rewritten_to.insert(end) {
                 // Connections seen towards it so far did not know that they are landings.
                 self.addrs.mark(addr);
             }
-            let table = self.tables.get_mut(&window).expect("the record was just added to it");
+            let table = self.tables.get_mut(window).expect("the record was just added to it");
             table.conn(row.key).rewrite(side, end);
         }
         self.note_mask(flows, at, window, xlat);
@@ -229,16 +270,19 @@ impl FlowResolver {
             return;
         }
         let scope = flows.scope[at];
-        let directory = &self.directory;
-        let mut intern = |ip: Ip| self.addrs.intern(scope, ip, || directory.index_of(scope, ip));
+        let mut intern = |ip: Ip| self.addrs.intern(scope, ip, &self.directory);
         let dst_port = if xlat.dst_port == 0 { flows.dst_port[at] } else { xlat.dst_port };
         let src = End { addr: intern(xlat.src), port: xlat.src_port };
         let dst = End { addr: intern(xlat.dst), port: dst_port };
         let (key, _) = ConnKey::new(src, dst, flows.proto[at]);
-        let table = self.tables.get_mut(&window).expect("the record was just added to it");
+        let table = self.tables.get_mut(window).expect("the record was just added to it");
         if table.masked.insert(key) {
             table.touch_key(key);
-            self.touch_neighbours(key, window, true, true);
+            for near in [window.previous(self.window), window.next(self.window)] {
+                if let Some(table) = self.tables.get_mut(near) {
+                    table.touch_key(key);
+                }
+            }
         }
     }
 }
@@ -253,10 +297,9 @@ fn fill(tally: &mut Tally, flows: &FlowColumns, at: usize, part: Part) {
     tally.begin = tally.begin.min(flows.start[at]);
     tally.first = if tally.last == 0 { part.from } else { tally.first.min(part.from) };
     tally.last = tally.last.max(part.to);
-    if !part.is_last {
-        return;
-    }
-    let extra = &mut tally.extra;
+}
+
+fn fill_extra(extra: &mut Extra, flows: &FlowColumns, at: usize) {
     if flows.rtt[at] != 0 {
         extra.rtt_sum_micros = extra.rtt_sum_micros.saturating_add(flows.rtt[at] / 1_000);
         extra.rtt_count += 1;
@@ -305,9 +348,9 @@ fn echo(flows: &FlowColumns, at: usize, from: Side) -> Option<Side> {
     }
 }
 
-fn whole(flows: &FlowColumns, at: usize, len: WindowLen) -> Part {
+fn whole(flows: &FlowColumns, at: usize, window: Window) -> Part {
     Part {
-        window: len.window(flows.start[at]),
+        window,
         from: flows.start[at],
         to: flows.end[at],
         bytes: flows.bytes[at],
@@ -325,7 +368,7 @@ fn last_window_of(flows: &FlowColumns, at: usize, len: WindowLen) -> Window {
 
 /// Divides a record over the windows it crosses, in proportion to time; the remainder of the
 /// division goes to the last, so that the sum is kept (flow semantics, section 3.3).
-pub(super) fn split(flows: &FlowColumns, at: usize, len: WindowLen) -> Vec<Part> {
+pub(super) fn split(flows: &FlowColumns, at: usize, len: WindowLen) -> SmallVec<[Part; 2]> {
     let (start, end) = (flows.start[at], flows.end[at]);
     let (bytes, packets) = (flows.bytes[at], flows.packets[at]);
     let span = end - start;
@@ -334,12 +377,14 @@ pub(super) fn split(flows: &FlowColumns, at: usize, len: WindowLen) -> Vec<Part>
     let mut window = len.window(start.max(earliest));
     let mut from = start;
     let mut left = (bytes, packets);
-    let mut parts = Vec::new();
+    let mut parts = SmallVec::new();
     loop {
         let is_last = window == last;
         let to = if is_last { end } else { window.end(len) };
-        let share =
-            |total: u64| (u128::from(total) * u128::from(to - from) / u128::from(span)) as u64;
+        let share = |total: u64| match total.checked_mul(to - from) {
+            Some(product) => product / span,
+            None => (u128::from(total) * u128::from(to - from) / u128::from(span)) as u64,
+        };
         let (b, p) = if is_last { left } else { (share(bytes), share(packets)) };
         left = (left.0 - b, left.1 - p);
         parts.push(Part {

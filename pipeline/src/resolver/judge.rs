@@ -4,12 +4,12 @@
 //! second reporter, a later owner or a handshake that turns the direction round all move counters
 //! by the same mechanism, and the sum over all epochs is the judgement of the whole set.
 
-use std::collections::BTreeMap;
-
 use portolan_model::{
     Counters, Direction, EdgeKey, Evidence, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution,
     Source, Window, WindowLen,
 };
+
+use rustc_hash::FxHashSet;
 
 use crate::HopConnection;
 use crate::directory::Directory;
@@ -19,8 +19,9 @@ use super::forward::Onward;
 use super::measure::{count, count_connections, designated, life, standing};
 use super::names::Names;
 use super::orient;
-use super::party::Party;
-use super::table::{Conn, ConnKey, End, Side, Table, Tally};
+use super::party::{Party, Seen};
+use super::table::{Conn, ConnKey, End, Side, Tally};
+use super::tables::Tables;
 
 /// The longest interval that a source of whole connections sums up: cloud flow logs, by default
 /// (AWS: ten minutes).
@@ -52,45 +53,46 @@ pub(super) struct Judge<'a> {
     pub(super) window: Window,
     pub(super) len: WindowLen,
     /// The other windows that are remembered.
-    pub(super) tables: &'a BTreeMap<Window, Table>,
+    pub(super) tables: &'a Tables,
     pub(super) tolerance: Nanos,
     /// Sockets that a record's own translation named as a destination.
-    pub(super) rewritten_to: &'a rustc_hash::FxHashSet<End>,
+    pub(super) rewritten_to: &'a FxHashSet<End>,
     /// Live agents, for records that come after their window was forgotten.
-    pub(super) agents: &'a rustc_hash::FxHashSet<Ip>,
+    pub(super) agents: &'a FxHashSet<Ip>,
     /// Sources of different kinds tell of connections.
     pub(super) mixed: bool,
     /// The window was forgotten before: only a designated reporter's word counts.
     pub(super) forgotten: bool,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
     /// The judgement, or nothing where no reporter saw a flow that counts. `masked` says that a record
     /// named this connection as what another became on its way out (source NAT).
     pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn, masked: bool) -> Option<Emitted> {
-        self.look_around(key, conn)?;
+        let seen = Seen::of(conn, self.addrs)?;
+        self.look_around(key, conn, &seen);
         let begin = conn.begin;
-        let seen_on = self.seen_on(conn);
         // Low and high are by number, which is by arrival; who is named first must not be.
         let first = self.lower_name(key);
-        let lower = self.party(key, conn, first, begin, seen_on);
-        let upper = self.party(key, conn, first.other(), begin, seen_on);
+        let lower = self.party(key, &seen, first, begin);
+        let upper = self.party(key, &seen, first.other(), begin);
         let parties = if first == Side::Low { [lower, upper] } else { [upper, lower] };
         let proto = key.proto();
-        let serves = [Side::Low, Side::High].map(|side| self.serves(key, side, &parties, proto));
+        let serves = |side| self.serves(key, side, &parties, proto);
         let oriented = orient::client(key, conn, serves);
         let (client, confidence) = oriented.unwrap_or_else(|| (self.lower_name(key), 0));
         let server = client.other();
 
-        let node =
-            [Side::Low, Side::High].map(|side| self.node(key, side, &parties[side as usize]));
+        let node = [parties[0].node, parties[1].node];
+        let mut asks_near = false;
         let mut near = std::mem::take(&mut conn.near);
         let mut is_near = |side: Side, source: Source| {
+            asks_near = true;
             self.is_near(key, (side, source), node[side as usize], &mut near)
         };
         let better = conn.better;
         let mut word =
-            |of: Side| designated(conn, of, node, self.addrs, &mut |s| is_near(of, s), better);
+            |of: Side| designated(conn, of, node, &seen, &mut |s| is_near(of, s), better);
         let (ahead, back) = (word(client), word(server));
         let life = life(proto, conn, ahead, client);
         // Where packets were left out, that no answer was seen says nothing.
@@ -98,7 +100,7 @@ impl Judge<'_> {
         let second_hand = self.forgotten && self.is_second_hand(ahead, client, node);
         let mut counters = Counters::ZERO;
         count(&mut counters, conn, ahead, back);
-        conn.near = near;
+        (conn.near, conn.asks_near) = (near, asks_near);
         conn.open_after = life.open_after;
         if second_hand || counters[Measure::Flows] == 0 {
             return None;
@@ -125,13 +127,11 @@ impl Judge<'_> {
             port,
             direction: if oriented.is_some() { Direction::Known } else { Direction::Unknown },
         };
-        let first_ns = conn.tallies.iter().map(|t| t.first).min().unwrap_or(0);
-        let last_ns = conn.tallies.iter().map(|t| t.last).max().unwrap_or(0);
         let mut emitted = Emitted {
             key: edge,
             counters,
-            first_ns,
-            last_ns,
+            first_ns: seen.first,
+            last_ns: seen.last,
             client,
             hop: None,
             landing: self.is_landing(key.end(server), proto),
@@ -154,39 +154,40 @@ impl Judge<'_> {
     /// began (owners are asked for that instant, because TCP does not survive a change of either),
     /// and how the window before ended. Without a SYN of its own, a window continues the nearest
     /// one before it. Looked up once, and again when another window has news.
-    fn look_around(&self, key: ConnKey, conn: &mut Conn) -> Option<()> {
-        let own = conn.tallies.iter().map(|t| t.begin).min()?;
+    fn look_around(&self, key: ConnKey, conn: &mut Conn, seen: &Seen) {
+        let own = seen.begin;
         let is_tcp = key.proto() == Proto::TCP;
-        let opens = is_tcp && conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
+        let opens = is_tcp && seen.opens;
         if conn.looked && conn.opens == opens {
             conn.begin = conn.begin.min(own);
-            return Some(());
+            return;
         }
         conn.looked = true;
         conn.opens = opens;
         conn.begin = own;
         if is_tcp && !opens {
-            let earlier = self.tables.range(..self.window).rev();
-            let carried = earlier.filter_map(|(_, t)| t.get(key)).map(|c| c.begin).next();
+            let earlier = self.tables.before(self.window).rev();
+            let carried = earlier.filter_map(|t| t.get(key)).map(|c| c.begin).next();
             conn.begin = carried.filter(|b| *b != 0).map_or(own, |b| b.min(own));
         }
         if self.mixed {
             // From where the earliest slice begins: what it spreads over this window may have been
             // sent in another. An agent that was heard before that and no longer covers nothing.
             let (from, to) = (self.len.window(own), self.len.window(own + LONGEST_SLICE));
-            let others = self.tables.range(from..=to).filter_map(|(_, table)| table.get(key));
+            let held = from..=to;
+            let others = self.tables.iter().filter(|(window, _)| held.contains(window));
+            let others = others.filter_map(|(_, table)| table.get(key));
             let best = others.flat_map(|c| &c.tallies).map(|t| standing(t.source)).max();
             // Kept, also when the window that it stands in is forgotten.
             conn.better = conn.better.max(best.unwrap_or(0));
         }
-        if let Some(before) = self.tables.get(&self.window.previous(self.len)) {
+        if let Some(before) = self.tables.get(self.window.previous(self.len)) {
             if !is_tcp {
                 conn.continued |= before.get(key).is_some();
             } else if opens {
                 conn.open_before = before.get(key).is_some_and(|c| c.open_after);
             }
         }
-        Some(())
     }
 
     /// Whether the agent at `home` saw what `side` sends in a neighbouring window. Once seen, it
@@ -203,7 +204,7 @@ impl Judge<'_> {
         }
         let ends = [self.window.previous(self.len), self.window + self.len];
         for window in ends {
-            let Some(conn) = self.tables.get(&window).and_then(|t| t.get(key)) else { continue };
+            let Some(conn) = self.tables.get(window).and_then(|t| t.get(key)) else { continue };
             for tally in &conn.tallies {
                 let seen = (tally.agent, tally.from);
                 let reaches = tally.reach(window, self.len, self.tolerance);
@@ -218,22 +219,18 @@ impl Judge<'_> {
         near.iter().any(|(agent, from)| *from == side && self.addrs.get(*agent).ip == home)
     }
 
-    /// Whether a neighbouring window knows that a source NAT made the connection: its near side may
-    /// have been told of there.
-    pub(super) fn is_masked(&self, key: ConnKey) -> bool {
-        let ends = [self.window.previous(self.len), self.window + self.len];
-        let tables = ends.iter().filter_map(|window| self.tables.get(window));
-        tables.into_iter().any(|table| table.masked.contains(&key))
+    /// Connections that source NAT made, by the word of neighbouring windows: their near side may have
+    /// been told of there.
+    pub(super) fn masked_near(&self) -> [Option<&'a FxHashSet<ConnKey>>; 2] {
+        [self.window.previous(self.len), self.window + self.len].map(|window| {
+            self.tables.get(window).map(|table| &table.masked).filter(|masked| !masked.is_empty())
+        })
     }
 
     fn serves(&self, key: ConnKey, side: Side, parties: &[Party; 2], proto: Proto) -> bool {
         let end = key.end(side);
         let party = &parties[side as usize];
-        let is_vip = party.owner.is_some_and(|o| {
-            let owner = self.directory.owner(o);
-            owner.hop == Some(HopClass::ClusterIp)
-        });
-        is_vip
+        party.hop == Some(HopClass::ClusterIp)
             || self.directory.serves(
                 self.addrs.get(end.addr).claims(),
                 party.owner,

@@ -2,8 +2,8 @@
 
 use portolan_model::{Counters, Ip, Measure, Proto, Source};
 
-use super::addrs::Addrs;
 use super::orient;
+use super::party::Seen;
 use super::table::{Conn, Side, Tally};
 
 /// The reporter whose word counts for what `from` sends: of the best kind of source, unsampled before
@@ -21,26 +21,23 @@ pub(super) fn designated<'a>(
     conn: &'a Conn,
     from: Side,
     node: [Ip; 2],
-    addrs: &Addrs,
+    seen: &Seen,
     home_is_near: &mut dyn FnMut(Source) -> bool,
     best_elsewhere: u8,
 ) -> Option<&'a Tally> {
-    let is_on = |tally: &Tally, side: Side| {
-        let agent = addrs.get(tally.agent).ip;
-        !agent.is_none() && agent == node[side as usize]
-    };
-    let rank = |tally: &Tally| {
-        let (home, away) = (is_on(tally, from), is_on(tally, from.other()));
+    let is_on = |agent: Ip, side: Side| !agent.is_none() && agent == node[side as usize];
+    let rank = |tally: &Tally, agent: Ip| {
+        let (home, away) = (is_on(agent, from), is_on(agent, from.other()));
         let place = if home { 2 } else { u8::from(away) };
-        let agent = addrs.get(tally.agent).ip;
         let kind = (standing(tally.source), tally.sampled == 0);
         (kind, place, tally.bytes, std::cmp::Reverse(agent))
     };
-    let best = conn.tallies.iter().filter(|t| t.from == from).max_by_key(|t| rank(t))?;
+    let heard = conn.tallies.iter().zip(&seen.agents).filter(|(tally, _)| tally.from == from);
+    let (best, agent) = heard.max_by_key(|(tally, agent)| rank(tally, **agent))?;
     if standing(best.source) < best_elsewhere {
         return None;
     }
-    (is_on(best, from) || !home_is_near(best.source)).then_some(best)
+    (is_on(*agent, from) || !home_is_near(best.source)).then_some(best)
 }
 
 /// How much a kind of source is worth for counts: where the packets pass, before who forwards them,
@@ -71,12 +68,12 @@ pub(super) fn count(
         counters[Measure::Flows] += tally.marks.len() as i64;
         counters[Measure::FlowsSampled] += i64::from(tally.sampled);
     }
+    // Each drop happens in one place, whoever is designated for the bytes.
+    counters[Measure::DropBytes] = conn.extra.drop_bytes as i64;
+    counters[Measure::DropPackets] = i64::from(conn.extra.drop_packets);
+    counters[Measure::RttCount] = i64::from(conn.extra.rtt_count);
+    counters[Measure::RttSumMicros] = conn.extra.rtt_sum_micros as i64;
     for tally in &conn.tallies {
-        // Each drop happens in one place, whoever is designated for the bytes.
-        counters[Measure::DropBytes] += tally.extra.drop_bytes as i64;
-        counters[Measure::DropPackets] += i64::from(tally.extra.drop_packets);
-        counters[Measure::RttCount] += i64::from(tally.extra.rtt_count);
-        counters[Measure::RttSumMicros] += tally.extra.rtt_sum_micros as i64;
         let counted = [ahead, back].into_iter().flatten().any(|t| std::ptr::eq(t, tally));
         if !counted {
             counters[Measure::FlowsSeenTwice] += tally.marks.len() as i64;

@@ -62,6 +62,11 @@ impl Names {
         }
     }
 
+    /// Whether the store has heard of it, or will this epoch.
+    pub(super) fn knows(&self, id: EntityId) -> bool {
+        self.known.contains(&id)
+    }
+
     pub(super) fn owner(&mut self, owner: &Owner) -> EntityId {
         self.note(owner.id, || (*owner.entity).clone());
         owner.id

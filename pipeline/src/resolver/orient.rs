@@ -37,13 +37,19 @@ const KNOWN_PORTS: [u16; 44] = [
 const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
 /// Which side is the client, and how sure that is; none if nothing tells.
-pub(super) fn client(key: ConnKey, conn: &Conn, serves: [bool; 2]) -> Option<(Side, Confidence)> {
+pub(super) fn client(
+    key: ConnKey,
+    conn: &Conn,
+    serves: impl Fn(Side) -> bool,
+) -> Option<(Side, Confidence)> {
     one_of(conn.dialled)
         .map(|side| (side, SOCKET))
         .or_else(|| handshake(conn).map(|side| (side, HANDSHAKE)))
         .or_else(|| one_of(conn.echo).map(|side| (side, HANDSHAKE)))
         .or_else(|| one_of(conn.tracked).map(|side| (side, TRACKED)))
-        .or_else(|| one_of(serves).map(|server| (server.other(), DECLARED)))
+        .or_else(|| {
+            one_of([Side::Low, Side::High].map(serves)).map(|server| (server.other(), DECLARED))
+        })
         .or_else(|| by_port(key, well_known).map(|server| (server.other(), WELL_KNOWN)))
         .or_else(|| by_port(key, |p| EPHEMERAL_PORTS.contains(&p)).map(|side| (side, EPHEMERAL)))
         .or_else(|| first_record(key.proto(), conn).map(|side| (side, FIRST)))

@@ -11,7 +11,12 @@ use super::slots::Slots;
 /// Both ends of a connection and its protocol, the smaller end first: both directions and all
 /// reporters of one connection share it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ConnKey(u128);
+pub(super) struct ConnKey {
+    /// Address, port.
+    low: u64,
+    /// Address, port, protocol.
+    high: u64,
+}
 
 /// One end.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +61,6 @@ pub(super) struct Tally {
     pub(super) first: Nanos,
     pub(super) last: Nanos,
     pub(super) marks: SmallVec<[Mark; 2]>,
-    pub(super) extra: Extra,
 }
 
 /// Which boundaries of its window something comes up to.
@@ -66,7 +70,7 @@ pub(super) struct Reach {
     pub(super) end: bool,
 }
 
-/// What few records carry.
+/// What is summed up of all reporters: each saw its own part of it.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Extra {
     pub(super) rtt_sum_micros: u64,
@@ -90,11 +94,17 @@ pub(super) enum Rewrite {
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Conn {
     /// Two to four as a rule: both directions, by one or two nodes.
-    pub(super) tallies: Vec<Tally>,
+    pub(super) tallies: SmallVec<[Tally; 4]>,
+    pub(super) extra: Extra,
     /// Of the low and of the high end.
     pub(super) rewrites: [Rewrite; 2],
     pub(super) emitted: Option<Box<Emitted>>,
     pub(super) touched: bool,
+    /// The windows before and after were told, since the last judgement, that a reporter here comes up
+    /// to them.
+    pub(super) told: [bool; 2],
+    /// What neighbouring windows saw mattered to the judgement.
+    pub(super) asks_near: bool,
     /// What other windows say was looked up, and has not changed since.
     pub(super) looked: bool,
     /// It had a SYN, or an answer to one, at that time.
@@ -121,6 +131,10 @@ pub(super) struct Conn {
 #[derive(Default)]
 pub(super) struct Table {
     by_key: FxHashMap<ConnKey, u32>,
+    /// The connection that was asked for last: records of one come together.
+    last: u32,
+    /// The batch that last noted where it came from.
+    noted: u64,
     pub(super) keys: Vec<ConnKey>,
     pub(super) conns: Slots,
     touched: Vec<u32>,
@@ -135,27 +149,22 @@ pub(super) struct Table {
 impl ConnKey {
     /// The key, and which side `src` is.
     pub(super) fn new(src: End, dst: End, proto: Proto) -> (Self, Side) {
-        let pack = |low: End, high: End| {
-            Self(
-                u128::from(low.addr) << 72
-                    | u128::from(low.port) << 56
-                    | u128::from(high.addr) << 24
-                    | u128::from(high.port) << 8
-                    | u128::from(proto.0),
-            )
+        let pack = |low: End, high: End| Self {
+            low: u64::from(low.addr) << 16 | u64::from(low.port),
+            high: u64::from(high.addr) << 24 | u64::from(high.port) << 8 | u64::from(proto.0),
         };
         if src <= dst { (pack(src, dst), Side::Low) } else { (pack(dst, src), Side::High) }
     }
 
     pub(super) fn end(self, side: Side) -> End {
         match side {
-            Side::Low => End { addr: (self.0 >> 72) as u32, port: (self.0 >> 56) as u16 },
-            Side::High => End { addr: (self.0 >> 24) as u32, port: (self.0 >> 8) as u16 },
+            Side::Low => End { addr: (self.low >> 16) as u32, port: self.low as u16 },
+            Side::High => End { addr: (self.high >> 24) as u32, port: (self.high >> 8) as u16 },
         }
     }
 
     pub(super) fn proto(self) -> Proto {
-        Proto(self.0 as u8)
+        Proto(self.high as u8)
     }
 }
 
@@ -185,9 +194,36 @@ impl Mark {
 impl Conn {
     /// As new, with the memory of before.
     pub(super) fn renew(&mut self) {
-        let mut tallies = std::mem::take(&mut self.tallies);
-        tallies.clear();
-        *self = Self { tallies, ..Self::default() };
+        self.tallies.clear();
+        self.near.clear();
+        let emitted = self.emitted.take();
+        drop(emitted);
+        let Self {
+            tallies: _,
+            near: _,
+            extra,
+            rewrites,
+            emitted: _,
+            touched,
+            told,
+            asks_near,
+            looked,
+            opens,
+            continued,
+            open_before,
+            open_after,
+            better,
+            begin,
+            echo,
+            dialled,
+            tracked,
+        } = self;
+        *extra = Extra::default();
+        *rewrites = [Rewrite::None; 2];
+        (*touched, *asks_near, *looked, *opens) = (false, false, false, false);
+        (*continued, *open_before, *open_after) = (false, false, false);
+        (*better, *begin) = (0, 0);
+        [*told, *echo, *dialled, *tracked] = [[false; 2]; 4];
     }
 
     /// The tally of a reporter for a direction, made if it is not there.
@@ -245,7 +281,6 @@ impl Tally {
             first: at,
             last: 0,
             marks: SmallVec::new(),
-            extra: Extra::default(),
         }
     }
 }
@@ -255,18 +290,28 @@ impl Tally {
 impl Table {
     /// The connection of a key, made if it is not there, and marked as touched.
     pub(super) fn conn(&mut self, key: ConnKey) -> &mut Conn {
-        let next = self.keys.len() as u32;
-        let place = *self.by_key.entry(key).or_insert(next);
-        if place == next {
-            self.keys.push(key);
-            self.conns.open(next);
-        }
+        let place = if self.keys.get(self.last as usize) == Some(&key) {
+            self.last
+        } else {
+            self.place(key)
+        };
+        self.last = place;
         let conn = &mut self.conns[place];
         if !conn.touched {
             conn.touched = true;
             self.touched.push(place);
         }
         conn
+    }
+
+    fn place(&mut self, key: ConnKey) -> u32 {
+        let next = self.keys.len() as u32;
+        let place = *self.by_key.entry(key).or_insert(next);
+        if place == next {
+            self.keys.push(key);
+            self.conns.open(next);
+        }
+        place
     }
 
     pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
@@ -277,6 +322,15 @@ impl Table {
     pub(super) fn touch_key(&mut self, key: ConnKey) {
         if let Some(&place) = self.by_key.get(&key) {
             self.conns[place].looked = false;
+            self.touch(place);
+        }
+    }
+
+    /// Marks a connection, if it is there and what its neighbours saw mattered to its judgement.
+    pub(super) fn touch_near(&mut self, key: ConnKey) {
+        if let Some(&place) = self.by_key.get(&key)
+            && self.conns[place].asks_near
+        {
             self.touch(place);
         }
     }
@@ -293,7 +347,8 @@ impl Table {
     pub(super) fn take_touched(&mut self) -> Vec<u32> {
         let touched = std::mem::take(&mut self.touched);
         for &place in &touched {
-            self.conns[place].touched = false;
+            let conn = &mut self.conns[place];
+            (conn.touched, conn.told) = (false, [false; 2]);
         }
         touched
     }
@@ -309,6 +364,7 @@ impl Table {
     /// Forgets everything and keeps the memory, for the next window.
     pub(super) fn clear(&mut self) {
         self.by_key.clear();
+        (self.last, self.noted) = (0, 0);
         self.keys.clear();
         self.touched.clear();
         self.masked.clear();
@@ -321,7 +377,11 @@ impl Table {
     }
 
     /// Notes where records of this window came from.
-    pub(super) fn came_from(&mut self, partition: u32, offset: i64) {
+    pub(super) fn came_from(&mut self, batch: u64, partition: u32, offset: i64) {
+        if self.noted == batch {
+            return;
+        }
+        self.noted = batch;
         let lowest = self.reread.entry(partition).or_insert(offset);
         *lowest = (*lowest).min(offset);
     }
