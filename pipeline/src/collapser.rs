@@ -10,16 +10,22 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use portolan_model::{
     Barrier, Counters, EntityId, Evidence, Ip, Layer, Nanos, PathDelta, PathKey, PathKind, Proto,
     ScopeId, Socket, Via, Window, WindowLen,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::{SmallVec, smallvec};
 
 use crate::resolver::single;
 use crate::{Deltas, HopChange, HopConnection, HopTarget, Hops, LandingChange, LineConfig, Stage};
+
+/// Windows whose memory is kept for the next ones: two fill at a time.
+const SPARE: usize = 2;
 
 /// A client's socket: what a connection keeps when its destination is rewritten. Packed, because there
 /// is one for every connection towards a backend.
@@ -32,8 +38,9 @@ struct Client {
 }
 
 /// A connection that came out at a place that some hop forwards to.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Copy, Clone)]
 struct Landing {
+    client: Client,
     ip: [u64; 2],
     entity: EntityId,
     port: u16,
@@ -43,16 +50,19 @@ struct Landing {
 pub struct PathCollapser {
     window: WindowLen,
     windows: BTreeMap<Window, Joins>,
+    /// Cleared: a new window takes over the memory of one that is forgotten.
+    spare: Vec<Joins>,
     touched: Vec<(Window, Client)>,
 }
 
 /// What is remembered of one window.
 #[derive(Default)]
 struct Joins {
-    /// What each client socket does with hops.
-    hops: FxHashMap<Client, Group>,
-    /// Where each client socket came out.
-    landings: FxHashMap<Client, SmallVec<[Landing; 1]>>,
+    /// What each client socket does with hops, by place in `groups`: a group is long.
+    hops: FxHashMap<Client, u32>,
+    groups: Vec<Group>,
+    /// Where each client socket came out: mostly in one place.
+    landings: HashTable<Landing>,
 }
 
 /// Everything that one client socket does with hops in one window.
@@ -83,6 +93,52 @@ impl Client {
     fn new(scope: ScopeId, proto: Proto, socket: Socket) -> Self {
         Self { ip: halves(socket.ip), scope, port: socket.port, proto }
     }
+
+    fn hash(&self) -> u64 {
+        FxBuildHasher.hash_one(self)
+    }
+}
+
+impl Joins {
+    fn group(&mut self, client: Client) -> Option<&mut Group> {
+        self.hops.get(&client).map(|place| &mut self.groups[*place as usize])
+    }
+
+    fn open(&mut self, client: Client) -> &mut Group {
+        let next = self.groups.len() as u32;
+        let place = *self.hops.entry(client).or_insert(next);
+        if place == next {
+            self.groups.push(Group::default());
+        }
+        &mut self.groups[place as usize]
+    }
+
+    fn land(&mut self, landing: Landing, entity: Option<EntityId>) {
+        let same = |it: &Landing| {
+            (it.client, it.ip, it.port) == (landing.client, landing.ip, landing.port)
+        };
+        let hash = landing.client.hash();
+        match (self.landings.entry(hash, same, |it| it.client.hash()), entity) {
+            (Entry::Occupied(mut known), Some(entity)) => known.get_mut().entity = entity,
+            (Entry::Occupied(known), None) => drop(known.remove()),
+            (Entry::Vacant(place), Some(_)) => drop(place.insert(landing)),
+            (Entry::Vacant(_), None) => {}
+        }
+    }
+
+    /// In order of address and port.
+    fn landings(&self, client: Client) -> SmallVec<[Landing; 2]> {
+        let there = self.landings.iter_hash(client.hash()).filter(|it| it.client == client);
+        let mut there: SmallVec<[Landing; 2]> = there.copied().collect();
+        there.sort_unstable_by_key(|it| (it.ip, it.entity, it.port));
+        there
+    }
+
+    fn clear(&mut self) {
+        self.hops.clear();
+        self.groups.clear();
+        self.landings.clear();
+    }
 }
 
 impl Landing {
@@ -98,12 +154,17 @@ const fn halves(ip: Ip) -> [u64; 2] {
 impl PathCollapser {
     /// A collapser that remembers nothing yet.
     pub fn new(config: &LineConfig) -> Self {
-        Self { window: config.window, windows: BTreeMap::new(), touched: Vec::new() }
+        Self {
+            window: config.window,
+            windows: BTreeMap::new(),
+            spare: Vec::new(),
+            touched: Vec::new(),
+        }
     }
 
     /// Marks what a client socket does with hops, if it does anything.
     fn touch(&mut self, window: Window, client: Client) {
-        if let Some(group) = self.windows.get_mut(&window).and_then(|w| w.hops.get_mut(&client))
+        if let Some(group) = self.windows.get_mut(&window).and_then(|w| w.group(client))
             && !group.touched
         {
             group.touched = true;
@@ -111,9 +172,13 @@ impl PathCollapser {
         }
     }
 
+    fn joins(&mut self, window: Window) -> &mut Joins {
+        self.windows.entry(window).or_insert_with(|| self.spare.pop().unwrap_or_default())
+    }
+
     fn hop(&mut self, change: HopChange, out: &mut Vec<PathDelta>) {
         let client = Client::new(change.scope, change.proto, change.client);
-        let group = self.windows.entry(change.window).or_default().hops.entry(client).or_default();
+        let group = self.joins(change.window).open(client);
         let place = group.hops.iter().position(|t| t.hop == change.hop);
         match (place, change.state) {
             (Some(place), Some(state)) => group.hops[place].state = state,
@@ -131,14 +196,9 @@ impl PathCollapser {
 
     fn landing(&mut self, change: &LandingChange) {
         let client = Client::new(change.scope, change.proto, change.client);
-        let joins = self.windows.entry(change.window).or_default();
-        let landings = joins.landings.entry(client).or_default();
         let (ip, port) = (halves(change.server.ip), change.server.port);
-        landings.retain(|landing| (landing.ip, landing.port) != (ip, port));
-        if let Some(entity) = change.entity {
-            landings.push(Landing { ip, entity, port });
-            landings.sort_unstable();
-        }
+        let entity = change.entity.unwrap_or(EntityId::NONE);
+        self.joins(change.window).land(Landing { client, ip, entity, port }, change.entity);
         self.touch(change.window, client);
         // A connection may open on one side of a boundary and be seen on the other.
         self.touch(change.window.previous(self.window), client);
@@ -150,7 +210,8 @@ impl PathCollapser {
         let mut found = SmallVec::new();
         let near = [(0, window), (1, window.previous(self.window)), (1, window.next(self.window))];
         for (distance, window) in near {
-            if let Some(there) = self.windows.get(&window).and_then(|w| w.landings.get(&client)) {
+            if let Some(joins) = self.windows.get(&window) {
+                let there = joins.landings(client);
                 found.extend(there.iter().map(|l| (distance, l.socket(), l.entity)));
             }
         }
@@ -161,8 +222,7 @@ impl PathCollapser {
         let mut out = Vec::new();
         for (window, client) in std::mem::take(&mut self.touched) {
             let landings = self.landings(window, client);
-            let Some(group) = self.windows.get_mut(&window).and_then(|w| w.hops.get_mut(&client))
-            else {
+            let Some(group) = self.windows.get_mut(&window).and_then(|w| w.group(client)) else {
                 continue;
             };
             group.touched = false;
@@ -196,7 +256,13 @@ impl Stage for PathCollapser {
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
         let paths = self.join(barrier.rebuild);
-        self.windows = self.windows.split_off(&barrier.folded);
+        let kept = self.windows.split_off(&barrier.folded);
+        for mut joins in std::mem::replace(&mut self.windows, kept).into_values() {
+            if self.spare.len() < SPARE {
+                joins.clear();
+                self.spare.push(joins);
+            }
+        }
         if barrier.rebuild {
             return None;
         }

@@ -47,6 +47,9 @@ const AGENT_TTL: Nanos = 600_000_000_000;
 /// Tables of forgotten windows that are kept for the next ones: two windows fill at a time.
 const SPARE: usize = 2;
 
+/// Connections that are brought near together before they are judged.
+const WARM: usize = 32;
+
 /// Fewer numbers of addresses than twice this are not worth looking for those that are free again.
 const ADDRS_KEPT: usize = 1_024;
 
@@ -227,7 +230,10 @@ impl FlowResolver {
         if ordered {
             touched.sort_by_cached_key(|place| self.addrs.names(table.keys[*place as usize]));
         }
-        for place in touched {
+        for (at, &place) in touched.iter().enumerate() {
+            if at % WARM == 0 {
+                judge.warm(&table, &touched[at..touched.len().min(at + WARM)]);
+            }
             let key = table.keys[place as usize];
             let conn = &mut table.conns[place];
             let was = (conn.open_after, conn.begin);

@@ -14,6 +14,9 @@ use super::table::{ConnKey, End, Extra, Mark, Side, Tally};
 /// length. Exporters cut slices after seconds or minutes.
 const MAX_PARTS: u64 = 360;
 
+/// Records whose connections are brought near together.
+const WARM: usize = 128;
+
 /// A part of a record in one window.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -92,6 +95,9 @@ impl FlowResolver {
         self.note_sources(flows);
         let mut near = Near::default();
         for (at, row) in rows.iter().enumerate() {
+            if at % WARM == 0 {
+                self.warm(flows, &rows, at);
+            }
             let xlat = xlats.next_if(|(r, _)| *r as usize == at).map(|(_, x)| *x);
             if is_icmp_error(flows, at) {
                 self.tally.icmp_errors += 1;
@@ -108,6 +114,28 @@ impl FlowResolver {
         }
         rows.clear();
         self.rows = rows;
+    }
+
+    /// Reads what the next records will read.
+    fn warm(&self, flows: &FlowColumns, rows: &[Row], from: usize) {
+        let mut near = Near::default();
+        let mut last = None;
+        let mut sum = 0_u64;
+        for (at, Row { key, .. }) in rows.iter().enumerate().skip(from).take(WARM) {
+            let key = *key;
+            let window = near.window(flows.start[at], self.window);
+            if last.replace((key, window)) != Some((key, window))
+                && let Some(table) = self.tables.get(window)
+            {
+                sum = sum.wrapping_add(table.warm(key));
+            }
+            if near.end < flows.end[at]
+                && let Some(table) = self.tables.get(window.next(self.window))
+            {
+                sum = sum.wrapping_add(table.warm(key));
+            }
+        }
+        std::hint::black_box(sum);
     }
 
     fn number(&mut self, flows: &FlowColumns, at: usize, recent: &mut Recent) -> Row {

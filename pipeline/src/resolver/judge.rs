@@ -20,7 +20,7 @@ use super::measure::{count, count_connections, designated, life, standing};
 use super::names::Names;
 use super::orient;
 use super::party::{Party, Seen};
-use super::table::{Conn, ConnKey, End, Side, Tally};
+use super::table::{Conn, ConnKey, End, Side, Table, Tally};
 use super::tables::Tables;
 
 /// The longest interval that a source of whole connections sums up: cloud flow logs, by default
@@ -66,6 +66,26 @@ pub(super) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
+    /// Reads what judging the next connections will read ([`Table::warm`]).
+    pub(super) fn warm(&self, table: &Table, places: &[u32]) {
+        let mut sum = 0_u64;
+        for &place in places {
+            let conn = &table.conns[place];
+            sum = sum.wrapping_add(conn.warm());
+            if !conn.looked {
+                let key = table.keys[place as usize];
+                let earlier = self.tables.before(self.window);
+                sum = earlier.fold(sum, |sum, table| sum.wrapping_add(table.warm(key)));
+            }
+        }
+        for &place in places {
+            let emitted = table.conns[place].emitted.as_deref();
+            let counted = emitted.map_or(0, |it| it.last_ns ^ it.counters[Measure::Flows] as u64);
+            sum = sum.wrapping_add(counted);
+        }
+        std::hint::black_box(sum);
+    }
+
     /// The judgement, or nothing where no reporter saw a flow that counts. `masked` says that a record
     /// named this connection as what another became on its way out (source NAT).
     pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn, masked: bool) -> Option<Emitted> {

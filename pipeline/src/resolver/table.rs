@@ -243,6 +243,12 @@ impl Conn {
         &mut self.tallies[place]
     }
 
+    /// See [`Table::warm`].
+    pub(super) fn warm(&self) -> u64 {
+        let tallies = self.tallies.iter().map(|tally| tally.last ^ u64::from(tally.agent));
+        tallies.fold(self.begin, u64::wrapping_add)
+    }
+
     pub(super) fn rewrite(&mut self, side: Side, to: End) {
         let slot = &mut self.rewrites[side as usize];
         *slot = match *slot {
@@ -312,6 +318,13 @@ impl Table {
             self.conns.open(next);
         }
         place
+    }
+
+    /// Reads what working with a connection reads first, where it is. Those of a block wait for memory
+    /// together then, and not one after the other; the sum is for the compiler, which must not leave it
+    /// out.
+    pub(super) fn warm(&self, key: ConnKey) -> u64 {
+        self.by_key.get(&key).map_or(0, |place| self.conns[*place].warm())
     }
 
     pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
