@@ -65,7 +65,7 @@ pub(crate) struct Threads {
 // === impl RealStages ===
 
 impl Blueprint for RealStages {
-    type Resolver = portolan_pipeline::FlowResolver;
+    type Resolver = portolan_pipeline::Front;
     type Collapser = portolan_pipeline::PathCollapser;
     type Aggregator = portolan_pipeline::EdgeAggregator;
     type Compactor = portolan_pipeline::WindowCompactor;
@@ -75,7 +75,8 @@ impl Blueprint for RealStages {
         config: &LineConfig,
         restored: &Restored,
     ) -> Stages<Self::Resolver, Self::Collapser, Self::Aggregator, Self::Compactor> {
-        let Line { resolver, collapser, aggregator, compactor } = Line::new(config, restored);
+        let Line { front: resolver, collapser, aggregator, compactor } =
+            Line::new(config, restored);
         Stages { resolver, collapser, aggregator, compactor }
     }
 }

@@ -375,7 +375,13 @@ fn restore(store: &dyn ReadStore) -> Result<(Checkpoint, Restored), portolan_sto
     let mut owners = Vec::new();
     store.owners(&mut |owner| owners.push(owner))?;
     let mut strangers = Vec::new();
-    store.entities(&mut |_, entity| strangers.extend(portolan_pipeline::stranger(entity)));
+    let mut named = Vec::new();
+    store.entities(&mut |_, entity| {
+        strangers.extend(portolan_pipeline::stranger(entity));
+        if portolan_pipeline::is_named_by_spans(entity.kind) {
+            named.push((**entity).clone());
+        }
+    });
     let folded = checkpoint.folded;
-    Ok((checkpoint, Restored { owners, folded, strangers }))
+    Ok((checkpoint, Restored { owners, folded, strangers, named }))
 }

@@ -98,7 +98,7 @@ fn run(name: &str, service_percent: u32, scale: Scale) {
     let took = began.elapsed();
     report(&passes);
     let last = passes.last().expect("at least one pass");
-    let connections = bench.line.resolver.connections();
+    let connections = bench.line.front.flows.connections();
     let resident = resident_bytes().saturating_sub(before);
     println!(
         "  rows an epoch: {} edges, {} paths; connections remembered: {connections}; given up early: {}",
@@ -179,12 +179,12 @@ impl Bench {
             let flows = parts.decode.run(|| self.batch(&mut messages, end));
             accepted += flows.len() as u64;
             let batch = FlowBatch { partition: PartitionId(0), first_offset: 0, flows };
-            parts.gather.run(|| self.line.resolver.apply(Intake::Flows(batch)));
+            parts.gather.run(|| self.line.front.apply(Intake::Flows(batch)));
         }
         self.epoch += 1;
         let mut barrier = barrier(self.epoch, end, accepted);
         let line = &mut self.line;
-        let hops = parts.resolve.run(|| line.resolver.barrier(&mut barrier));
+        let hops = parts.resolve.run(|| line.front.barrier(&mut barrier));
         let deltas = parts.collapse.run(|| {
             let raw = hops.and_then(|hops| line.collapser.apply(hops));
             [raw, line.collapser.barrier(&mut barrier)]

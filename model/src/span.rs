@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use crate::{Nanos, PartitionId};
+use crate::{Nanos, PartitionId, ScopeId};
 
 /// A 16-byte trace id as a number; ids of 8 bytes have zeros in front (trace semantics, C.3).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -130,6 +130,8 @@ pub struct SpanRow {
     pub error: bool,
     /// Made by a bot or a test.
     pub synthetic: bool,
+    /// The method, route or statement, as far as it is one of few.
+    pub operation: Text,
 }
 
 /// Spans of one or more messages.
@@ -150,6 +152,8 @@ pub struct SpanBatch {
     pub partition: PartitionId,
     /// The lowest offset that any of them comes from.
     pub first_offset: i64,
+    /// Where their addresses are looked up.
+    pub scope: ScopeId,
     /// The spans.
     pub spans: SpanColumns,
 }

@@ -25,6 +25,32 @@ pub struct LineConfig {
     pub scope_links: Vec<ScopeLink>,
     /// Environment that entities get where ownership names none.
     pub environment: String,
+    /// Settings of the span linker.
+    pub traces: TraceConfig,
+}
+
+/// Settings of the span linker (trace semantics, C.5 to C.10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// How long half a call waits for its counterpart, in event time, before it counts as one.
+    pub wait_secs: u32,
+    /// The same for calls of databases, whose servers seldom write spans.
+    pub database_wait_secs: u32,
+    /// How long after its last span a trace is remembered: within it, late spans and redelivery are
+    /// exact. At least twice the wait.
+    pub horizon_secs: u32,
+    /// How long a message may lie in its queue for its consumer to be linked to its producer.
+    pub link_secs: u32,
+    /// Most spans remembered; over it the oldest traces are folded early.
+    pub max_spans: usize,
+    /// Most spans remembered for what may link to them; over it the oldest are dropped.
+    pub max_links: usize,
+    /// Most names of a kind that spans may make; over it they share one.
+    pub max_names: usize,
+    /// Most operations of a server that are kept apart.
+    pub max_operations: usize,
+    /// Name of who calls from outside.
+    pub user: String,
 }
 
 /// Which scopes an address is looked up in after its own (flow semantics, section 1.1). Public
@@ -63,6 +89,26 @@ impl Default for LineConfig {
             owner_retention_secs: 35 * 86_400,
             scope_links: Vec::new(),
             environment: String::new(),
+            traces: TraceConfig::default(),
+        }
+    }
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        Self {
+            // Exporters batch for 5 s; a retry doubles it (trace semantics, C.5).
+            wait_secs: 15,
+            database_wait_secs: 1,
+            horizon_secs: 60,
+            // The lag of a queue is minutes (C.6).
+            link_secs: 600,
+            // Some 150 bytes each with what they count for.
+            max_spans: 1_000_000,
+            max_links: 250_000,
+            max_names: 10_000,
+            max_operations: 50,
+            user: "user".into(),
         }
     }
 }

@@ -189,7 +189,7 @@ fn window_behind_the_horizon_is_forgotten_and_its_latecomers_still_count() {
          flow 200..201 10.0.0.1:40001>10.0.1.1:8080 120B S @10.9.0.1
          barrier",
     );
-    assert_eq!(lab.line.resolver.connections(), 1, "only the new window is remembered");
+    assert_eq!(lab.line.front.flows.connections(), 1, "only the new window is remembered");
     lab.run(
         "flow 5..6 10.0.0.1:40002>10.0.1.1:8080 70B S @10.9.0.1
          flow 5..6 10.0.0.1:40002>10.0.1.1:8080 70B S @10.9.0.2

@@ -1,7 +1,8 @@
 //! The functional core: the stages of the line as pure state machines.
 //!
 //! ```text
-//! flows, owners ─► FlowResolver ─► PathCollapser ─► EdgeAggregator ─► WindowCompactor ─► EpochCommit
+//! flows, owners, spans ─► Front ─► PathCollapser ─► EdgeAggregator ─► WindowCompactor ─► EpochCommit
+//!                  (FlowResolver, SpanLinker)
 //! ```
 //!
 //! No clock, no input or output, no async, no randomness: a stage is a function of what it was fed.
@@ -16,11 +17,13 @@ mod compactor;
 mod config;
 mod directory;
 pub mod feed;
+mod front;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod laws;
 mod line;
+mod linker;
 mod messages;
 mod resolver;
 mod stage;
@@ -28,9 +31,11 @@ mod stage;
 pub use aggregator::EdgeAggregator;
 pub use collapser::PathCollapser;
 pub use compactor::WindowCompactor;
-pub use config::{LineConfig, ScopeLink};
+pub use config::{LineConfig, ScopeLink, TraceConfig};
 pub use directory::{Builtin, Changed, Directory, Found, Lookup, Owner, OwnerIdx};
+pub use front::Front;
 pub use line::{Line, Restored};
+pub use linker::{SpanLinker, is_named_by_spans};
 pub use messages::{Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange};
 pub use resolver::{FlowResolver, stranger};
 pub use stage::Stage;

@@ -1,10 +1,10 @@
 //! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
 
-use portolan_model::{Barrier, EpochCommit, FlowBatch, Ip, OwnerEvent, OwnerRecord, Window};
-
-use crate::{
-    EdgeAggregator, FlowResolver, Intake, LineConfig, PathCollapser, Stage, WindowCompactor,
+use portolan_model::{
+    Barrier, Entity, EpochCommit, FlowBatch, Ip, OwnerEvent, OwnerRecord, SpanBatch, Window,
 };
+
+use crate::{EdgeAggregator, Front, Intake, LineConfig, PathCollapser, Stage, WindowCompactor};
 
 /// What the store remembers for the stages.
 #[derive(Clone, Debug, Default)]
@@ -16,12 +16,14 @@ pub struct Restored {
     /// Unowned addresses that have an entity of their own: they keep it, and their place under the
     /// bound. See [`stranger`].
     pub strangers: Vec<Ip>,
+    /// Entities that spans may have named: they keep their place under the bounds, too.
+    pub named: Vec<Entity>,
 }
 
 /// The four stages, wired.
 pub struct Line {
     /// First stage.
-    pub resolver: FlowResolver,
+    pub front: Front,
     /// Second stage.
     pub collapser: PathCollapser,
     /// Third stage.
@@ -34,7 +36,7 @@ impl Line {
     /// A line that goes on from what the store remembers.
     pub fn new(config: &LineConfig, restored: &Restored) -> Self {
         Self {
-            resolver: FlowResolver::new(config, restored),
+            front: Front::new(config, restored),
             collapser: PathCollapser::new(config),
             aggregator: EdgeAggregator::new(),
             compactor: WindowCompactor::new(config),
@@ -43,19 +45,25 @@ impl Line {
 
     /// Feeds flow records.
     pub fn flows(&mut self, batch: FlowBatch) {
-        let hops = self.resolver.apply(Intake::Flows(batch));
+        let hops = self.front.apply(Intake::Flows(batch));
         self.pass(hops);
     }
 
     /// Feeds ownership events.
     pub fn owners(&mut self, events: Vec<OwnerEvent>) {
-        let hops = self.resolver.apply(Intake::Owners(events));
+        let hops = self.front.apply(Intake::Owners(events));
+        self.pass(hops);
+    }
+
+    /// Feeds spans.
+    pub fn spans(&mut self, batch: SpanBatch) {
+        let hops = self.front.apply(Intake::Spans(batch));
         self.pass(hops);
     }
 
     /// Ends an epoch: what it changes, or nothing if it only rebuilt memory.
     pub fn barrier(&mut self, mut barrier: Barrier) -> Option<EpochCommit> {
-        let hops = self.resolver.barrier(&mut barrier);
+        let hops = self.front.barrier(&mut barrier);
         self.pass(hops);
         let deltas = self.collapser.barrier(&mut barrier);
         let deltas = deltas.and_then(|d| self.aggregator.apply(d));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_model::{
     CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent,
-    OwnerKey, OwnerRecord, PathDelta, Proto, Socket, Via, Window,
+    OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -16,6 +16,8 @@ pub enum Intake {
     Flows(FlowBatch),
     /// Ownership events.
     Owners(Vec<OwnerEvent>),
+    /// Spans of one partition.
+    Spans(SpanBatch),
 }
 
 /// What an epoch changes in the graph. All rows are additive.

@@ -29,6 +29,7 @@ use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::Directory;
+use crate::linker::Moved;
 use crate::{Hops, Intake, LineConfig, Restored, Stage};
 
 use addrs::Addrs;
@@ -40,6 +41,7 @@ use tables::Tables;
 
 pub(crate) use forward::single;
 pub use names::stranger;
+pub(crate) use names::{ambiguous, unowned};
 
 /// An agent that has not reported for this long, in event time, is no longer counted on.
 const AGENT_TTL: Nanos = 600_000_000_000;
@@ -65,6 +67,8 @@ pub struct FlowResolver {
     /// How long owners that are gone are kept; absent: for ever.
     owners_kept: Option<Nanos>,
     directory: Directory,
+    /// Addresses that may have another owner, for who else asks the directory.
+    moved: Moved,
     addrs: Addrs,
     /// How many addresses were left when they were last looked through.
     addrs_kept: usize,
@@ -114,6 +118,7 @@ impl FlowResolver {
             max_connections: config.max_connections,
             owners_kept: config.owners_kept(),
             directory,
+            moved: Moved::default(),
             addrs: Addrs::default(),
             addrs_kept: ADDRS_KEPT,
             names: Names::new(&config.environment, config.max_externals, &restored.strangers),
@@ -134,6 +139,16 @@ impl FlowResolver {
     /// How many connections (by window) are remembered.
     pub fn connections(&self) -> usize {
         self.tables.iter().map(|(_, table)| table.len()).sum()
+    }
+
+    /// Who owned which address.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Whose owner may be another one since the last barrier but one.
+    pub(crate) fn moved(&self) -> &Moved {
+        &self.moved
     }
 
     /// Works in what the epoch said of owners, and marks the connections it may change.
@@ -157,6 +172,9 @@ impl FlowResolver {
         for index in self.directory.hops_of(&changed.addrs) {
             self.addrs.touch(&self.directory, index);
         }
+        let ips = changed.addrs.iter().map(|index| self.directory.at(*index).ip);
+        let ips = ips.chain(changed.named.iter().map(|(_, ip)| *ip)).collect();
+        self.moved = Moved { ips, any: changed.ranges || !changed.gaps.is_empty() };
         out.deltas.owners = changed.owners;
         self.touch_dirty();
     }
@@ -355,6 +373,7 @@ impl Stage for FlowResolver {
         match batch {
             Intake::Flows(batch) => self.gather(&batch),
             Intake::Owners(events) => events.into_iter().for_each(|e| self.directory.tell(e)),
+            Intake::Spans(_) => {}
         }
         None
     }
@@ -390,6 +409,7 @@ impl Stage for FlowResolver {
         match batch {
             Intake::Flows(batch) => batch.flows.len(),
             Intake::Owners(events) => events.len(),
+            Intake::Spans(batch) => batch.spans.len(),
         }
     }
 }

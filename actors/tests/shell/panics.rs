@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use portolan_actors::{Blueprint, ExitReason, Stages, start_with};
 use portolan_model::{Barrier, EpochCommit};
 use portolan_pipeline::{
-    EdgeAggregator, FlowResolver, Line, LineConfig, PathCollapser, Restored, Stage, WindowCompactor,
+    EdgeAggregator, Front, Line, LineConfig, PathCollapser, Restored, Stage, WindowCompactor,
 };
 
 use crate::support::{World, eventually, rows};
@@ -84,7 +84,7 @@ impl<S: Stage> Stage for Wired<S> {
 }
 
 impl Blueprint for WiredStages {
-    type Resolver = Wired<FlowResolver>;
+    type Resolver = Wired<Front>;
     type Collapser = Wired<PathCollapser>;
     type Aggregator = Wired<EdgeAggregator>;
     type Compactor = Wired<WindowCompactor>;
@@ -94,7 +94,8 @@ impl Blueprint for WiredStages {
         config: &LineConfig,
         restored: &Restored,
     ) -> Stages<Self::Resolver, Self::Collapser, Self::Aggregator, Self::Compactor> {
-        let Line { resolver, collapser, aggregator, compactor, .. } = Line::new(config, restored);
+        let Line { front: resolver, collapser, aggregator, compactor, .. } =
+            Line::new(config, restored);
         let wire = || Arc::clone(&self.0);
         Stages {
             resolver: Wired { stage: resolver, wire: wire() },

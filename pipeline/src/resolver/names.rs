@@ -78,19 +78,7 @@ impl Names {
         &mut self,
         candidates: impl Iterator<Item = &'a Entity>,
     ) -> EntityId {
-        let mut names: Vec<String> = candidates.map(ToString::to_string).collect();
-        names.sort_unstable();
-        names.dedup();
-        let more = names.len().saturating_sub(CANDIDATES);
-        names.truncate(CANDIDATES);
-        let mut name = names.join(" | ");
-        if names.len() == 1 {
-            name.push_str(" | untold");
-        }
-        if more > 0 {
-            name = format!("{name} | {more} more");
-        }
-        let entity = self.entity(EntityKind::Ambiguous, &name);
+        let entity = ambiguous(&self.environment, candidates);
         let id = entity.id();
         self.note(id, || entity);
         id
@@ -125,13 +113,39 @@ impl Names {
     }
 
     fn stranger(&self, ip: Ip) -> Entity {
-        let kind = if ip.is_private() { EntityKind::Unresolved } else { EntityKind::External };
-        self.entity(kind, &ip.to_string())
+        unowned(&self.environment, ip)
     }
 
     fn entity(&self, kind: EntityKind, name: &str) -> Entity {
         Entity { environment: self.environment.clone(), ..Entity::new(kind, "", name) }
     }
+}
+
+/// Several owners that are possible, as one entity.
+pub(crate) fn ambiguous<'a>(
+    environment: &Arc<str>,
+    candidates: impl Iterator<Item = &'a Entity>,
+) -> Entity {
+    let mut names: Vec<String> = candidates.map(ToString::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    let more = names.len().saturating_sub(CANDIDATES);
+    names.truncate(CANDIDATES);
+    let mut name = names.join(" | ");
+    if names.len() == 1 {
+        name.push_str(" | untold");
+    }
+    if more > 0 {
+        name = format!("{name} | {more} more");
+    }
+    let kind = EntityKind::Ambiguous;
+    Entity { environment: environment.clone(), ..Entity::new(kind, "", &name) }
+}
+
+/// An address that nobody is known to own, as an entity.
+pub(crate) fn unowned(environment: &Arc<str>, ip: Ip) -> Entity {
+    let kind = if ip.is_private() { EntityKind::Unresolved } else { EntityKind::External };
+    Entity { environment: environment.clone(), ..Entity::new(kind, "", &ip.to_string()) }
 }
 
 /// The address that an entity of the store stands for, if it is an unowned one: what a line that

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use portolan_model::{Barrier, EpochCommit};
 use portolan_pipeline::feed::{Outlet, Sent};
 use portolan_pipeline::{
-    Deltas, EdgeAggregator, FlowResolver, Hops, Intake, Line, LineConfig, PathCollapser, Restored,
-    Stage, WindowCompactor,
+    Deltas, EdgeAggregator, Front, Hops, Intake, Line, LineConfig, PathCollapser, Restored, Stage,
+    WindowCompactor,
 };
 
 /// What a message holds.
@@ -54,7 +54,7 @@ struct Actor<S: Stage> {
 /// The stages of one generation, and the mailboxes before them.
 pub(crate) struct Stages {
     generation: u64,
-    resolver: Actor<FlowResolver>,
+    resolver: Actor<Front>,
     collapser: Actor<PathCollapser>,
     aggregator: Actor<EdgeAggregator>,
     compactor: Actor<WindowCompactor>,
@@ -66,7 +66,7 @@ pub(crate) struct Stages {
 
 /// The names of the stages, in the order of the line.
 pub(crate) const NAMES: [&str; 4] =
-    [FlowResolver::NAME, PathCollapser::NAME, EdgeAggregator::NAME, WindowCompactor::NAME];
+    [Front::NAME, PathCollapser::NAME, EdgeAggregator::NAME, WindowCompactor::NAME];
 
 /// The first mailbox, as the sluice sees it.
 pub(crate) struct Inlet<'a> {
@@ -176,7 +176,7 @@ impl Stages {
         let line = Line::new(config, restored);
         Self {
             generation,
-            resolver: Actor::new(line.resolver),
+            resolver: Actor::new(line.front),
             collapser: Actor::new(line.collapser),
             aggregator: Actor::new(line.aggregator),
             compactor: Actor::new(line.compactor),
@@ -197,7 +197,7 @@ impl Stages {
     pub(crate) fn replace(&mut self, at: usize, config: &LineConfig) {
         let line = Line::new(config, &Restored::default());
         match at {
-            0 => self.resolver = Actor::new(line.resolver),
+            0 => self.resolver = Actor::new(line.front),
             1 => self.collapser = Actor::new(line.collapser),
             2 => self.aggregator = Actor::new(line.aggregator),
             _ => self.compactor = Actor::new(line.compactor),

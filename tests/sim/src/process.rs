@@ -71,7 +71,8 @@ impl Process {
         self.force += 1;
         let number = self.force;
         let strangers = if is(Sabotage::NoStrangers) { Vec::new() } else { store.strangers() };
-        let restored = Restored { owners, folded: checkpoint.folded, strangers };
+        let restored =
+            Restored { owners, folded: checkpoint.folded, strangers, ..Restored::default() };
         let resume = Resume {
             epoch: checkpoint.epoch,
             clock: checkpoint.clock,

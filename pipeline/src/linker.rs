@@ -1,0 +1,449 @@
+//! Span linker: from spans to calls between services.
+//!
+//! ```text
+//! spans ─► traces ─► (barrier) ─► judgement ─► difference to the last one
+//!                        ▲
+//! directory, watermark ──┘
+//! ```
+//!
+//! Spans of an epoch are only gathered. At the barrier every trace that was touched is judged, which
+//! is a pure function of its spans, and what is emitted is the difference to the last judgement
+//! (trace semantics, C.2 to C.9). A trace is remembered until the watermark has passed its last span
+//! by the horizon; what comes later is judged on its own. What a span may be linked to from another
+//! trace is remembered by itself, and longer.
+
+mod call;
+mod climb;
+mod ends;
+mod few;
+mod gather;
+mod judge;
+mod links;
+mod pool;
+mod span;
+#[cfg(test)]
+mod tests;
+mod traces;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use portolan_model::{Barrier, Ip, Nanos, SpanBatch, Window, WindowLen};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::directory::Directory;
+use crate::{Deltas, LineConfig, Restored};
+
+use call::{Rows, difference};
+pub use ends::is_named_by_spans;
+use ends::{Ends, Names};
+use gather::{Pools, Reader};
+use judge::{Judge, Waits};
+use links::Links;
+use span::{Role, Span};
+use traces::{Trace, Traces, name_the_nameless};
+
+/// See the module.
+pub struct SpanLinker {
+    window: WindowLen,
+    waits: Waits,
+    horizon: Nanos,
+    tolerance: Nanos,
+    max_spans: usize,
+    max_links: usize,
+    environment: Arc<str>,
+    pools: Pools,
+    names: Names,
+    links: Links,
+    traces: Traces,
+    /// Traces to judge at the barrier.
+    touched: Vec<u128>,
+    /// Every trace once, under the window of a last span that it had.
+    by_window: BTreeMap<Window, Vec<u128>>,
+    /// When a trace with a half that waits is to be judged again.
+    due: BinaryHeap<Reverse<(Nanos, u128)>>,
+    /// Lowest offset by partition that a window has spans from.
+    reread: BTreeMap<Window, FxHashMap<u32, i64>>,
+    /// Empty between barriers; its memory is kept.
+    rows: Rows,
+    /// How many spans are remembered.
+    spans: usize,
+    /// Traces whose last span ended before this window are forgotten.
+    folded: Window,
+    tally: Tallies,
+}
+
+/// What the linker counts of itself in an epoch.
+#[derive(Default)]
+struct Tallies {
+    duplicates: i64,
+    late: i64,
+    folded_early: i64,
+    halves_folded_early: i64,
+    links_missing: i64,
+    links_folded_early: i64,
+}
+
+/// Whose owner may be another one since the last barrier.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// These addresses.
+    pub(crate) ips: FxHashSet<Ip>,
+    /// And any other: a range has, or nobody watched for a while.
+    pub(crate) any: bool,
+}
+
+impl SpanLinker {
+    /// A linker that knows the names of the store.
+    pub fn new(config: &LineConfig, restored: &Restored) -> Self {
+        let traces = &config.traces;
+        let secs = |secs: u32| Nanos::from(secs) * 1_000_000_000;
+        let bounds = (traces.max_names, traces.max_operations);
+        Self {
+            window: config.window,
+            waits: Waits {
+                half: secs(traces.wait_secs),
+                database: secs(traces.database_wait_secs),
+            },
+            horizon: secs(traces.horizon_secs),
+            tolerance: Nanos::from(config.clock_tolerance_ms) * 1_000_000,
+            max_spans: traces.max_spans,
+            max_links: traces.max_links,
+            environment: config.environment.as_str().into(),
+            pools: Pools::new(),
+            names: Names::new(&config.environment, &traces.user, bounds, &restored.named),
+            links: Links::new(secs(traces.link_secs)),
+            traces: Traces::default(),
+            touched: Vec::new(),
+            by_window: BTreeMap::new(),
+            due: BinaryHeap::new(),
+            reread: BTreeMap::new(),
+            rows: Rows::default(),
+            spans: 0,
+            folded: Window(0),
+            tally: Tallies::default(),
+        }
+    }
+
+    /// How many spans are remembered.
+    pub fn spans(&self) -> usize {
+        self.spans
+    }
+
+    /// Takes spans in.
+    pub fn gather(&mut self, batch: &SpanBatch) {
+        let columns = &batch.spans;
+        let mut seen = None;
+        for (place, row) in columns.rows().iter().enumerate() {
+            let has_links = columns.links(place).next().is_some();
+            let mut reader = Reader::new(columns, &mut self.pools, &self.environment, batch.scope);
+            let span = reader.span(row, has_links);
+            let window = self.window.window(span.end);
+            if seen != Some(window) {
+                seen = Some(window);
+                let offsets = self.reread.entry(window).or_default();
+                let lowest = offsets.entry(batch.partition.0).or_insert(batch.first_offset);
+                *lowest = batch.first_offset.min(*lowest);
+            }
+            self.tally.late += i64::from(window < self.folded);
+            self.keep(row.trace.0, span, window);
+            if has_links {
+                let links = columns.links(place).map(|(trace, span)| (trace.0, span.0));
+                self.link(row.trace.0, &span, links);
+            }
+        }
+    }
+
+    fn keep(&mut self, id: u128, span: Span, window: Window) {
+        let trace = self.traces.entry(id).or_insert_with(|| {
+            self.by_window.entry(window).or_default().push(id);
+            Trace::default()
+        });
+        trace.push(span);
+        self.spans += 1;
+        if !trace.touched {
+            trace.touched = true;
+            self.touched.push(id);
+        }
+        if self.links.wants((id, span.id), &span) {
+            self.links.target((id, span.id), &span, &self.pools);
+        }
+    }
+
+    fn link(&mut self, trace: u128, from: &Span, links: impl Iterator<Item = (u128, u64)>) {
+        if !from.role.consumes() && from.role != Role::Send {
+            return;
+        }
+        for to in links {
+            self.links.link(to, trace, from, &self.pools);
+            if let Some(target) = self.traces.get(&to.0) {
+                for span in target.spans.iter().filter(|s| s.id == to.1) {
+                    self.links.target(to, span, &self.pools);
+                }
+            }
+            // What a message's maker and who only fetched it come to depends on this link.
+            let kin: Vec<u128> = match from.role {
+                Role::Process => self.links.kin(to).collect(),
+                _ => vec![to.0],
+            };
+            for trace in kin {
+                self.touch(trace);
+            }
+        }
+    }
+
+    fn touch(&mut self, id: u128) {
+        if let Some(trace) = self.traces.get_mut(&id)
+            && !trace.touched
+        {
+            trace.touched = true;
+            self.touched.push(id);
+        }
+    }
+
+    /// Ends the epoch: adds what it came to.
+    pub(crate) fn barrier(
+        &mut self,
+        directory: &Directory,
+        moved: &Moved,
+        barrier: &mut Barrier,
+        out: &mut Deltas,
+    ) {
+        let behind = self.window.window(barrier.watermark.saturating_sub(self.horizon));
+        self.folded = self.folded.max(behind);
+        self.touch_due(barrier.watermark);
+        self.touch_moved(moved);
+        let mut leaving = self.leaving();
+        if barrier.rebuild {
+            // Forgotten before the restart, and maybe not read again whole.
+            self.forget(std::mem::take(&mut leaving));
+        }
+        self.judge_touched(directory, barrier.watermark);
+        self.forget(leaving);
+        self.shed(directory, barrier.watermark);
+        self.tally.links_missing += self.links.forget(self.folded.start(), barrier.watermark);
+        self.tally.links_folded_early += self.links.shed(self.max_links);
+        self.say_reread(barrier);
+        self.sweep();
+        let rows = self.rows.drain().map(|(_, row)| row);
+        let calls: Vec<_> = rows.filter(|row| !row.is_zero()).collect();
+        if barrier.rebuild {
+            // Counted when it was emitted.
+            self.tally = Tallies::default();
+            self.names.forget();
+        } else {
+            out.calls.extend(calls);
+            out.entities.extend(self.names.take_fresh());
+            self.report(barrier);
+        }
+    }
+
+    /// Halves have waited enough.
+    fn touch_due(&mut self, watermark: Nanos) {
+        while let Some(Reverse((due, id))) = self.due.peek().copied() {
+            if due > watermark {
+                break;
+            }
+            self.due.pop();
+            if self.traces.get(&id).is_some_and(|trace| trace.waiting > 0) {
+                self.touch(id);
+            }
+        }
+    }
+
+    /// Addresses have other owners.
+    fn touch_moved(&mut self, moved: &Moved) {
+        if moved.ips.is_empty() && !moved.any {
+            return;
+        }
+        for (id, trace) in &mut self.traces {
+            let is_moved = |span: &Span| {
+                let ip = self.pools.far.get(span.far).ip;
+                !ip.is_none() && (moved.any || moved.ips.contains(&ip))
+            };
+            if !trace.touched && trace.asked && trace.spans.iter().any(is_moved) {
+                trace.touched = true;
+                self.touched.push(*id);
+            }
+        }
+    }
+
+    /// Traces of which nothing ends in a window that is remembered. Others that only lose a part are
+    /// judged once more.
+    fn leaving(&mut self) -> Vec<u128> {
+        let mut leaving = Vec::new();
+        let kept = self.by_window.split_off(&self.folded);
+        let past = std::mem::replace(&mut self.by_window, kept);
+        for id in past.into_values().flatten() {
+            let Some(trace) = self.traces.get(&id) else { continue };
+            let window = self.window.window(trace.newest());
+            if window < self.folded {
+                leaving.push(id);
+                continue;
+            }
+            self.by_window.entry(window).or_default().push(id);
+            if trace.may_pause(self.quiet()) {
+                self.touch(id);
+            }
+        }
+        leaving
+    }
+
+    /// After how long a silence a trace goes on as another: what arrives that much late, at most,
+    /// still finds its trace.
+    fn quiet(&self) -> Nanos {
+        self.horizon / 2
+    }
+
+    fn judge_touched(&mut self, directory: &Directory, watermark: Nanos) {
+        loop {
+            for id in std::mem::take(&mut self.touched) {
+                self.judge(id, directory, watermark);
+            }
+            let (pools, names) = (&self.pools, &mut self.names);
+            let tolerance = self.tolerance;
+            let mut ends = Ends { names, pools, directory, tolerance };
+            self.links.judge(self.window, &mut ends, &mut self.rows);
+            let displaced = self.names.take_displaced();
+            if displaced.is_empty() {
+                return;
+            }
+            // A name made room for another one: whatever bears it is judged again.
+            self.links.touch_naming(&displaced);
+            for (id, trace) in &mut self.traces {
+                let names = |c: &call::Call| {
+                    let key = &c.key;
+                    [key.client, key.server, key.operation].iter().any(|id| displaced.contains(id))
+                };
+                if !trace.touched && trace.emitted.iter().any(names) {
+                    trace.touched = true;
+                    self.touched.push(*id);
+                }
+            }
+        }
+    }
+
+    /// Judges a trace and emits the difference. Of parts of it that are too old, what they count for
+    /// stays, and is no longer remembered.
+    fn judge(&mut self, id: u128, directory: &Directory, watermark: Nanos) {
+        let quiet = self.quiet();
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        trace.touched = false;
+        let twice = trace.order(&self.pools);
+        self.spans -= twice;
+        self.tally.duplicates += twice as i64;
+        let (pools, names) = (&self.pools, &mut self.names);
+        let mut ends = Ends { names, pools, directory, tolerance: self.tolerance };
+        let mut judge = Judge::new(&mut ends, &self.links, self.window, self.waits, watermark);
+        if !trace.may_pause(quiet) {
+            judge_run(&mut judge, id, &trace.spans);
+            let mut found = judge.found;
+            difference(&mut trace.emitted, &mut found.calls, &mut self.rows);
+            (trace.waiting, trace.asked) = (found.waiting, found.asked);
+            trace.emitted = found.calls;
+            self.due.extend(found.due.map(|due| Reverse((due, id))));
+            return;
+        }
+        let (mut all, mut kept, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        (trace.waiting, trace.asked) = (0, false);
+        for run in trace.runs(quiet) {
+            judge_run(&mut judge, id, &run);
+            let found = std::mem::take(&mut judge.found);
+            all.extend_from_slice(&found.calls);
+            let newest = run.iter().map(|s| s.end).max().unwrap_or(0);
+            if self.window.window(newest) >= self.folded {
+                kept.extend(found.calls);
+                spans.extend(run);
+                trace.waiting += found.waiting;
+                trace.asked |= found.asked;
+                self.due.extend(found.due.map(|due| Reverse((due, id))));
+            }
+        }
+        difference(&mut trace.emitted, &mut all, &mut self.rows);
+        trace.emitted = kept;
+        if spans.len() < trace.spans.len() && !spans.is_empty() {
+            self.spans -= trace.spans.len() - spans.len();
+            spans.sort_by_key(|s| (s.id, s.role));
+            trace.keep(spans);
+        }
+    }
+
+    fn forget(&mut self, leaving: Vec<u128>) {
+        for id in leaving {
+            if let Some(trace) = self.traces.remove(&id) {
+                self.spans -= trace.spans.len();
+            }
+        }
+    }
+
+    /// Folds the oldest windows while more spans are remembered than may be.
+    fn shed(&mut self, directory: &Directory, watermark: Nanos) {
+        while self.spans > self.max_spans {
+            let Some(window) = self.by_window.keys().next().copied() else { break };
+            self.folded = self.folded.max(window.next(self.window));
+            let before = self.spans;
+            let leaving = self.leaving();
+            let waiting = leaving.iter().filter_map(|id| self.traces.get(id)).map(|t| t.waiting);
+            self.tally.halves_folded_early += waiting.sum::<usize>() as i64;
+            self.judge_touched(directory, watermark);
+            self.forget(leaving);
+            self.tally.folded_early += (before - self.spans) as i64;
+        }
+    }
+
+    /// Says from which offset each partition must be read again to rebuild the memory.
+    fn say_reread(&mut self, barrier: &mut Barrier) {
+        let of_traces = self.traces.values().map(Trace::oldest).min();
+        let oldest = of_traces.into_iter().chain(self.links.oldest()).min();
+        let Some(oldest) = oldest else {
+            self.reread.clear();
+            return;
+        };
+        self.reread = self.reread.split_off(&self.window.window(oldest));
+        for (partition, position) in &mut barrier.positions {
+            let lowest = self.reread.values().filter_map(|of| of.get(&partition.0)).min();
+            if let Some(lowest) = lowest {
+                position.reread = position.reread.min(*lowest);
+            }
+        }
+    }
+
+    /// Forgets names that no remembered span bears.
+    fn sweep(&mut self) {
+        if !self.pools.is_due() {
+            return;
+        }
+        let (traces, links) = (&self.traces, &self.links);
+        self.pools.sweep(|visit| {
+            traces.values().flat_map(|t| &t.spans).for_each(&mut *visit);
+            links.each(&mut |span| visit(span));
+        });
+        self.names.forget_numbers();
+    }
+
+    fn report(&mut self, barrier: &mut Barrier) {
+        let tally = std::mem::take(&mut self.tally);
+        let overflowed = std::mem::take(&mut self.names.overflowed);
+        let named = [
+            ("spans_duplicate", tally.duplicates),
+            ("spans_late", tally.late),
+            ("spans_folded_early", tally.folded_early),
+            ("span_halves_folded_early", tally.halves_folded_early),
+            ("span_links_missing", tally.links_missing),
+            ("span_links_folded_early", tally.links_folded_early),
+            ("span_names_overflowed", overflowed),
+        ];
+        let named = named.into_iter().filter(|(_, n)| *n != 0);
+        barrier.tallies.extend(named.map(|(name, n)| (name.into(), n)));
+    }
+}
+
+fn judge_run(judge: &mut Judge<'_, '_>, trace: u128, spans: &[Span]) {
+    if spans.iter().all(|s| s.who != 0) {
+        return judge.trace(trace, spans);
+    }
+    let mut spans = spans.to_vec();
+    name_the_nameless(&mut spans);
+    judge.trace(trace, &spans);
+}

@@ -1,0 +1,143 @@
+//! Bounds and restarts (trace semantics, C.9, C.10).
+
+use std::fmt::Write as _;
+
+use expect_test::expect;
+
+use super::{Lab, check};
+use crate::LineConfig;
+
+#[test]
+fn restart_in_the_middle_of_a_trace_counts_it_once() {
+    check(
+        "span T a client web 0..2
+         barrier 5
+         restart
+         span T b<a server api 0.5..1.5
+         barrier 20
+         restart
+         span T b<a server api 0.5..1.5",
+        &expect![[r#"
+            t=0 web -> api trace_pair unknown: calls=1 client=1x2s server=1x1s gap=1x1s
+            spans_duplicate=1
+        "#]],
+    );
+}
+
+#[test]
+fn restart_long_after_reads_nothing_again() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.feed("span T a client web 0..2\nspan T b<a server api 0.5..1.5\nbarrier 5\nbarrier 200");
+    assert_eq!(lab.line.front.spans.spans(), 0);
+    let position = &lab.commits.last().expect("a commit").positions[0];
+    assert_eq!((position.reread, position.next), (2, 2));
+}
+
+#[test]
+fn trace_that_falls_silent_goes_on_as_another() {
+    check(
+        "span T a client web 0..2
+         span T b<a server api 100..101
+         barrier 150",
+        &expect![[r#"
+            t=0 web -> unresolved:unknown trace_peer unknown: unpaired_client=1
+            t=100 unresolved:unknown -> api trace_peer unknown: unpaired_server=1
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_trace_did_long_ago_is_forgotten_while_it_goes_on() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.feed("span T a client web 0..2\nbarrier 5");
+    lab.feed("span T b client web 50..52\nbarrier 75");
+    assert_eq!(lab.line.front.spans.spans(), 1);
+    let position = &lab.commits.last().expect("a commit").positions[0];
+    assert_eq!((position.reread, position.next), (1, 2));
+}
+
+#[test]
+fn span_that_comes_too_late_is_counted_and_judged_alone() {
+    check(
+        "span T a client web 0..2 peer=pay
+         barrier 200
+         span T b<a server api 0.5..1.5",
+        &expect![[r#"
+            t=0 unresolved:unknown -> api trace_peer unknown: unpaired_server=1
+            t=0 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x2s
+            spans_late=1
+        "#]],
+    );
+}
+
+#[test]
+fn oldest_traces_are_folded_over_the_bound_and_every_span_is_accounted_for() {
+    let mut config = LineConfig::default();
+    config.traces.max_spans = 4;
+    let mut lab = Lab::new(&config);
+    let mut script = String::new();
+    for i in 0..10 {
+        let _ = writeln!(script, "span T{i} a client web {}..{} peer=pay", i * 10, i * 10 + 1);
+    }
+    lab.feed(&script);
+    lab.feed("barrier 91");
+    assert_eq!(lab.line.front.spans.spans(), 4);
+    lab.end();
+    expect![[r#"
+        t=0 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=10 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=20 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=30 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=40 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=50 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=60 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=70 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=80 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=90 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        spans_folded_early=3
+    "#]]
+    .assert_eq(&lab.render());
+}
+
+#[test]
+fn operations_over_the_bound_share_a_row_whatever_came_first() {
+    let mut config = LineConfig::default();
+    config.traces.max_operations = 2;
+    let script: Vec<String> =
+        (0..6).map(|i| format!("span T{i} a server web 0..1 op=op{i}")).collect();
+    let run = |script: &[String]| {
+        let mut lab = Lab::new(&config);
+        for line in script {
+            lab.feed(line);
+            lab.feed("barrier");
+        }
+        lab.end();
+        lab.render()
+    };
+    let mut back = script.clone();
+    back.reverse();
+    assert_eq!(run(&script), run(&back));
+    expect![[r#"
+        t=0 user:user -> web trace_peer unknown [op3]: calls=1 unpaired_server=1 server=1x1s
+        t=0 user:user -> web trace_peer unknown [op5]: calls=1 unpaired_server=1 server=1x1s
+        t=0 user:user -> web trace_peer unknown: calls=4 unpaired_server=4 server=4x4s
+    "#]]
+    .assert_eq(&run(&script));
+}
+
+#[test]
+fn names_over_the_bound_share_one() {
+    let mut config = LineConfig::default();
+    config.traces.max_names = 1;
+    let mut lab = Lab::new(&config);
+    lab.run(
+        "span T a client web 0..1 addr=one.example.com
+         span U a client web 0..1 addr=two.example.com
+         span V a client web 0..1 addr=three.example.com",
+    );
+    expect![[r#"
+        t=0 web -> external:three.example.com trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=0 web -> overflow:external names trace_peer unknown: calls=2 unpaired_client=2 client=2x2s
+        span_names_overflowed=2
+    "#]].assert_eq(&lab.render());
+}
