@@ -80,11 +80,44 @@ pub(crate) fn entity_to_v1_as(id: EntityId, entity: &Arc<Entity>) -> v1::Entity 
 pub(crate) fn coverage(snapshot: &Snapshot, len: WindowLen) -> v1::Coverage {
     v1::Coverage {
         covered: snapshot.covered.map(range),
-        resolution_secs: len.secs(),
+        resolution_secs: snapshot.resolution().unwrap_or(len).secs(),
         epoch: snapshot.epoch,
         watermark_unix_us: nanos_to_micros(snapshot.watermark),
         records_lost: snapshot.records_lost,
+        asked: snapshot.asked.map(asked),
+        spans: snapshot
+            .spans
+            .iter()
+            .map(|span| v1::WindowSpan {
+                range: Some(range(span.range)),
+                window_secs: span.len.secs(),
+            })
+            .collect(),
+        gaps: ranges(&snapshot.gaps),
+        unreadable: ranges(&snapshot.unreadable),
+        unknown: ranges(&snapshot.unknown),
+        open_from_unix_us: nanos_to_micros(snapshot.open_from),
+        sources: snapshot
+            .sources
+            .iter()
+            .map(|source| v1::SourceCoverage {
+                cluster: source.cluster.to_string(),
+                topic: source.topic.to_string(),
+                partitions: source.partitions,
+                records_lost: source.records_lost,
+            })
+            .collect(),
     }
+}
+
+/// A range as it was asked for: an open end is 0.
+fn asked(of: TimeRange) -> v1::TimeRange {
+    let to_unix_us = if of.to == Nanos::MAX { 0 } else { nanos_to_micros(of.to) };
+    v1::TimeRange { from_unix_us: nanos_to_micros(of.from), to_unix_us }
+}
+
+fn ranges(all: &[TimeRange]) -> Vec<v1::TimeRange> {
+    all.iter().copied().map(range).collect()
 }
 
 pub(crate) fn range(TimeRange { from, to }: TimeRange) -> v1::TimeRange {

@@ -30,6 +30,14 @@ pub enum Error {
         /// Most edges of an answer.
         most: usize,
     },
+    /// The range has not come yet.
+    #[error("the range begins at {from}, and the map reaches to {reach}")]
+    Future {
+        /// Its beginning, as people read it.
+        from: String,
+        /// The end of what is there.
+        reach: String,
+    },
     /// The deadline of the request, or the server's own, has passed.
     #[error("the deadline has passed, ask for a shorter range")]
     Deadline,
@@ -38,7 +46,7 @@ pub enum Error {
     Cancelled,
     /// The store does not answer.
     #[error("the store cannot be read, the server's log says why")]
-    Store(#[from] portolan_storage::Error),
+    Store(portolan_storage::Error),
     /// A defect of the server.
     #[error("internal error, the server's log says what")]
     Internal,
@@ -56,6 +64,7 @@ impl Error {
             Self::Invalid { .. } | Self::Name(NameError::Ambiguous { .. }) => Code::InvalidArgument,
             Self::Name(NameError::Unknown { .. }) => Code::NotFound,
             Self::Busy | Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::Future { .. } => Code::OutOfRange,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Cancelled => Code::Cancelled,
             Self::Store(_) => Code::Unavailable,
@@ -70,6 +79,16 @@ impl From<Error> for Status {
             tracing::error!(error = inside as &dyn std::error::Error, "store cannot be read");
         }
         Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<portolan_storage::Error> for Error {
+    fn from(error: portolan_storage::Error) -> Self {
+        match error {
+            portolan_storage::Error::TooManyRows { most } => Self::TooLarge { most },
+            portolan_storage::Error::Cancelled => Self::Cancelled,
+            inside => Self::Store(inside),
+        }
     }
 }
 

@@ -27,7 +27,9 @@ mod status;
 pub use errors::Error;
 pub use limits::Limits;
 pub use names::{METRICS, Metric, MetricKind, describe_metrics};
-pub use reader::{Snapshot, StoreFacts, StoreReader, TopologyReader};
+pub use reader::{
+    Cut, Past, Snapshot, SourceFacts, Step, Steps, StoreFacts, StoreReader, TopologyReader,
+};
 pub use rpc::Topology;
 pub use scan::Cancel;
 pub use serve::{ServeError, serve};

@@ -13,8 +13,6 @@ pub struct Limits {
     pub queries: usize,
     /// How long a query waits for its turn before it is refused.
     pub wait: Duration,
-    /// Most base windows a range may have.
-    pub max_windows: u64,
     /// Most different edges that a range may hold before folding.
     pub max_edges: usize,
     /// Largest request in bytes.
@@ -30,8 +28,6 @@ impl Default for Limits {
             scans: 2,
             queries: 16,
             wait: Duration::from_secs(2),
-            // A month of windows of 10 s.
-            max_windows: 31 * 8640,
             // At about 500 bytes an edge while folding: half a gigabyte a scan.
             max_edges: 1_000_000,
             // A hundred starts and ten lists of a hundred names of 512 bytes are half of this.

@@ -1,10 +1,10 @@
 //! Requests: what they ask for, or which field makes no sense and what is allowed there.
 
 use portolan_graph::{EvidenceBits, Filter, KindSet, LayerSet, WalkDirection};
-use portolan_model::{Collapse, Layer, Proto, TimeRange};
+use portolan_model::{Collapse, Layer, Nanos, Proto, TimeRange};
 use portolan_proto::{micros_to_nanos, v1};
 
-use crate::Error;
+use crate::{Error, Past};
 
 /// Longest text in a request, in bytes. A name in Kubernetes has at most 253, and so has a
 /// namespace with its slash at most 64.
@@ -12,7 +12,41 @@ const MAX_TEXT: usize = 512;
 /// Most values of one field.
 const MAX_LIST: usize = 100;
 
-/// A range; `None` stands for now.
+/// A time of a request; `None` stands for now. `reach` is how far back a moment looks.
+pub(crate) fn time(
+    given: Option<v1::TimeRange>,
+    at_unix_us: i64,
+    known_at_unix_us: i64,
+    reach: Nanos,
+) -> Result<Option<Past>, Error> {
+    let known_at = moment("known_at_unix_us", known_at_unix_us)?;
+    let range = match (range(given)?, moment("at_unix_us", at_unix_us)?) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("at_unix_us", "give this or a range, not both"));
+        }
+        (Some(range), None) => range,
+        (None, at) => match at.or(known_at) {
+            Some(at) => TimeRange { from: at.saturating_sub(reach), to: at },
+            None => return Ok(None),
+        },
+    };
+    if known_at.is_some_and(|known_at| known_at <= range.from) {
+        let problem = "nothing can be known of a range before it begins";
+        return Err(Error::invalid("known_at_unix_us", problem));
+    }
+    Ok(Some(Past { range, known_at }))
+}
+
+/// A moment; 0 is none.
+fn moment(field: &'static str, unix_us: i64) -> Result<Option<Nanos>, Error> {
+    match unix_us {
+        0 => Ok(None),
+        us if us < 0 => Err(Error::invalid(field, "times before 1970 are not kept")),
+        us => Ok(Some(micros_to_nanos(us))),
+    }
+}
+
+/// A range; `None` if there is none.
 pub(crate) fn range(range: Option<v1::TimeRange>) -> Result<Option<TimeRange>, Error> {
     let Some(v1::TimeRange { from_unix_us: from, to_unix_us: to }) = range else {
         return Ok(None);
@@ -24,7 +58,7 @@ pub(crate) fn range(range: Option<v1::TimeRange>) -> Result<Option<TimeRange>, E
         let problem = format!("from_unix_us {from} is not before to_unix_us {to}");
         return Err(Error::invalid("range", problem));
     }
-    let to = if to == 0 { u64::MAX } else { micros_to_nanos(to) };
+    let to = if to == 0 { Nanos::MAX } else { micros_to_nanos(to) };
     Ok(Some(TimeRange { from: micros_to_nanos(from), to }))
 }
 

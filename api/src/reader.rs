@@ -1,27 +1,18 @@
-//! What queries read: a port, and its implementation over a store and the live graph.
+//! What queries read: the port, and the reader that has a store and its live graph behind it.
 
 use std::sync::Arc;
 
 use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
-use portolan_model::{EdgeDelta, Entity, EntityId, Nanos, PathDelta, TimeRange, WindowLen};
+use portolan_model::{Entity, EntityId, Nanos, TimeRange, WindowLen};
 use portolan_storage::{Checkpoint, Live, ReadStore};
 
 use crate::{Cancel, Error};
 
-/// What rows a graph is made of.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Whole windows; nothing if there is nothing in the range.
-    pub covered: Option<TimeRange>,
-    /// The last epoch in it.
-    pub epoch: u64,
-    /// Event time below which everything that arrived is in it.
-    pub watermark: Nanos,
-    /// Records known to be lost.
-    pub records_lost: u64,
-    /// [`TopologyReader::version`] of the rows, where they are those of now.
-    pub version: u64,
-}
+mod past;
+mod snapshot;
+
+pub use past::{Cut, Past, Step, Steps};
+pub use snapshot::{Snapshot, SourceFacts};
 
 /// How the store is.
 #[derive(Clone, Debug, Default)]
@@ -47,21 +38,33 @@ pub trait TopologyReader: Send + Sync {
     /// Adds the rows of now.
     fn now(&self, rows: &mut ViewBuilder) -> Result<Snapshot, Error>;
 
-    /// Adds the rows of a range, at most `max_edges` different edges and `max_windows` windows.
-    fn range(
+    /// How far back "now" reaches.
+    fn reach(&self) -> Nanos;
+
+    /// Adds the rows of the past, at most `most` different edges, all of one epoch.
+    fn past(
         &self,
-        range: TimeRange,
-        max: (usize, u64),
+        past: &Past,
+        most: usize,
         cancel: &Cancel,
         rows: &mut ViewBuilder,
     ) -> Result<Snapshot, Error>;
 
-    /// Adds the rows of calls of now, or of whole windows of a range, at most `max_edges` different
-    /// edges and sources. They are a look of their own, and may be of a later epoch than the flows.
+    /// Visits the past step by step, in order of time, all of one epoch.
+    fn steps(
+        &self,
+        past: &Past,
+        steps: &Steps,
+        cancel: &Cancel,
+        visit: &mut dyn FnMut(Step) -> Result<(), Error>,
+    ) -> Result<Snapshot, Error>;
+
+    /// Adds the rows of calls of now, or of the past, at most `most` different edges and sources. They
+    /// are a look of their own, and may be of a later epoch than the flows.
     fn calls(
         &self,
-        range: Option<TimeRange>,
-        max_edges: usize,
+        past: Option<&Past>,
+        most: usize,
         cancel: &Cancel,
         rows: &mut CallsBuilder,
     ) -> Result<(), Error>;
@@ -83,14 +86,6 @@ pub struct StoreReader {
     live: Arc<Live>,
 }
 
-/// Windows read between two looks at whether anybody still waits. An hour of windows of 10 s: at
-/// 20 k rows each, three seconds of scanning at most.
-const WINDOWS_A_SCAN: u64 = 360;
-
-/// How often the newest windows are read anew because an epoch was committed meanwhile. An epoch is
-/// a second and these windows take a few hundredths of one.
-const ATTEMPTS: u32 = 4;
-
 // === impl StoreReader ===
 
 impl StoreReader {
@@ -98,77 +93,6 @@ impl StoreReader {
     pub fn new(store: Arc<dyn ReadStore>, live: Arc<Live>) -> Self {
         Self { store, live }
     }
-
-    /// Reads the windows that no path changes any more, a few at a time.
-    fn settled(
-        &self,
-        range: TimeRange,
-        max_edges: usize,
-        cancel: &Cancel,
-        rows: &mut ViewBuilder,
-    ) -> Result<(), Error> {
-        let step = self.store.window_len().nanos() * WINDOWS_A_SCAN;
-        let mut from = range.from;
-        while from < range.to {
-            let to = from.saturating_add(step).min(range.to);
-            let part = TimeRange { from, to };
-            self.store.paths(part, &mut |row| rows.path(row))?;
-            cancel.check()?;
-            self.store.edges(part, &mut |row| rows.edge(row))?;
-            cancel.check()?;
-            if rows.len() > max_edges {
-                return Err(Error::TooLarge { most: max_edges });
-            }
-            from = to;
-        }
-        Ok(())
-    }
-
-    /// Reads the newest windows, edges and paths of one epoch. If commits are faster than reads,
-    /// the last attempt stands: its paths are older than its edges and so never overdraw them.
-    fn moving(&self, range: TimeRange, cancel: &Cancel) -> Result<Moving, Error> {
-        let mut before = self.store.checkpoint()?;
-        let mut attempt = 1;
-        loop {
-            let (mut edges, mut paths) = (Vec::new(), Vec::new());
-            if range.from < range.to {
-                self.store.paths(range, &mut |row| paths.push(row.clone()))?;
-                cancel.check()?;
-                self.store.edges(range, &mut |row| edges.push(*row))?;
-                cancel.check()?;
-            }
-            let after = self.store.checkpoint()?;
-            if after.epoch == before.epoch || attempt == ATTEMPTS {
-                return Ok(Moving { checkpoint: before, edges, paths });
-            }
-            attempt += 1;
-            before = after;
-        }
-    }
-
-    /// Whole windows of a range that the store can have anything of.
-    fn covered(
-        &self,
-        range: TimeRange,
-        checkpoint: &Checkpoint,
-    ) -> Result<Option<TimeRange>, Error> {
-        let len = self.store.window_len();
-        let Some((oldest, newest)) = self.store.span()? else { return Ok(None) };
-        let from = len.window(range.from).start().max(oldest.start());
-        let last = newest.max(len.window(checkpoint.watermark.min(checkpoint.clock)));
-        let to = match len.window(range.to.saturating_sub(1)) {
-            asked if asked < last => asked.end(len),
-            _ => last.end(len),
-        };
-        Ok((from < to).then_some(TimeRange { from, to }))
-    }
-}
-
-/// The newest windows of a range.
-struct Moving {
-    checkpoint: Checkpoint,
-    edges: Vec<EdgeDelta>,
-    paths: Vec<PathDelta>,
 }
 
 impl TopologyReader for StoreReader {
@@ -181,85 +105,64 @@ impl TopologyReader for StoreReader {
     }
 
     fn now(&self, rows: &mut ViewBuilder) -> Result<Snapshot, Error> {
-        let mut snapshot = self.live.read(|now| {
+        let checkpoint = self.store.checkpoint()?;
+        let snapshot = self.live.read(|now| {
             let (edges, paths) = now.counts();
             rows.reserve(edges, paths);
             now.edges().for_each(|row| rows.edge(&row));
             now.paths().for_each(|row| rows.path(&row));
+            // Before the first epoch nothing is covered, not even silence.
+            let covered = Some(now.covered()).filter(|covered| covered.from > 0);
             Snapshot {
-                // Before the first epoch nothing is covered, not even silence.
-                covered: Some(now.covered()).filter(|covered| covered.from > 0),
                 epoch: now.epoch(),
                 watermark: now.watermark(),
-                records_lost: 0,
                 // Epochs wait while we look: the version is that of these rows.
                 version: self.live.version(),
+                ..Snapshot::of_now(&checkpoint, covered, self.store.window_len())
             }
         });
-        snapshot.records_lost = lost(&self.store.checkpoint()?);
         Ok(snapshot)
     }
 
-    fn range(
+    fn reach(&self) -> Nanos {
+        u64::from(self.live.range().secs) * 1_000_000_000
+    }
+
+    fn past(
         &self,
-        range: TimeRange,
-        (max_edges, max_windows): (usize, u64),
+        past: &Past,
+        most: usize,
         cancel: &Cancel,
         rows: &mut ViewBuilder,
     ) -> Result<Snapshot, Error> {
-        let len = self.store.window_len();
-        let checkpoint = self.store.checkpoint()?;
-        let Some(covered) = self.covered(range, &checkpoint)? else {
-            return Ok(snapshot(None, &checkpoint));
-        };
-        let windows = (covered.to - covered.from) / len.nanos();
-        if windows > max_windows {
-            let problem = format!(
-                "has {windows} windows of {} s, at most {max_windows} are read at once",
-                len.secs()
-            );
-            return Err(Error::invalid("range", problem));
-        }
-        // A folded window gets no more paths, so edges and paths of it may be read apart. One more
-        // window back, because a leg and the edge that explains it may lie in neighbours.
-        let folded = checkpoint.folded.previous(len).start();
-        // Where nothing folds, at most as much as one look reads is held twice.
-        let latest = covered.to.saturating_sub(len.nanos() * WINDOWS_A_SCAN);
-        let split = folded.max(latest).clamp(covered.from, covered.to);
-        self.settled(TimeRange { from: covered.from, to: split }, max_edges, cancel, rows)?;
-        let moving = self.moving(TimeRange { from: split, to: covered.to }, cancel)?;
-        moving.paths.iter().for_each(|row| rows.path(row));
-        moving.edges.iter().for_each(|row| rows.edge(row));
-        if rows.len() > max_edges {
-            return Err(Error::TooLarge { most: max_edges });
-        }
-        Ok(snapshot(Some(covered), &moving.checkpoint))
+        past::whole(&*self.store.history(), past, most, cancel, rows)
+    }
+
+    fn steps(
+        &self,
+        past: &Past,
+        steps: &Steps,
+        cancel: &Cancel,
+        visit: &mut dyn FnMut(Step) -> Result<(), Error>,
+    ) -> Result<Snapshot, Error> {
+        past::steps(&*self.store.history(), past, steps, cancel, visit)
     }
 
     fn calls(
         &self,
-        range: Option<TimeRange>,
-        max_edges: usize,
+        past: Option<&Past>,
+        most: usize,
         cancel: &Cancel,
         rows: &mut CallsBuilder,
     ) -> Result<(), Error> {
-        let bounded = |rows: &CallsBuilder| match rows.len() {
-            len if len > max_edges => Err(Error::TooLarge { most: max_edges }),
-            _ => cancel.check(),
-        };
-        let Some(range) = range else {
-            self.live.read(|now| now.calls().for_each(|row| rows.add(&row)));
-            return bounded(rows);
-        };
-        let step = self.store.window_len().nanos() * WINDOWS_A_SCAN;
-        let mut from = range.from;
-        while from < range.to {
-            let to = from.saturating_add(step).min(range.to);
-            self.store.calls(TimeRange { from, to }, &mut |row| rows.add(row))?;
-            bounded(rows)?;
-            from = to;
+        match past {
+            Some(past) => past::calls(&*self.store.history(), past, most, cancel, rows)?,
+            None => self.live.read(|now| now.calls().for_each(|row| rows.add(&row))),
         }
-        Ok(())
+        if rows.len() > most {
+            return Err(Error::TooLarge { most });
+        }
+        cancel.check()
     }
 
     fn entity(&self, id: EntityId) -> Option<Arc<Entity>> {
@@ -282,22 +185,6 @@ impl TopologyReader for StoreReader {
             span: span.map(|(from, to)| TimeRange { from: from.start(), to: to.end(len) }),
         })
     }
-}
-
-fn snapshot(covered: Option<TimeRange>, checkpoint: &Checkpoint) -> Snapshot {
-    Snapshot {
-        covered,
-        epoch: checkpoint.epoch,
-        watermark: checkpoint.watermark,
-        records_lost: lost(checkpoint),
-        version: 0,
-    }
-}
-
-/// Offsets lost since the store was made (the tally of the compactor).
-fn lost(checkpoint: &Checkpoint) -> u64 {
-    let tally = checkpoint.tallies.iter().find(|(name, _)| &**name == "lost");
-    tally.map_or(0, |(_, count)| u64::try_from(*count).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use portolan_graph::{CallsBuilder, Fused, Graph, Meeting, ViewBuilder};
-use portolan_model::{Collapse, Entity, EntityId, EntityKind, TimeRange};
+use portolan_model::{Collapse, Entity, EntityId, EntityKind};
 use tokio::sync::Mutex;
 
-use crate::reader::{Snapshot, TopologyReader};
+use crate::reader::{Past, Snapshot, TopologyReader};
 use crate::scan::Places;
 use crate::{Error, Limits, names};
 
@@ -21,7 +21,7 @@ pub(crate) struct Shown {
 pub(crate) struct Graphs {
     reader: Arc<dyn TopologyReader>,
     scans: Places,
-    max: (usize, u64),
+    most: usize,
     now: [Slot; MODES],
 }
 
@@ -45,35 +45,33 @@ impl Graphs {
         Self {
             reader,
             scans: Places::new(limits.scans, limits.wait),
-            max: (limits.max_edges, limits.max_windows),
+            most: limits.max_edges,
             now: Default::default(),
         }
     }
 
-    /// The graph of a range, or of now.
+    /// The graph of the past, or of now.
     pub(crate) async fn get(
         &self,
-        range: Option<TimeRange>,
+        past: Option<Past>,
         collapse: Collapse,
     ) -> Result<Arc<Shown>, Error> {
-        match range {
+        match past {
             None => self.now(collapse).await,
-            Some(range) => self.range(range, collapse).await.map(Arc::new),
+            Some(past) => self.past(past, collapse).await.map(Arc::new),
         }
     }
 
     /// Calls laid beside a graph that was shown for the same range.
     pub(crate) async fn fuse(
         &self,
-        range: Option<TimeRange>,
+        past: Option<Past>,
         shown: Arc<Shown>,
     ) -> Result<(Fused, Meeting), Error> {
-        // What the flows cover is what the calls are asked for; an empty store has none of either.
-        let range = range.map(|_| shown.snapshot.covered.unwrap_or(TimeRange { from: 0, to: 0 }));
-        let (reader, most) = (self.reader.clone(), self.max.0);
+        let (reader, most) = (self.reader.clone(), self.most);
         let work = self.scans.run(move |cancel| {
             let mut rows = CallsBuilder::default();
-            reader.calls(range, most, cancel, &mut rows)?;
+            reader.calls(past.as_ref(), most, cancel, &mut rows)?;
             let mut known: Vec<(EntityId, Arc<Entity>)> = Vec::new();
             reader.entities(&mut |id, entity| {
                 if matches!(entity.kind, EntityKind::Service | EntityKind::Workload) {
@@ -111,12 +109,11 @@ impl Graphs {
         Ok(shown)
     }
 
-    async fn range(&self, range: TimeRange, collapse: Collapse) -> Result<Shown, Error> {
-        let (reader, max) = (self.reader.clone(), self.max);
+    async fn past(&self, past: Past, collapse: Collapse) -> Result<Shown, Error> {
+        let (reader, most) = (self.reader.clone(), self.most);
         let work = self.scans.run(move |cancel| {
             let mut rows = ViewBuilder::new(collapse);
-            let snapshot = reader.range(range, max, cancel, &mut rows)?;
-            cancel.check()?;
+            let snapshot = reader.past(&past, most, cancel, &mut rows)?;
             Ok(show(&*reader, rows, snapshot, "range"))
         });
         work.await

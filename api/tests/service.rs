@@ -9,6 +9,8 @@ mod coverage;
 mod get_graph;
 #[path = "service/harness.rs"]
 mod harness;
+#[path = "service/history.rs"]
+mod history;
 #[path = "service/load.rs"]
 mod load;
 #[path = "service/search.rs"]

@@ -74,6 +74,8 @@ Examples:
   portolan query graph
   portolan query graph --from 2026-11-23T03:00:00Z --to 2026-11-23T03:10:00Z --namespace shop
   portolan query graph --from -15m --port 5432 --hide-unresolved --output json
+  portolan query graph --at 2026-11-23T03:00:00Z
+  portolan query graph --at 2026-11-23T03:00:00Z --known-at 2026-11-23T03:05:00Z
 
 Times are RFC 3339, seconds since 1970, `now`, or relative (-15m).";
 
@@ -81,7 +83,8 @@ const TRAVERSE_HELP: &str = "\
 Examples:
   portolan query traverse shop/checkout
   portolan query traverse pg --direction upstream --depth 2
-  portolan query traverse shop/web shop/api --direction both --output json";
+  portolan query traverse shop/web shop/api --direction both --output json
+  portolan query traverse shop/web --at -1d";
 
 const SEARCH_HELP: &str = "\
 Examples:
@@ -212,6 +215,17 @@ pub struct RangeArgs {
     pub to: Option<When>,
 }
 
+/// Which moment a query is about, and whose knowledge is wanted.
+#[derive(Clone, Debug, Default, Args)]
+pub struct MomentArgs {
+    /// What now was at this time: the last minutes before it.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["from", "to"])]
+    pub at: Option<When>,
+    /// What the map said at this time, and not what it says now.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub known_at: Option<When>,
+}
+
 /// Which edges to show.
 #[derive(Clone, Debug, Default, Args)]
 pub struct FilterArgs {
@@ -278,6 +292,9 @@ pub enum QueryCommand {
         /// Time.
         #[command(flatten)]
         range: RangeArgs,
+        /// Moment.
+        #[command(flatten)]
+        moment: MomentArgs,
         /// Filter.
         #[command(flatten)]
         filter: FilterArgs,
@@ -303,6 +320,9 @@ pub enum QueryCommand {
         /// Time.
         #[command(flatten)]
         range: RangeArgs,
+        /// Moment.
+        #[command(flatten)]
+        moment: MomentArgs,
         /// Filter.
         #[command(flatten)]
         filter: FilterArgs,

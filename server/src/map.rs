@@ -65,12 +65,8 @@ fn summary(drawn: &Drawn) -> String {
 pub async fn ask(drawn: Drawn, args: &MapArgs) -> anyhow::Result<v1::GetGraphResponse> {
     let live = Live::load(&drawn.store, NowRange::default())?;
     // One process, one query, all of the input: what protects a server would only be in the way.
-    let limits = Limits {
-        deadline: Duration::from_secs(3_600),
-        max_windows: u64::MAX,
-        max_edges: usize::MAX,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { deadline: Duration::from_secs(3_600), max_edges: usize::MAX, ..Limits::default() };
     let reader = StoreReader::new(Arc::new(drawn.store), Arc::new(live));
     let topology = Topology::new(Arc::new(reader), Arc::new(LineStatus::default()), limits);
     let everything = v1::TimeRange::default();

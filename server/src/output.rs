@@ -1,5 +1,6 @@
 //! Responses as tables and JSON.
 
+mod covered;
 mod fused;
 mod graph;
 mod status;
@@ -9,6 +10,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
+pub use covered::covered;
 pub use fused::{evidence, fused};
 pub use graph::{edges, entities, reached};
 pub use status::status;

@@ -1,6 +1,5 @@
 //! `portolan query`: asks a running server, and prints what it says.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +11,7 @@ use crate::cli::{
     CollapseArg, DirectionArg, FilterArgs, Output, QueryCommand, RangeArgs, ServerArgs,
 };
 use crate::output;
+use crate::when::When;
 
 /// Edges asked for at a time: the most that the server gives.
 pub const PAGE: u32 = 10_000;
@@ -23,11 +23,16 @@ type Client = TopologyServiceClient<Channel>;
 /// `portolan query`.
 pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
     match command {
-        QueryCommand::Graph { range, filter, server, limit } => {
-            let response = graph(&mut connect(&server).await?, &range, &filter, limit).await?;
+        QueryCommand::Graph { range, moment, filter, server, limit } => {
+            let request = v1::GetGraphRequest {
+                at_unix_us: unix_us(moment.at),
+                known_at_unix_us: unix_us(moment.known_at),
+                ..graph_request(time_range(&range), &filter)
+            };
+            let response = graph(&mut connect(&server).await?, request, limit).await?;
             print_graph(server.output, &response)
         }
-        QueryCommand::Traverse { start, direction, depth, range, filter, server } => {
+        QueryCommand::Traverse { start, direction, depth, range, moment, filter, server } => {
             let request = v1::TraverseRequest {
                 start,
                 direction: direction.into(),
@@ -37,6 +42,8 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
                 collapse: filter.collapse.into(),
                 layers: Vec::new(),
                 max_nodes: 0,
+                at_unix_us: unix_us(moment.at),
+                known_at_unix_us: unix_us(moment.known_at),
             };
             let mut client = connect(&server).await?;
             let response = client.traverse(request).await.map_err(explain)?.into_inner();
@@ -98,11 +105,9 @@ async fn connect(server: &ServerArgs) -> anyhow::Result<Client> {
 /// All pages of a graph, as one response.
 async fn graph(
     client: &mut Client,
-    range: &RangeArgs,
-    filter: &FilterArgs,
+    mut request: v1::GetGraphRequest,
     limit: usize,
 ) -> anyhow::Result<v1::GetGraphResponse> {
-    let mut request = graph_request(time_range(range), filter);
     request.page_size = PAGE.min(limit.max(1) as u32);
     let mut all = client.get_graph(request.clone()).await.map_err(explain)?.into_inner();
     while !all.next_page_token.is_empty() && all.edges.len() < limit {
@@ -123,6 +128,8 @@ pub fn graph_request(range: Option<v1::TimeRange>, filter: &FilterArgs) -> v1::G
         layers: Vec::new(),
         page_size: PAGE,
         page_token: String::new(),
+        at_unix_us: 0,
+        known_at_unix_us: 0,
     }
 }
 
@@ -189,19 +196,9 @@ fn more(shown: u64, total: u64, what: &str) -> anyhow::Result<()> {
 }
 
 fn covered(coverage: Option<&v1::Coverage>) -> anyhow::Result<()> {
-    let Some(coverage) = coverage else { return Ok(()) };
-    let range = coverage.covered.unwrap_or_default();
-    let mut line = format!(
-        "{} to {} in windows of {} s, epoch {}",
-        output::time(range.from_unix_us),
-        output::time(range.to_unix_us),
-        coverage.resolution_secs,
-        coverage.epoch
-    );
-    if coverage.records_lost > 0 {
-        let _ = write!(line, ", {} RECORDS LOST", output::count(coverage.records_lost));
+    if let Some(coverage) = coverage {
+        output::say(&output::covered(coverage))?;
     }
-    output::say(&line)?;
     Ok(())
 }
 
@@ -215,8 +212,12 @@ pub fn time_range(range: &RangeArgs) -> Option<v1::TimeRange> {
     if range.from.is_none() && range.to.is_none() {
         return None;
     }
-    let us = |when: Option<crate::when::When>| when.map_or(0, crate::when::When::unix_us);
-    Some(v1::TimeRange { from_unix_us: us(range.from), to_unix_us: us(range.to) })
+    Some(v1::TimeRange { from_unix_us: unix_us(range.from), to_unix_us: unix_us(range.to) })
+}
+
+/// A moment of a request; 0 if it is not given.
+fn unix_us(when: Option<When>) -> i64 {
+    when.map_or(0, When::unix_us)
 }
 
 fn filter_of(filter: &FilterArgs) -> v1::Filter {

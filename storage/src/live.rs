@@ -109,6 +109,11 @@ impl Live {
         Ok(Self { len, range, version: AtomicU64::new(1), now: RwLock::new(now) })
     }
 
+    /// How far back "now" reaches, and how much of it is held.
+    pub const fn range(&self) -> NowRange {
+        self.range
+    }
+
     /// Applies an epoch that the store has committed. One that is already in changes nothing.
     pub fn apply(&self, commit: &EpochCommit) {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);

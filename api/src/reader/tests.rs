@@ -1,14 +1,14 @@
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use portolan_graph::Graph;
 use portolan_model::{
-    CallDelta, Collapse, Counters, Direction, EdgeKey, EntityKind, EpochCommit, Evidence, HopClass,
-    Layer, Loss, Measure, OwnerRecord, PathKey, PathKind, Proto, TopicPartition, Window,
+    CallDelta, Collapse, Counters, Direction, EdgeDelta, EdgeKey, EntityKind, EpochCommit,
+    Evidence, HopClass, Layer, Loss, Measure, OwnerRecord, PathDelta, PathKey, PathKind, Position,
+    Proto, TopicPartition, Window,
 };
 use portolan_storage::{
-    CommitEpoch, Error as StoreError, History, MemoryStore, NowRange, ReadCheckpoint, ReadEdges,
-    ReadHistory,
+    Answer, CommitEpoch, Error as StoreError, History, Level, MemoryStore, NowRange, Plan,
+    ReadCheckpoint, ReadEdges, ReadHistory, Select,
 };
 
 use super::*;
@@ -16,9 +16,52 @@ use super::*;
 /// A store that commits an epoch whenever edges are read, while there is one.
 struct Racing {
     store: MemoryStore,
-    next: Mutex<Vec<EpochCommit>>,
-    /// How often edges were read.
-    reads: Arc<AtomicU32>,
+    next: Arc<Mutex<Vec<EpochCommit>>>,
+}
+
+/// A look at it.
+struct Look<'a> {
+    racing: &'a Racing,
+    history: Box<dyn History + 'a>,
+}
+
+impl History for Look<'_> {
+    fn checkpoint(&self) -> Arc<Checkpoint> {
+        self.history.checkpoint()
+    }
+    fn levels(&self) -> Vec<Level> {
+        self.history.levels()
+    }
+    fn extent(&self) -> Result<Option<TimeRange>, StoreError> {
+        self.history.extent()
+    }
+    fn edges(
+        &self,
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&EdgeDelta),
+    ) -> Result<Answer, StoreError> {
+        if let Some(commit) = self.racing.next.lock().unwrap().pop() {
+            self.racing.store.clone().commit(&commit)?;
+        }
+        self.history.edges(plan, select, visit)
+    }
+    fn paths(
+        &self,
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&PathDelta),
+    ) -> Result<Answer, StoreError> {
+        self.history.paths(plan, select, visit)
+    }
+    fn calls(
+        &self,
+        plan: &Plan,
+        select: &Select<'_>,
+        visit: &mut dyn FnMut(&CallDelta),
+    ) -> Result<Answer, StoreError> {
+        self.history.calls(plan, select, visit)
+    }
 }
 
 impl ReadEdges for Racing {
@@ -26,10 +69,6 @@ impl ReadEdges for Racing {
         self.store.window_len()
     }
     fn edges(&self, range: TimeRange, visit: &mut dyn FnMut(&EdgeDelta)) -> Result<(), StoreError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        if let Some(commit) = self.next.lock().unwrap().pop() {
-            self.store.clone().commit(&commit)?;
-        }
         self.store.edges(range, visit)
     }
     fn paths(&self, range: TimeRange, visit: &mut dyn FnMut(&PathDelta)) -> Result<(), StoreError> {
@@ -54,7 +93,7 @@ impl ReadEdges for Racing {
 
 impl ReadHistory for Racing {
     fn history(&self) -> Box<dyn History + '_> {
-        self.store.history()
+        Box::new(Look { racing: self, history: self.store.history() })
     }
 }
 
@@ -126,93 +165,113 @@ fn epoch(epoch: u64) -> EpochCommit {
     }
 }
 
-fn reader(commits: &[EpochCommit], racing: Vec<EpochCommit>) -> StoreReader {
-    counted(commits, racing).0
-}
-
-/// A reader, and how often it read edges.
-fn counted(commits: &[EpochCommit], racing: Vec<EpochCommit>) -> (StoreReader, Arc<AtomicU32>) {
+/// A reader, and the epochs that come while it reads, last first.
+fn reader(
+    commits: &[EpochCommit],
+    racing: Vec<EpochCommit>,
+) -> (StoreReader, Arc<Mutex<Vec<EpochCommit>>>) {
     let mut store = MemoryStore::new(WindowLen::BASE);
     for commit in commits {
         store.commit(commit).unwrap();
     }
     let live = Arc::new(Live::load(&store, NowRange::default()).unwrap());
-    let reads = Arc::default();
-    let racing = Racing { store, next: racing.into(), reads: Arc::clone(&reads) };
-    (StoreReader::new(Arc::new(racing), live), reads)
+    let next = Arc::new(Mutex::new(racing));
+    (StoreReader::new(Arc::new(Racing { store, next: next.clone() }), live), next)
 }
 
 fn read(reader: &StoreReader, range: TimeRange) -> (Graph, Snapshot) {
     let mut rows = ViewBuilder::new(Collapse::default());
-    let max = (1000, 1_000_000_000);
-    let snapshot = reader.range(range, max, &Cancel::default(), &mut rows).unwrap();
+    let past = Past { range, known_at: None };
+    let snapshot = reader.past(&past, 1000, &Cancel::default(), &mut rows).unwrap();
     let view = rows.finish(&|id| (id == hop().id()).then_some(HopClass::ClusterIp));
     (Graph::new(view, &|id| reader.entity(id)), snapshot)
 }
 
 #[test]
 fn edges_and_paths_are_of_one_epoch_although_another_is_committed_meanwhile() {
-    let reader = reader(&[epoch(1)], vec![epoch(3), epoch(2)]);
+    let (reader, next) = reader(&[epoch(1)], vec![epoch(2)]);
     let (graph, snapshot) = read(&reader, TimeRange::ALL);
+    assert!(next.lock().unwrap().is_empty(), "it was committed meanwhile");
     let [edge] = graph.edges() else { panic!("a leg is left over: {:?}", graph.edges()) };
-    assert_eq!(edge.counters[Measure::Flows], 3);
-    assert_eq!(snapshot.epoch, 3);
+    assert_eq!(edge.counters[Measure::Flows], 1);
+    assert_eq!(snapshot.epoch, 1);
     assert_eq!(graph.doubts().inconsistent(), 0);
-}
-
-#[test]
-fn range_that_nobody_writes_to_is_read_once() {
-    let (reader, reads) = counted(&[epoch(1)], vec![]);
-    read(&reader, TimeRange::ALL);
-    assert_eq!(reads.load(Ordering::Relaxed), 1);
-}
-
-#[test]
-fn commits_faster_than_reads_do_not_hold_an_answer_up() {
-    let many = (2..20).rev().map(epoch).collect();
-    let (graph, snapshot) = read(&reader(&[epoch(1)], many), TimeRange::ALL);
-    assert_eq!(graph.doubts().inconsistent(), 0, "older paths never overdraw newer edges");
-    assert!(snapshot.epoch < 19);
-}
-
-#[test]
-fn long_range_is_read_in_parts_and_comes_to_the_same() {
-    let mut later = epoch(2);
-    for row in &mut later.edges {
-        row.key.window = Window(90_000);
-    }
-    later.paths[0].key.window = Window(90_000);
-    later.clock = Window(90_000).start();
-    later.watermark = later.clock;
-    later.folded = Window(90_000);
-    let reader = reader(&[epoch(1), later], vec![]);
     let (graph, snapshot) = read(&reader, TimeRange::ALL);
-    assert_eq!(graph.edges().len(), 1);
+    assert_eq!((graph.edges()[0].counters[Measure::Flows], snapshot.epoch), (2, 2));
+}
+
+fn later(epoch_number: u64, window: Window) -> EpochCommit {
+    let mut later = epoch(epoch_number);
+    for row in &mut later.edges {
+        row.key.window = window;
+    }
+    later.paths[0].key.window = window;
+    later.clock = window.start();
+    later.watermark = later.clock;
+    later.folded = window;
+    later
+}
+
+#[test]
+fn range_covers_whole_windows_from_the_first_with_rows_to_the_watermark() {
+    let (reader, _) = reader(&[epoch(1), later(2, Window(90_000))], vec![]);
+    let (graph, snapshot) = read(&reader, TimeRange::ALL);
     assert_eq!(graph.edges()[0].counters[Measure::Flows], 2);
     let covered = TimeRange { from: Window(1000).start(), to: Window(90_010).start() };
     assert_eq!(snapshot.covered, Some(covered));
+    assert_eq!(snapshot.open_from, Window(90_000).start());
+}
+
+#[test]
+fn steps_are_folded_apart_and_silent_ones_are_there() {
+    let (reader, _) = reader(&[epoch(1), later(2, Window(1030))], vec![]);
+    let past = Past { range: TimeRange::ALL, known_at: None };
+    let cut = Cut::Every(20);
+    let steps = Steps { cut, collapse: Collapse::None, entity: None, most: 10 };
+    let mut seen = Vec::new();
+    let snapshot = reader.steps(&past, &steps, &Cancel::default(), &mut |step| {
+        seen.push((step.covered.from / 1_000_000_000, step.view.len()));
+        Ok(())
+    });
+    assert_eq!(seen, [(1000, 2), (1020, 2)]);
+    assert_eq!(snapshot.unwrap().spans.len(), 1);
+}
+
+#[test]
+fn what_was_known_before_is_unknown_to_a_store_that_does_not_keep_it() {
+    let (reader, _) = reader(&[epoch(1), later(2, Window(90_000))], vec![]);
+    let mut rows = ViewBuilder::new(Collapse::default());
+    let past = Past { range: TimeRange::ALL, known_at: Some(Window(2000).start()) };
+    let snapshot = reader.past(&past, 1000, &Cancel::default(), &mut rows).unwrap();
+    assert_eq!((rows.len(), snapshot.unknown), (0, vec![snapshot.covered.unwrap()]));
 }
 
 #[test]
 fn reading_stops_when_nobody_waits() {
-    let reader = reader(&[epoch(1)], vec![]);
+    let (reader, _) = reader(&[epoch(1)], vec![]);
     let cancel = Cancel::default();
     cancel.cancel();
     let mut rows = ViewBuilder::new(Collapse::default());
-    let read = reader.range(TimeRange::ALL, (1000, 1000), &cancel, &mut rows);
+    let past = Past { range: TimeRange::ALL, known_at: None };
+    let read = reader.past(&past, 1000, &cancel, &mut rows);
     assert!(matches!(read, Err(Error::Cancelled)));
 }
 
 #[test]
-fn losses_are_the_tally_of_the_line() {
+fn losses_are_the_tally_of_the_line_and_those_since_a_range_began_are_named_by_topic() {
     let partition = TopicPartition { cluster: "a".into(), topic: "b".into(), partition: 0 };
+    let loss = |at| Loss { partition: partition.clone(), from: 3, to: 10, at };
     let commit = EpochCommit {
-        losses: vec![Loss { partition, from: 3, to: 10, at: 1 }],
-        tallies: vec![("lost".into(), 7)],
+        losses: vec![loss(1), loss(Window(5000).start())],
+        tallies: vec![("lost".into(), 14)],
+        positions: vec![Position { partition: partition.clone(), next: 10, reread: 10 }],
         ..epoch(1)
     };
-    let reader = reader(&[commit], vec![]);
-    assert_eq!(read(&reader, TimeRange::ALL).1.records_lost, 7);
+    let (reader, _) = reader(&[commit], vec![]);
+    let snapshot = read(&reader, TimeRange::ALL).1;
+    assert_eq!(snapshot.records_lost, 14);
+    let [source] = snapshot.sources.as_slice() else { panic!("{:?}", snapshot.sources) };
+    assert_eq!((&*source.topic, source.partitions, source.records_lost), ("b", 1, 7));
     let mut rows = ViewBuilder::new(Collapse::default());
-    assert_eq!(reader.now(&mut rows).unwrap().records_lost, 7);
+    assert_eq!(reader.now(&mut rows).unwrap().records_lost, 14);
 }

@@ -20,11 +20,11 @@ pub(super) async fn coverage(
     request: v1::CoverageRequest,
 ) -> Result<v1::CoverageResponse, Error> {
     let limit = parse::bounded("limit", request.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let range = parse::range(request.range)?;
+    let past = parse::time(request.range, 0, 0, 0)?;
     let collapse = parse::collapse(request.collapse)?;
     let wanted = parse::evidence(&request.evidence)?;
-    let shown = inner.graphs.get(range, collapse).await?;
-    let (fused, meeting) = inner.graphs.fuse(range, shown.clone()).await?;
+    let shown = inner.graphs.get(past, collapse).await?;
+    let (fused, meeting) = inner.graphs.fuse(past, shown.clone()).await?;
     let reader = inner.reader.clone();
     let answer = inner.queries.run(move |_| {
         let keeps = |edge: &&FusedEdge| wanted.is_none_or(|bits| bits == edge.evidence());

@@ -17,10 +17,11 @@ pub(super) async fn get_graph(
     let size = parse::bounded("page_size", request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let query = fingerprint(&request);
     let token = token(&request.page_token, query)?;
-    let range = parse::range(request.range)?;
+    let reach = inner.reader.reach();
+    let past = parse::time(request.range, request.at_unix_us, request.known_at_unix_us, reach)?;
     let collapse = parse::collapse(request.collapse)?;
     let filter = parse::filter(request.filter, &request.layers)?;
-    let shown = inner.graphs.get(range, collapse).await?;
+    let shown = inner.graphs.get(past, collapse).await?;
     let reader = inner.reader.clone();
     let answer = inner.queries.run(move |_| {
         let graph = &shown.graph;
@@ -76,8 +77,16 @@ fn fingerprint(request: &v1::GetGraphRequest) -> u64 {
         }
     }
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    let v1::GetGraphRequest { range, filter, collapse, layers, page_size: _, page_token: _ } =
-        request;
-    (range, filter, collapse, layers).hash(&mut hasher);
+    let v1::GetGraphRequest {
+        range,
+        filter,
+        collapse,
+        layers,
+        at_unix_us,
+        known_at_unix_us,
+        page_size: _,
+        page_token: _,
+    } = request;
+    (range, filter, collapse, layers, at_unix_us, known_at_unix_us).hash(&mut hasher);
     hasher.finish()
 }

@@ -22,11 +22,12 @@ pub(super) async fn traverse(
     let direction = parse::direction(request.direction)?;
     let depth = parse::bounded("depth", request.depth, DEFAULT_DEPTH, MAX_DEPTH)?;
     let max_nodes = parse::bounded("max_nodes", request.max_nodes, DEFAULT_NODES, MAX_NODES)?;
-    let range = parse::range(request.range)?;
+    let reach = inner.reader.reach();
+    let past = parse::time(request.range, request.at_unix_us, request.known_at_unix_us, reach)?;
     let collapse = parse::collapse(request.collapse)?;
     let filter = parse::filter(request.filter, &request.layers)?;
     let bounds = Walk { direction, depth, max_nodes: max_nodes as usize, max_edges: MAX_EDGES };
-    let shown = inner.graphs.get(range, collapse).await?;
+    let shown = inner.graphs.get(past, collapse).await?;
     let reader = inner.reader.clone();
     let answer = inner.queries.run(move |_| {
         let graph = &shown.graph;

@@ -150,7 +150,7 @@ impl Line {
     }
 }
 
-fn edge(window: Window, client: &str, server: &str, port: u16, count: i64) -> EdgeDelta {
+pub(crate) fn edge(window: Window, client: &str, server: &str, port: u16, count: i64) -> EdgeDelta {
     let key = EdgeKey {
         window,
         layer: Layer::Network,
@@ -164,7 +164,7 @@ fn edge(window: Window, client: &str, server: &str, port: u16, count: i64) -> Ed
     EdgeDelta { key, counters: counters(count), first_ns, last_ns }
 }
 
-fn path(window: Window, row: &(PathKind, Evidence, &str, &str, &str, i64)) -> PathDelta {
+pub(crate) fn path(window: Window, row: &(PathKind, Evidence, &str, &str, &str, i64)) -> PathDelta {
     let (kind, evidence, client, hop, server, count) = row;
     let (hop, front_port) = hop.split_once(':').unwrap();
     let (server, port) = server.split_once(':').unwrap();

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use portolan_api::{
-    Cancel, Error, FreshnessStatus, Limits, LineState, LineStatus, PartitionStatus, Snapshot,
-    StageStatus, StoreFacts, TopologyReader,
+    Cancel, Error, FreshnessStatus, Limits, LineState, LineStatus, PartitionStatus, Past, Snapshot,
+    StageStatus, Step, Steps, StoreFacts, TopologyReader,
 };
 use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
 use portolan_model::{
-    DeadLetter, Entity, EntityId, EpochCommit, Loss, Position, Reject, TimeRange, TopicPartition,
+    DeadLetter, Entity, EntityId, EpochCommit, Loss, Nanos, Position, Reject, TopicPartition,
     WindowLen,
 };
 use portolan_proto::v1::{self, GetGraphRequest, GetStatusRequest};
@@ -110,18 +110,24 @@ impl TopologyReader for Broken {
     fn now(&self, _: &mut ViewBuilder) -> Result<Snapshot, Error> {
         broken()
     }
-    fn range(
+    fn reach(&self) -> Nanos {
+        0
+    }
+    fn past(&self, _: &Past, _: usize, _: &Cancel, _: &mut ViewBuilder) -> Result<Snapshot, Error> {
+        broken()
+    }
+    fn steps(
         &self,
-        _: TimeRange,
-        _: (usize, u64),
+        _: &Past,
+        _: &Steps,
         _: &Cancel,
-        _: &mut ViewBuilder,
+        _: &mut dyn FnMut(Step) -> Result<(), Error>,
     ) -> Result<Snapshot, Error> {
         broken()
     }
     fn calls(
         &self,
-        _: Option<TimeRange>,
+        _: Option<&Past>,
         _: usize,
         _: &Cancel,
         _: &mut CallsBuilder,

@@ -1,0 +1,284 @@
+//! The past: which windows answer a question about it, whole or step by step, and their rows.
+//!
+//! All that one question reads is of one epoch, so that paths never take more than their legs have.
+
+use portolan_graph::{CallsBuilder, ViewBuilder};
+use portolan_model::{Collapse, EntityId, Nanos, TimeRange, WindowLen};
+use portolan_storage::{Answer, History, Level, Plan, Select, Span, plan};
+
+use super::Snapshot;
+use crate::{Cancel, Error};
+
+/// A question about the past.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// What time it is about.
+    pub range: TimeRange,
+    /// What the map said at this clock reading; without it, what it says now.
+    pub known_at: Option<Nanos>,
+}
+
+/// How a past is cut into steps.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// At the multiples of this many seconds since 1970.
+    Every(u32),
+    /// Into about so many, at multiples of a length that follows from the range.
+    Into(u32),
+}
+
+/// What is wanted of each step.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// How the past is cut.
+    pub cut: Cut,
+    /// How far hops are folded away.
+    pub collapse: Collapse,
+    /// Only rows that have this entity as client or server.
+    pub entity: Option<EntityId>,
+    /// Most different edges of a step.
+    pub most: usize,
+}
+
+/// The rows of a step.
+pub struct Step {
+    /// The windows that it is made of. Where only coarse ones are held, they may be longer than a step.
+    pub covered: TimeRange,
+    /// What flows say.
+    pub view: ViewBuilder,
+    /// What metrics and spans say.
+    pub calls: CallsBuilder,
+}
+
+/// Most steps of an answer: a minute each for a day, and some.
+const MAX_STEPS: u64 = 1_500;
+
+/// Of so many windows a step should at least be made, where it is free to be longer or shorter.
+const WINDOWS_A_STEP: u64 = 4;
+
+/// Adds the flows of a past.
+pub(super) fn whole(
+    history: &dyn History,
+    past: &Past,
+    most: usize,
+    cancel: &Cancel,
+    rows: &mut ViewBuilder,
+) -> Result<Snapshot, Error> {
+    let range = clamp(history, past.range)?;
+    let plan = range.map(|range| history.plan(range)).unwrap_or_default();
+    let cancelled = || cancel.check().is_err();
+    let select = Select {
+        entity: None,
+        known_at: past.known_at,
+        max_rows: Some(most),
+        cancelled: Some(&cancelled),
+    };
+    let answer = flows(history, &plan, &select, rows)?;
+    cancel.check()?;
+    Ok(Snapshot::of_past(&history.checkpoint(), past.range, &plan, answer))
+}
+
+/// Adds the calls of a past.
+pub(super) fn calls(
+    history: &dyn History,
+    past: &Past,
+    most: usize,
+    cancel: &Cancel,
+    rows: &mut CallsBuilder,
+) -> Result<(), Error> {
+    let range = clamp(history, past.range)?;
+    let plan = range.map(|range| history.plan(range)).unwrap_or_default();
+    let cancelled = || cancel.check().is_err();
+    let select = Select {
+        entity: None,
+        known_at: past.known_at,
+        // An edge has a row for each protocol and operation.
+        max_rows: Some(most.saturating_mul(ROWS_AN_EDGE)),
+        cancelled: Some(&cancelled),
+    };
+    history.calls(&plan, &select, &mut |row| rows.add(row))?;
+    Ok(())
+}
+
+/// Rows of calls that an edge and source may have on average before a question is refused.
+const ROWS_AN_EDGE: usize = 4;
+
+/// Visits a past step by step.
+pub(super) fn steps(
+    history: &dyn History,
+    past: &Past,
+    ask: &Steps,
+    cancel: &Cancel,
+    visit: &mut dyn FnMut(Step) -> Result<(), Error>,
+) -> Result<Snapshot, Error> {
+    let checkpoint = history.checkpoint();
+    let mut asked = past.range;
+    if asked.to == Nanos::MAX {
+        // Until now, and not until the latest time that some record claimed.
+        asked.to = checkpoint.watermark.min(checkpoint.clock).saturating_add(1);
+    }
+    let levels = history.levels();
+    let mut all = Plan::default();
+    let mut missing = Answer::default();
+    let range = clamp(history, asked)?;
+    if let (Some(range), Some(base)) = (range, levels.first()) {
+        let step = step_of(&levels, range, ask.cut);
+        check(range, step, base.len)?;
+        let cancelled = || cancel.check().is_err();
+        for part in cut(&windows(&levels, range, step), step) {
+            let Some(covered) = part.covered() else { continue };
+            let select = Select {
+                entity: ask.entity,
+                known_at: past.known_at,
+                max_rows: Some(ask.most),
+                cancelled: Some(&cancelled),
+            };
+            let (mut view, mut calls) = (ViewBuilder::new(ask.collapse), CallsBuilder::default());
+            let answer = flows(history, &part, &select, &mut view)?;
+            add(&mut missing, answer);
+            let max_rows = Some(ask.most.saturating_mul(ROWS_AN_EDGE));
+            let select = Select { max_rows, ..select };
+            let answer = history.calls(&part, &select, &mut |row| calls.add(row))?;
+            add(&mut missing, answer);
+            cancel.check()?;
+            visit(Step { covered, view, calls })?;
+            all.spans.extend(part.spans);
+        }
+    }
+    Ok(Snapshot::of_past(&checkpoint, past.range, &tidy(all), missing))
+}
+
+fn flows(
+    history: &dyn History,
+    plan: &Plan,
+    select: &Select<'_>,
+    rows: &mut ViewBuilder,
+) -> Result<Answer, Error> {
+    let mut answer = history.paths(plan, select, &mut |row| rows.path(row))?;
+    let edges = history.edges(plan, select, &mut |row| rows.edge(row))?;
+    add(&mut answer, edges);
+    Ok(answer)
+}
+
+fn add(all: &mut Answer, more: Answer) {
+    all.unreadable.extend(more.unreadable);
+    all.unknown.extend(more.unknown);
+}
+
+/// What of a range there can be anything of.
+fn clamp(history: &dyn History, range: TimeRange) -> Result<Option<TimeRange>, Error> {
+    let checkpoint = history.checkpoint();
+    let Some(extent) = history.extent()? else { return Ok(None) };
+    let Some(base) = history.levels().first().map(|level| level.len) else { return Ok(None) };
+    let newest = base.window(checkpoint.watermark.min(checkpoint.clock)).end(base);
+    let reach = extent.to.max(newest);
+    if range.from >= reach.max(checkpoint.clock) {
+        let [from, reach] = [range.from, reach].map(rfc3339);
+        return Err(Error::Future { from, reach });
+    }
+    let (from, to) = (range.from.max(extent.from), range.to.min(reach));
+    Ok((from < to).then_some(TimeRange { from, to }))
+}
+
+fn rfc3339(at: Nanos) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(at / 1_000_000_000);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// The length of a step in nanoseconds.
+fn step_of(levels: &[Level], range: TimeRange, cut: Cut) -> Nanos {
+    match cut {
+        Cut::Every(secs) => u64::from(secs) * 1_000_000_000,
+        Cut::Into(parts) => {
+            let wanted = (range.to - range.from).div_ceil(u64::from(parts.max(1)));
+            let fits = |len: &Nanos| len.saturating_mul(WINDOWS_A_STEP) <= wanted;
+            let lens = levels.iter().map(|level| level.len.nanos());
+            let unit = lens.clone().filter(fits).max().or(lens.min()).unwrap_or(1);
+            wanted.checked_next_multiple_of(unit).unwrap_or(wanted)
+        }
+    }
+}
+
+fn check(range: TimeRange, step: Nanos, base: WindowLen) -> Result<(), Error> {
+    if step == 0 || !step.is_multiple_of(base.nanos()) {
+        let problem = format!(
+            "{} s is not a multiple of the {} s of a window",
+            step / 1_000_000_000,
+            base.secs()
+        );
+        return Err(Error::invalid("step_secs", problem));
+    }
+    let steps = (range.to - range.from).div_ceil(step);
+    if steps > MAX_STEPS {
+        let problem = format!("{steps} steps are over {MAX_STEPS}: give longer ones");
+        return Err(Error::invalid("step_secs", problem));
+    }
+    Ok(())
+}
+
+/// The windows of a range, none of which spans two steps unless only such are held.
+fn windows(levels: &[Level], range: TimeRange, step: Nanos) -> Vec<Span> {
+    let nests = |len: WindowLen| step.is_multiple_of(len.nanos());
+    let inside: Vec<Level> = levels.iter().filter(|level| nests(level.len)).copied().collect();
+    let mut all = Vec::new();
+    for span in plan(levels, range).spans {
+        if nests(span.len) {
+            all.push(span);
+            continue;
+        }
+        let mut from = span.range.from;
+        while from < span.range.to {
+            let one = TimeRange { from, to: from.saturating_add(span.len.nanos()) };
+            let fine = plan(&inside, one);
+            let whole = fine.covered() == Some(one) && fine.gaps().next().is_none();
+            if whole {
+                all.extend(fine.spans);
+            } else {
+                all.push(Span { len: span.len, range: one });
+            }
+            from = one.to;
+        }
+    }
+    all
+}
+
+/// Spans cut at the multiples of a step: a plan for each step that has any.
+fn cut(spans: &[Span], step: Nanos) -> Vec<Plan> {
+    let mut parts: Vec<Plan> = Vec::new();
+    let mut current = None;
+    for span in spans {
+        let mut from = span.range.from;
+        while from < span.range.to {
+            let of = from / step;
+            let border = if step.is_multiple_of(span.len.nanos()) {
+                (of + 1).saturating_mul(step)
+            } else {
+                from.saturating_add(span.len.nanos())
+            };
+            let to = border.min(span.range.to);
+            let piece = Span { len: span.len, range: TimeRange { from, to } };
+            match parts.last_mut().filter(|_| current == Some(of)) {
+                Some(part) => part.spans.push(piece),
+                None => parts.push(Plan { spans: vec![piece] }),
+            }
+            current = Some(of);
+            from = to;
+        }
+    }
+    parts
+}
+
+/// Spans of one length that touch, as one.
+fn tidy(plan: Plan) -> Plan {
+    let mut spans: Vec<Span> = Vec::new();
+    for span in plan.spans {
+        match spans.last_mut().filter(|l| l.len == span.len && l.range.to == span.range.from) {
+            Some(last) => last.range.to = span.range.to,
+            None => spans.push(span),
+        }
+    }
+    Plan { spans }
+}
+
+#[cfg(test)]
+mod tests;
