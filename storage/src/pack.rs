@@ -12,14 +12,15 @@
 
 mod bits;
 mod column;
-mod columns;
 mod histogram;
+mod names;
 mod parts;
 mod slice;
 mod sum;
+mod table;
 
 pub(crate) use parts::{Head, Reverse};
-pub(crate) use sum::{Packed, Summer};
+pub(crate) use sum::{Opened, Packed, Summer};
 
 /// Counters of a row.
 const COUNTERS: usize = portolan_model::MEASURES;

@@ -11,7 +11,7 @@ use super::{Shared, View};
 use crate::Error;
 use crate::history::{Answer, Select};
 use crate::keys::{self, Reader};
-use crate::pack::{Head, Packed, Reverse, Summer, unseal};
+use crate::pack::{Head, Opened, Packed, Reverse, Summer, unseal};
 use crate::row::{Row, Sum, read_row, tidy};
 
 /// First bytes of keys of parts: these, and the kind of row.
@@ -24,6 +24,9 @@ pub(super) const KINDS: [u8; 9] = [0x11, 0x12, 0x13, 0x21, 0x22, 0x23, 0x31, 0x3
 
 /// Windows between two looks at whether anybody still waits.
 const LOOK_EVERY: usize = 8;
+
+/// Packed parts that are added up together: their bytes, 16 MB with 50 k edges each, are held until then.
+const LOADED: usize = 16;
 
 /// Which packed part: a window, a layer, and the clock reading at which it was packed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +102,13 @@ fn read_late<R: Row>(key: &[u8], value: &[u8]) -> Option<(Nanos, R)> {
     Some((u64::from_be_bytes(*clock), read_row(&plain, value)?))
 }
 
+/// A packed part, read but not looked at.
+struct Loaded {
+    part: PartKey,
+    head: UserValue,
+    slices: Vec<UserValue>,
+}
+
 /// Adds up one kind of rows of one view.
 pub(super) struct Reading<'a, R: Row> {
     pub(super) shared: &'a Shared,
@@ -120,6 +130,7 @@ impl<'a, R: Row> Reading<'a, R> {
         let (shared, view) = (self.shared, self.view);
         let at = &view.levels[level];
         let Some(last) = to.0.checked_sub(1).map(Window) else { return Ok(()) };
+        let mut loaded = Vec::new();
         for (looked, (keyspace, low, high)) in at.packs.parts(from, last).enumerate() {
             let kind = HEAD | R::KIND;
             for (n, guard) in rows(&view.snapshot, keyspace, kind, low, high).enumerate() {
@@ -136,19 +147,21 @@ impl<'a, R: Row> Reading<'a, R> {
                 };
                 let part = PartKey::read(kind, &key)
                     .ok_or_else(|| shared.damaged("the key of a packed window does not read"))?;
-                self.part(level, keyspace, part, &head)?;
+                self.part(level, keyspace, part, head, &mut loaded)?;
             }
         }
+        self.flush(level, &mut loaded)?;
         self.late(at, from, last)
     }
 
-    /// Adds one packed part.
+    /// Loads one packed part.
     fn part(
         &mut self,
         level: usize,
         keyspace: &fjall::Keyspace,
         part: PartKey,
-        head: &[u8],
+        head: UserValue,
+        loaded: &mut Vec<Loaded>,
     ) -> Result<(), Error> {
         let len = self.view.levels[level].len;
         let range = TimeRange { from: part.window.start(), to: part.window.end(len) };
@@ -158,29 +171,39 @@ impl<'a, R: Row> Reading<'a, R> {
             }
             return Ok(());
         }
-        let Some(head) = Head::read(head) else {
+        let Some(read) = Head::read(&head) else {
             self.lost(level, part.window, "a head does not match its checksum");
             return Ok(());
         };
-        let read = match self.select.entity {
-            None => self.all_slices(keyspace, part, &head),
-            Some(id) => self.slices_of(keyspace, part, &head, id.0),
+        let slices = match self.select.entity {
+            None => self.all_slices(keyspace, part, &read),
+            Some(id) => self.slices_of(keyspace, part, &read, id.0),
         };
-        match read {
-            Ok(Some(slices)) => {
-                let bodies: Option<Vec<&[u8]>> = slices.iter().map(|s| unseal(s)).collect();
-                let only = self.select.entity.map(|id| id.0);
-                let added = bodies.and_then(|bodies| {
-                    let bodies = bodies.into_iter();
-                    self.sum.add_packed(part.window, part.layer, &head, only, bodies)
-                });
-                if added.is_none() {
-                    self.lost(level, part.window, "a slice does not match its checksum");
-                }
-            }
+        match slices {
+            Ok(Some(slices)) => loaded.push(Loaded { part, head, slices }),
             Ok(None) => self.lost(level, part.window, "a part is missing"),
             Err(e) => self.lost(level, part.window, &format!("{e:?}")),
         }
+        if loaded.len() == LOADED { self.flush(level, loaded) } else { Ok(()) }
+    }
+
+    /// Adds what is loaded.
+    fn flush(&mut self, level: usize, loaded: &mut Vec<Loaded>) -> Result<(), Error> {
+        let mut opened = Vec::with_capacity(loaded.len());
+        for Loaded { part, head, slices } in &*loaded {
+            let bodies = slices.iter().map(|slice| unseal(slice)).collect();
+            match Head::read(head).zip(bodies) {
+                Some((head, slices)) => {
+                    let PartKey { window, layer, .. } = *part;
+                    opened.push(Opened { window, layer, head, slices });
+                }
+                None => self.lost(level, part.window, "a slice does not match its checksum"),
+            }
+        }
+        for place in self.sum.add_packed(&opened, self.select.entity.map(|id| id.0)) {
+            self.lost(level, opened[place].window, "a slice does not read");
+        }
+        loaded.clear();
         self.bound()
     }
 
@@ -286,6 +309,9 @@ impl<'a, R: Row> Reading<'a, R> {
     }
 
     fn bound(&self) -> Result<(), Error> {
+        if self.sum.is_overfull() {
+            return Err(Error::TooManyRows { most: self.sum.len() });
+        }
         match self.select.max_rows {
             Some(most) if self.sum.len() > most => Err(Error::TooManyRows { most }),
             _ => Ok(()),

@@ -1,5 +1,10 @@
 //! Numbers of any width, one behind the other, lowest bit first.
 
+/// An array of [`unpack_width`] for these widths.
+macro_rules! widths {
+    ($($width:literal)*) => { [$(unpack_width::<$width>),*] };
+}
+
 /// Writes bits.
 #[derive(Default)]
 pub(super) struct BitWriter {
@@ -73,13 +78,10 @@ impl<'a> BitReader<'a> {
     }
 
     pub(super) fn take_gamma(&mut self) -> Option<u64> {
-        let mut len = 0;
-        while self.take(1)? == 0 {
-            len += 1;
-            if len > 63 {
-                return None;
-            }
-        }
+        // The zeros before the first one, at most 63; what lies beyond the bytes reads as zeros.
+        let len = get(self.bytes, self.at, 64).trailing_zeros();
+        self.at += len as usize + 1;
+        (len < 64).then_some(())?;
         Some(1 << len | self.take(len)?)
     }
 }
@@ -99,12 +101,68 @@ pub(super) fn get(bytes: &[u8], at: usize, width: u32) -> u64 {
     value & low(width)
 }
 
+/// Bytes that eight numbers of any width are read from: 64, and what the last one may reach into.
+const EIGHT: usize = 72;
+
+/// Reads as many numbers of `width` bits (64 at most) as `out` takes, from the first bit on, each with `least` added.
+/// Bits beyond the bytes are zero.
+pub(super) fn unpack(bytes: &[u8], width: u32, least: i64, out: &mut [i64]) {
+    UNPACK[width as usize](bytes, least, out);
+}
+
+type Unpack = fn(&[u8], i64, &mut [i64]);
+
+/// A function for each width: shifts are constants then, and this is what makes it fast.
+const UNPACK: [Unpack; 65] = widths!(
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
+    41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64
+);
+
+fn unpack_width<const WIDTH: usize>(bytes: &[u8], least: i64, out: &mut [i64]) {
+    let mut at = 0;
+    let (eights, rest) = out.as_chunks_mut::<8>();
+    for eight in eights {
+        match bytes.get(at..).and_then(<[u8]>::first_chunk::<EIGHT>) {
+            Some(from) => unpack_eight::<WIDTH>(from, least, eight),
+            None => unpack_eight::<WIDTH>(&padded(bytes, at), least, eight),
+        }
+        at += WIDTH;
+    }
+    if !rest.is_empty() {
+        let mut eight = [0; 8];
+        unpack_eight::<WIDTH>(&padded(bytes, at), least, &mut eight);
+        rest.copy_from_slice(&eight[..rest.len()]);
+    }
+}
+
+#[inline]
+fn unpack_eight<const WIDTH: usize>(from: &[u8; EIGHT], least: i64, out: &mut [i64; 8]) {
+    for (n, out) in out.iter_mut().enumerate() {
+        let (byte, shift) = (n * WIDTH / 8, n * WIDTH % 8);
+        let head = from[byte..].first_chunk().expect("eight numbers end within 64 bytes");
+        let mut value = u64::from_le_bytes(*head) >> shift;
+        if shift + WIDTH > 64 {
+            value |= u64::from(from[byte + 8]) << (64 - shift);
+        }
+        *out = least.wrapping_add((value & low(WIDTH as u32)) as i64);
+    }
+}
+
+#[cold]
+fn padded(bytes: &[u8], at: usize) -> [u8; EIGHT] {
+    let mut padded = [0; EIGHT];
+    let rest = bytes.get(at..).unwrap_or_default();
+    let len = rest.len().min(EIGHT);
+    padded[..len].copy_from_slice(&rest[..len]);
+    padded
+}
+
 #[cold]
 fn tail(bytes: &[u8], from: usize) -> u64 {
     let rest = bytes.get(from..).unwrap_or_default();
     rest.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-const fn low(width: u32) -> u64 {
+pub(super) const fn low(width: u32) -> u64 {
     if width >= 64 { u64::MAX } else { (1 << width) - 1 }
 }

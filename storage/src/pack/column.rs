@@ -4,7 +4,7 @@
 //! Width (u8), least (signed), number of exceptions (varint); each exception as the distance of its place
 //! from the one before and its number (varints); then the bits.
 
-use super::bits::{BitWriter, get};
+use super::bits::{BitWriter, low, unpack};
 use crate::codec::{put_signed, put_varint, take_signed, take_u8, take_varint};
 
 /// Appends a column.
@@ -32,37 +32,37 @@ pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
     out.extend_from_slice(&bits.finish());
 }
 
-/// Reads a column of `len` numbers off the front.
-pub(super) fn take(at: &mut &[u8], len: usize, values: &mut Vec<i64>) -> Option<()> {
-    values.clear();
+/// Reads a column of `len` numbers off the front. No number is farther from zero than the one that comes back.
+pub(super) fn take(at: &mut &[u8], len: usize, values: &mut Vec<i64>) -> Option<u64> {
     let width = u32::from(take_u8(at)?);
     let least = take_signed(at)?;
     let apart = take_varint(at)?;
     if width > 64 || apart > len as u64 {
         return None;
     }
-    let mut exceptions = Vec::with_capacity(apart as usize);
-    let mut place = 0_usize;
+    let exceptions = *at;
+    let mut most = least.unsigned_abs().saturating_add(low(width));
+    let mut place = 0;
     for _ in 0..apart {
-        place = place.checked_add(usize::try_from(take_varint(at)?).ok()?)?;
-        if place >= len {
-            return None;
-        }
-        exceptions.push((place, take_varint(at)?));
+        let (_, number) = take_exception(at, least, &mut place)?;
+        most = most.max(number.unsigned_abs());
     }
-    let bytes = (len * width as usize).div_ceil(8);
-    let (bits, rest) = at.split_at_checked(bytes)?;
-    *at = rest;
-    if width == 0 {
-        values.resize(len, least);
-    } else {
-        let step = width as usize;
-        values.extend((0..len).map(|n| least.wrapping_add(get(bits, n * step, width) as i64)));
+    let bits = *at;
+    (_, *at) = at.split_at_checked((len * width as usize).div_ceil(8))?;
+    values.resize(len, 0);
+    unpack(bits, width, least, values);
+    let (mut again, mut place) = (exceptions, 0);
+    for _ in 0..apart {
+        let (place, number) = take_exception(&mut again, least, &mut place)?;
+        *values.get_mut(place)? = number;
     }
-    for (place, number) in exceptions {
-        values[place] = least.wrapping_add(number as i64);
-    }
-    Some(())
+    Some(most)
+}
+
+/// The place of an exception, behind the one before, and its number.
+fn take_exception(at: &mut &[u8], least: i64, place: &mut usize) -> Option<(usize, i64)> {
+    *place = place.checked_add(usize::try_from(take_varint(at)?).ok()?)?;
+    Some((*place, least.wrapping_add(take_varint(at)? as i64)))
 }
 
 /// The width with the fewest bits in all.

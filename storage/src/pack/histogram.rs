@@ -42,7 +42,7 @@ pub(super) fn take(
     at: &mut &[u8],
     len: usize,
     scratch: &mut Vec<i64>,
-    mut each: impl FnMut(usize, Latency),
+    mut each: impl FnMut(usize, &Latency),
 ) -> Option<()> {
     let bytes = usize::try_from(take_varint(at)?).ok()?;
     let (bits, rest) = at.split_at_checked(bytes)?;
@@ -63,7 +63,7 @@ pub(super) fn take(
         }
         let sum_ns = estimate(&buckets).wrapping_add(*rest);
         if !buckets.is_empty() || sum_ns != 0 {
-            each(row, Latency::from_parts(buckets.iter().copied(), sum_ns));
+            each(row, &Latency::from_parts(buckets.iter().copied(), sum_ns));
         }
     }
     Some(())

@@ -86,8 +86,10 @@ impl<'a> Head<'a> {
             *at = rest;
             Some(tail)
         };
-        let tails = (0..tails).map(|_| tail(at)).collect::<Option<_>>()?;
-        at.is_empty().then_some(Self { rows, totals, ids, slices, tails })
+        let tails: Vec<&[u8]> = (0..tails).map(|_| tail(at)).collect::<Option<_>>()?;
+        let head = Self { rows, totals, ids, slices, tails };
+        let sorted = head.ids().is_sorted_by(|a, b| a < b) && head.tails.is_sorted_by(|a, b| a < b);
+        (at.is_empty() && sorted).then_some(head)
     }
 
     /// How many entities.
@@ -95,9 +97,20 @@ impl<'a> Head<'a> {
         self.ids.len() / 8
     }
 
+    /// The entities, ascending.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u64> + 'a {
+        let (ids, _) = self.ids.as_chunks();
+        ids.iter().map(|id| u64::from_le_bytes(*id))
+    }
+
     /// How many slices.
     pub(crate) fn slices(&self) -> usize {
         self.slices.len()
+    }
+
+    /// Code of the first client of a slice.
+    pub(super) fn first_client(&self, slice: usize) -> Option<i64> {
+        self.slices.get(slice).map(|client| *client as i64)
     }
 
     /// The entity of a code.

@@ -4,28 +4,35 @@
 //! codes; tail codes; which counters are not all zero (u16), these; which rows have no first time, and no last
 //! (lists); the unit of times in ns (varint); first as distance from the start of the window, last from first, in units.
 
-use portolan_model::{Nanos, Window};
+use portolan_model::{Latency, Nanos, Window};
 
 use super::column;
-use super::columns::Columns;
+use super::names::Codes;
+use super::parts::Head;
+use super::table::{Table, Walk};
 use super::{COUNTERS, histogram};
 use crate::codec::{put_varint, take_u8, take_varint};
-
-/// What the codes of a slice stand for.
-pub(super) trait Names {
-    fn entity(&self, code: i64) -> Option<u64>;
-    fn tail(&self, code: i64) -> Option<u32>;
-}
 
 /// Memory that is used again for every slice.
 #[derive(Default)]
 pub(super) struct Scratch {
     runs: Vec<i64>,
     lengths: Vec<i64>,
-    column: Vec<i64>,
     clients: Vec<i64>,
     servers: Vec<i64>,
     tails: Vec<i64>,
+    keys: Vec<u64>,
+    column: Vec<i64>,
+    first: Vec<Nanos>,
+    last: Vec<Nanos>,
+}
+
+/// Which rows of a slice are added.
+pub(super) enum Wanted<'a> {
+    /// All, by the codes of the window.
+    All(&'a Codes),
+    /// Those with this entity: its code.
+    Of(i64, &'a Head<'a>),
 }
 
 /// Units of times, coarsest first: many sources have milliseconds.
@@ -35,14 +42,13 @@ const UNITS: [u64; 4] = [1_000_000_000, 1_000_000, 1_000, 1];
 pub(super) fn put(
     out: &mut Vec<u8>,
     window: Window,
-    table: &Columns,
-    rows: std::ops::Range<usize>,
+    table: &Table,
+    rows: &[usize],
     codes: impl Fn(usize) -> (i64, i64, i64),
 ) {
     put_varint(out, rows.len() as u64);
-    let histograms = !table.latency.is_empty();
-    out.push(u8::from(histograms));
-    let keys: Vec<_> = rows.clone().map(codes).collect();
+    out.push(u8::from(table.has_latency()));
+    let keys: Vec<_> = rows.iter().map(|row| codes(*row)).collect();
     let runs = || keys.chunk_by(|a, b| a.0 == b.0);
     let (clients, lengths): (Vec<i64>, Vec<i64>) =
         runs().map(|run| (run[0].0, run.len() as i64)).unzip();
@@ -51,86 +57,156 @@ pub(super) fn put(
     column::put(out, &lengths);
     column::put(out, &keys.iter().map(|key| key.1).collect::<Vec<_>>());
     column::put(out, &keys.iter().map(|key| key.2).collect::<Vec<_>>());
-    let part = |column: &[i64]| column.get(rows.clone()).unwrap_or_default().to_vec();
-    let columns: Vec<Vec<i64>> = table.counters.iter().map(|column| part(column)).collect();
-    let used = |column: &Vec<i64>| column.iter().any(|sum| *sum != 0);
-    let present =
-        columns.iter().enumerate().fold(0_u16, |all, (n, c)| all | u16::from(used(c)) << n);
+    let column = |counter: usize| -> Vec<i64> {
+        rows.iter().map(|row| table.counter(counter, *row)).collect()
+    };
+    let all = (0..COUNTERS).filter(|counter| table.counts(*counter)).map(|n| (n, column(n)));
+    let used: Vec<_> = all.filter(|(_, column)| column.iter().any(|sum| *sum != 0)).collect();
+    let present = used.iter().fold(0_u16, |all, (counter, _)| all | 1 << counter);
     out.extend_from_slice(&present.to_le_bytes());
-    columns.iter().filter(|column| used(column)).for_each(|column| column::put(out, column));
-    put_times(out, window, &table.first[rows.clone()], &table.last[rows.clone()]);
-    if histograms {
+    for (_, column) in &used {
+        column::put(out, column);
+    }
+    let (first, last): (Vec<_>, Vec<_>) = rows.iter().map(|row| table.times(*row)).unzip();
+    put_times(out, window, &first, &last);
+    if table.has_latency() {
+        let none = <[Latency; 3]>::default();
         for side in 0..3 {
-            histogram::put(out, table.latency[rows.clone()].iter().map(|row| &row[side]));
+            let of = |row: &usize| &table.latencies(*row).unwrap_or(&none)[side];
+            histogram::put(out, rows.iter().map(of));
         }
     }
 }
 
-/// Reads a slice into `table`: all of it, or the rows that have an entity with the code `only`.
-pub(super) fn take(
+/// Adds a slice of a window to a table. Nothing if it does not read; some of it may be in the table then.
+pub(super) fn add(
     mut bytes: &[u8],
     window: Window,
-    names: &impl Names,
-    only: Option<i64>,
+    wanted: &Wanted<'_>,
     scratch: &mut Scratch,
-    table: &mut Columns,
+    (table, walk): (&mut Table, &mut Walk),
 ) -> Option<()> {
     let at = &mut bytes;
-    table.clear();
     let rows = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= super::SLICE_ROWS)?;
     let histograms = take_u8(at)? != 0;
     let runs = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= rows)?;
     column::take(at, runs, &mut scratch.runs)?;
     column::take(at, runs, &mut scratch.lengths)?;
-    scratch.clients.clear();
-    for (client, length) in scratch.runs.iter().zip(&scratch.lengths) {
-        let length = usize::try_from(*length).ok().filter(|n| *n <= rows)?;
-        scratch.clients.resize(scratch.clients.len() + length, *client);
-    }
-    if scratch.clients.len() != rows {
-        return None;
-    }
     column::take(at, rows, &mut scratch.servers)?;
     column::take(at, rows, &mut scratch.tails)?;
-    let wanted = |code: i64| scratch.clients.contains(&code) || scratch.servers.contains(&code);
-    if only.is_some_and(|code| !wanted(code)) {
+    // Which rows are added, where it is not all.
+    let picked = match wanted {
+        Wanted::All(codes) => {
+            scratch.keys_of_all(rows, codes)?;
+            None
+        }
+        Wanted::Of(code, head) => Some(scratch.keys_of(*code, rows, head, table)?),
+    };
+    if picked.as_ref().is_some_and(Vec::is_empty) {
         return Some(());
     }
-    for (row, client) in scratch.clients.iter().enumerate() {
-        // Clients come in runs.
-        let same = row > 0 && scratch.clients[row - 1] == *client;
-        table.clients.push(if same { table.clients[row - 1] } else { names.entity(*client)? });
-        table.servers.push(names.entity(scratch.servers[row])?);
-        table.tails.push(names.tail(scratch.tails[row])?);
-    }
+    table.place(walk, &scratch.keys)?;
     let (present, rest) = at.split_first_chunk()?;
     *at = rest;
     let present = u16::from_le_bytes(*present);
-    for place in 0..COUNTERS {
-        if present & 1 << place != 0 {
-            column::take(at, rows, &mut table.counters[place])?;
-        }
+    for counter in (0..COUNTERS).filter(|counter| present & 1 << counter != 0) {
+        let most = column::take(at, rows, &mut scratch.column)?;
+        pick(picked.as_ref(), &mut scratch.column);
+        table.count(counter, &scratch.column, most);
     }
-    take_times(at, window, rows, scratch, table)?;
+    take_times(at, window, rows, scratch)?;
+    pick(picked.as_ref(), &mut scratch.first);
+    pick(picked.as_ref(), &mut scratch.last);
+    table.first(&scratch.first);
+    table.last(&scratch.last);
     if histograms {
-        table.latency.resize_with(rows, Default::default);
         for side in 0..3 {
-            let each = |row: usize, latency| table.latency[row][side] = latency;
+            let each = |row: usize, latency: &Latency| {
+                let place = match &picked {
+                    None => Some(row),
+                    Some(picked) => picked.binary_search(&row).ok(),
+                };
+                if let Some(mine) = place.and_then(|place| table.latency(place)) {
+                    mine[side].add(latency);
+                }
+            };
             histogram::take(at, rows, &mut scratch.column, each)?;
         }
     }
-    if !at.is_empty() {
-        return None;
-    }
-    if let Some(code) = only {
-        let mut kept = Columns::default();
-        let ends = scratch.clients.iter().zip(&scratch.servers);
-        for (row, _) in ends.enumerate().filter(|(_, (c, s))| **c == code || **s == code) {
-            kept.push_from(table, row);
+    at.is_empty().then_some(())
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    /// Makes the keys of all rows of a slice.
+    fn keys_of_all(&mut self, rows: usize, codes: &Codes) -> Option<()> {
+        self.keys.clear();
+        let mut from = 0_usize;
+        for (client, length) in self.runs.iter().zip(&self.lengths) {
+            let client = codes.client(*client)?;
+            let to = from.checked_add(usize::try_from(*length).ok()?)?;
+            let (servers, tails) = (self.servers.get(from..to)?, self.tails.get(from..to)?);
+            for (server, tail) in servers.iter().zip(tails) {
+                self.keys.push(client | codes.rest(*server, *tail)?);
+            }
+            from = to;
         }
-        *table = kept;
+        (from == rows).then_some(())
     }
-    Some(())
+
+    /// Makes the keys of those rows that have an entity, and says which these are.
+    fn keys_of(
+        &mut self,
+        code: i64,
+        rows: usize,
+        head: &Head<'_>,
+        table: &mut Table,
+    ) -> Option<Vec<usize>> {
+        self.keys.clear();
+        self.clients.clear();
+        for (client, length) in self.runs.iter().zip(&self.lengths) {
+            let length = usize::try_from(*length).ok().filter(|n| *n <= rows)?;
+            self.clients.resize(self.clients.len() + length, *client);
+        }
+        if self.clients.len() != rows {
+            return None;
+        }
+        let has = |row: &usize| self.clients[*row] == code || self.servers[*row] == code;
+        let picked: Vec<usize> = (0..rows).filter(has).collect();
+        // The names of these rows alone, as the window has them: others would only be carried along.
+        let some = |codes: &[&[i64]]| {
+            let mut codes: Vec<i64> =
+                codes.iter().flat_map(|column| picked.iter().map(|row| column[*row])).collect();
+            codes.sort_unstable();
+            codes.dedup();
+            codes
+        };
+        let ends = some(&[&self.clients, &self.servers]);
+        let tails = some(&[&self.tails]);
+        let id = |code: &i64| head.entity(usize::try_from(*code).ok()?);
+        let ids = ends.iter().map(id).collect::<Option<Vec<u64>>>()?;
+        let tail = |code: &i64| head.tails.get(usize::try_from(*code).ok()?).copied();
+        let names = tails.iter().map(tail).collect::<Option<Vec<&[u8]>>>()?;
+        let codes = table.learn(ids.into_iter(), names.into_iter())?;
+        let place = |of: &[i64], code: i64| of.binary_search(&code).map_or(-1, |at| at as i64);
+        for row in &picked {
+            let rest =
+                codes.rest(place(&ends, self.servers[*row]), place(&tails, self.tails[*row]))?;
+            self.keys.push(codes.client(place(&ends, self.clients[*row]))? | rest);
+        }
+        Some(picked)
+    }
+}
+
+/// Leaves those values of a column that belong to picked rows.
+fn pick<T: Copy>(picked: Option<&Vec<usize>>, column: &mut Vec<T>) {
+    if let Some(picked) = picked {
+        for (to, from) in picked.iter().enumerate() {
+            column[to] = column[*from];
+        }
+        column.truncate(picked.len());
+    }
 }
 
 fn put_times(out: &mut Vec<u8>, window: Window, first: &[Nanos], last: &[Nanos]) {
@@ -157,13 +233,7 @@ fn put_times(out: &mut Vec<u8>, window: Window, first: &[Nanos], last: &[Nanos])
     column::put(out, &to);
 }
 
-fn take_times(
-    at: &mut &[u8],
-    window: Window,
-    rows: usize,
-    scratch: &mut Scratch,
-    table: &mut Columns,
-) -> Option<()> {
+fn take_times(at: &mut &[u8], window: Window, rows: usize, scratch: &mut Scratch) -> Option<()> {
     let list = |at: &mut &[u8]| -> Option<Vec<usize>> {
         let len = take_varint(at)?;
         let row = |at: &mut &[u8]| usize::try_from(take_varint(at)?).ok().filter(|row| *row < rows);
@@ -174,16 +244,18 @@ fn take_times(
     let unit = take_varint(at)? as i64;
     let start = window.start();
     let time = |from: Nanos, by: i64| from.wrapping_add(by.wrapping_mul(unit) as u64);
-    column::take(at, rows, &mut scratch.column)?;
-    table.first.extend(scratch.column.iter().map(|by| time(start, *by)));
-    column::take(at, rows, &mut scratch.column)?;
-    let last = table.first.iter().zip(&scratch.column).map(|(first, by)| time(*first, *by));
-    table.last.extend(last);
+    let Scratch { column, first, last, .. } = scratch;
+    column::take(at, rows, column)?;
+    first.clear();
+    first.extend(column.iter().map(|by| time(start, *by)));
+    column::take(at, rows, column)?;
+    last.clear();
+    last.extend(first.iter().zip(&*column).map(|(first, by)| time(*first, *by)));
     for row in no_first {
-        table.first[row] = Nanos::MAX;
+        first[row] = Nanos::MAX;
     }
     for row in no_last {
-        table.last[row] = 0;
+        last[row] = 0;
     }
     Some(())
 }

@@ -3,23 +3,19 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use portolan_model::{EntityId, Window};
-use rustc_hash::FxHashMap;
+use portolan_model::{EntityId, Latency, Nanos, Window};
 
-use super::columns::{Columns, Tails};
 use super::parts::{Contents, Head, Reverse};
-use super::slice::{self, Names, Scratch};
+use super::slice::{self, Scratch, Wanted};
+use super::table::{Table, Walk};
 use super::{COUNTERS, SLICE_ROWS, seal};
 use crate::row::{Row, Sum};
 
 /// The sum of any number of windows. Rows of different layers are tables of their own, as on disk.
 pub(crate) struct Summer<R> {
-    tails: Tails,
-    tables: BTreeMap<u8, Columns>,
-    new: Columns,
-    batch: Columns,
-    slots: Vec<u32>,
+    tables: BTreeMap<u8, Table>,
     scratch: Scratch,
+    overfull: bool,
     of: PhantomData<R>,
 }
 
@@ -32,23 +28,74 @@ pub(crate) struct Packed {
     pub(crate) reverse: Vec<u8>,
 }
 
-/// The names in a head, with its tails in the codes of a sum.
-struct Named<'a> {
-    head: &'a Head<'a>,
-    tails: Vec<u32>,
+/// A packed window and layer, with those of its slices that are to be added, ascending, without their seals.
+pub(crate) struct Opened<'a> {
+    pub(crate) window: Window,
+    pub(crate) layer: u8,
+    pub(crate) head: Head<'a>,
+    pub(crate) slices: Vec<&'a [u8]>,
 }
 
-// === impl Named ===
+/// Rows of one window and layer, as a table takes them in.
+#[derive(Default)]
+struct Columns {
+    ends: Vec<(u64, u64)>,
+    /// Tails, one behind the other, and where each ends.
+    bytes: Vec<u8>,
+    tails: Vec<usize>,
+    counters: [Vec<i64>; COUNTERS],
+    first: Vec<Nanos>,
+    last: Vec<Nanos>,
+    latency: Vec<[Latency; 3]>,
+}
 
-impl Names for Named<'_> {
-    #[inline]
-    fn entity(&self, code: i64) -> Option<u64> {
-        self.head.entity(usize::try_from(code).ok()?)
+// === impl Columns ===
+
+impl Columns {
+    fn push(&mut self, ends: (EntityId, EntityId), tail: &[u8], sums: &impl Sum) {
+        let (counters, latency) = sums.parts();
+        let (first, last) = sums.times();
+        self.ends.push((ends.0.0, ends.1.0));
+        self.bytes.extend_from_slice(tail);
+        self.tails.push(self.bytes.len());
+        self.counters.iter_mut().zip(counters).for_each(|(column, sum)| column.push(sum));
+        self.first.push(first);
+        self.last.push(last);
+        self.latency.extend(latency);
     }
 
-    #[inline]
-    fn tail(&self, code: i64) -> Option<u32> {
-        self.tails.get(usize::try_from(code).ok()?).copied()
+    fn add_to(&self, table: &mut Table) -> Option<()> {
+        let from = |row: usize| row.checked_sub(1).map_or(0, |before| self.tails[before]);
+        let each = (0..self.ends.len()).map(|row| &self.bytes[from(row)..self.tails[row]]);
+        let tails: Vec<&[u8]> = each.collect();
+        let mut names = tails.clone();
+        names.sort_unstable();
+        names.dedup();
+        let mut ids: Vec<u64> = self.ends.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let codes = table.learn(ids.iter().copied(), names.iter().copied())?;
+        let id = |id: &u64| ids.binary_search(id).map_or(-1, |at| at as i64);
+        let tail = |tail: &&[u8]| names.binary_search(tail).map_or(-1, |at| at as i64);
+        let key = |((client, server), of): (&(u64, u64), &&[u8])| {
+            Some(codes.client(id(client))? | codes.rest(id(server), tail(of))?)
+        };
+        let keys = self.ends.iter().zip(&tails).map(key).collect::<Option<Vec<u64>>>()?;
+        table.begin_windows(1);
+        table.place(&mut Walk::default(), &keys)?;
+        for (counter, column) in self.counters.iter().enumerate() {
+            let most = column.iter().map(|sum| sum.unsigned_abs()).max().unwrap_or(0);
+            if most > 0 {
+                table.count(counter, column, most);
+            }
+        }
+        table.first(&self.first);
+        table.last(&self.last);
+        for (row, theirs) in self.latency.iter().enumerate() {
+            let mine = table.latency(row)?;
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| mine.add(theirs));
+        }
+        Some(())
     }
 }
 
@@ -56,112 +103,97 @@ impl Names for Named<'_> {
 
 impl<R: Row> Summer<R> {
     pub(crate) fn new() -> Self {
-        Self {
-            tails: Tails::default(),
-            tables: BTreeMap::new(),
-            new: Columns::default(),
-            batch: Columns::default(),
-            slots: Vec::new(),
-            scratch: Scratch::default(),
-            of: PhantomData,
-        }
+        let (tables, scratch) = (BTreeMap::new(), Scratch::default());
+        Self { tables, scratch, overfull: false, of: PhantomData }
     }
 
     /// Different keys so far.
     pub(crate) fn len(&self) -> usize {
-        self.tables.values().map(Columns::len).sum()
+        self.tables.values().map(Table::len).sum()
+    }
+
+    /// Whether there were more names than keys can be made of: the sum is not whole.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.overfull
     }
 
     /// Adds rows of one window, in the order of keys, one a key.
     pub(crate) fn add_rows(&mut self, rows: &[R]) {
         let mut key = Vec::with_capacity(64);
+        let mut columns = Columns::default();
         let mut layer = None;
-        let mut cursor = 0;
         for row in rows {
             key.clear();
             R::put_key(&mut key, row.key());
-            if layer != Some(R::layer_of(&key)) || self.batch.len() == SLICE_ROWS {
-                self.flush(layer, &mut cursor);
-                if layer != Some(R::layer_of(&key)) {
-                    self.settle(layer);
-                    cursor = 0;
+            if let Some(before) = layer.replace(R::layer_of(&key))
+                && before != R::layer_of(&key)
+            {
+                self.add_columns(before, &std::mem::take(&mut columns));
+            }
+            columns.push(R::ends(row.key()), &key[R::TAIL_AT..], &row.sums());
+        }
+        if let Some(layer) = layer {
+            self.add_columns(layer, &columns);
+        }
+    }
+
+    fn add_columns(&mut self, layer: u8, columns: &Columns) {
+        let table = self.tables.entry(layer).or_default();
+        self.overfull |= columns.add_to(table).is_none();
+        table.end_windows();
+    }
+
+    /// Adds packed windows. With `only`, the rows that have this entity. Those that do not read come back by their
+    /// places; some of their rows may be in the sum then.
+    pub(crate) fn add_packed(&mut self, opened: &[Opened<'_>], only: Option<u64>) -> Vec<usize> {
+        let mut broken = Vec::new();
+        let mut layers: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
+        for (place, one) in opened.iter().enumerate() {
+            layers.entry(one.layer).or_default().push(place);
+        }
+        for (layer, places) in layers {
+            let table = self.tables.entry(layer).or_default();
+            match only {
+                Some(id) => add_some(table, opened, &places, id, &mut self.scratch, &mut broken),
+                // The first one tells most of the keys: the others find them in order then.
+                None if table.len() == 0 => {
+                    for places in [&places[..1], &places[1..]] {
+                        let scratch = &mut self.scratch;
+                        self.overfull |=
+                            add_all(table, opened, places, scratch, &mut broken).is_none();
+                    }
                 }
-                layer = Some(R::layer_of(&key));
+                None => {
+                    let scratch = &mut self.scratch;
+                    self.overfull |=
+                        add_all(table, opened, &places, scratch, &mut broken).is_none();
+                }
             }
-            let (client, server) = R::ends(row.key());
-            let tail = self.tails.code(&key[R::TAIL_AT..]);
-            let sums = row.sums();
-            let (counters, latency) = sums.parts();
-            self.batch.push((client.0, server.0, tail), &counters, sums.times(), latency);
         }
-        self.flush(layer, &mut cursor);
-        self.settle(layer);
-    }
-
-    /// Adds slices of a packed window, ascending, without their seals. With `only`, the rows that have this entity.
-    /// Nothing if bytes do not read; what was read before stays in the sum.
-    pub(crate) fn add_packed<'a>(
-        &mut self,
-        window: Window,
-        layer: u8,
-        head: &Head<'_>,
-        only: Option<u64>,
-        slices: impl Iterator<Item = &'a [u8]>,
-    ) -> Option<()> {
-        let only = match only.map(|id| head.code(id)) {
-            Some(None) => return Some(()),
-            Some(Some(code)) => Some(code as i64),
-            None => None,
-        };
-        let tails = head.tails.iter().map(|tail| self.tails.code(tail)).collect();
-        let named = Named { head, tails };
-        let mut cursor = 0;
-        let mut whole = Some(());
-        for body in slices {
-            whole = slice::take(body, window, &named, only, &mut self.scratch, &mut self.batch);
-            if whole.is_none() {
-                break;
-            }
-            self.flush(Some(layer), &mut cursor);
-        }
-        self.batch.clear();
-        self.settle(Some(layer));
-        whole
-    }
-
-    fn flush(&mut self, layer: Option<u8>, cursor: &mut usize) {
-        let Some(layer) = layer else { return };
-        let table = self.tables.entry(layer).or_default();
-        table.absorb(cursor, &self.batch, &self.tails, &mut self.new, &mut self.slots);
-        self.batch.clear();
-    }
-
-    fn settle(&mut self, layer: Option<u8>) {
-        let Some(layer) = layer else { return };
-        let table = self.tables.entry(layer).or_default();
-        table.settle(&mut self.new, &self.tails);
+        broken
     }
 
     /// Visits the sums in the order of keys, each in `window`; those that come to nothing are left out.
-    pub(crate) fn visit(&self, window: Window, visit: &mut dyn FnMut(&R)) {
-        let mut known: FxHashMap<u32, Option<R::Key>> = FxHashMap::default();
+    pub(crate) fn visit(&mut self, window: Window, visit: &mut dyn FnMut(&R)) {
         let mut bytes = Vec::new();
-        for (layer, table) in &self.tables {
-            known.clear();
+        for (layer, table) in &mut self.tables {
+            table.settle();
+            let names = table.names();
+            let mut template = |tail: &[u8]| {
+                bytes.clear();
+                R::put_bytes(&mut bytes, *layer, tail);
+                R::read_key(&bytes)
+            };
+            let templates: Vec<_> = names.tails().iter().map(|tail| template(tail)).collect();
             for row in 0..table.len() {
                 let sums = Self::sums(table, row);
                 if sums.is_zero() {
                     continue;
                 }
-                let (client, server) = (table.clients[row], table.servers[row]);
-                let template = known.entry(table.tails[row]).or_insert_with(|| {
-                    bytes.clear();
-                    R::put_bytes(&mut bytes, *layer, self.tails.get(table.tails[row]));
-                    R::read_key(&bytes)
-                });
+                let (client, server, tail) = names.split(table.key(row));
                 // A tail comes from a key, or from a part whose checksum is right.
-                if let Some(template) = template {
-                    let ends = (EntityId(client), EntityId(server));
+                if let Some(template) = &templates[tail] {
+                    let ends = (EntityId(names.ids()[client]), EntityId(names.ids()[server]));
                     visit(&R::new(R::between(template, window, ends), sums));
                 }
             }
@@ -169,74 +201,161 @@ impl<R: Row> Summer<R> {
     }
 
     /// The sum as a packed window, one for each layer; rows that come to nothing are left out.
-    pub(crate) fn pack(&self, window: Window) -> Vec<Packed> {
-        let tables = self.tables.iter().map(|(layer, table)| (*layer, Self::present(table)));
-        tables
-            .filter(|(_, table)| table.len() > 0)
-            .map(|(layer, table)| self.pack_table(window, layer, &table))
-            .collect()
-    }
-
-    fn sums(table: &Columns, row: usize) -> R::Sums {
-        let latency = table.latency.get(row).cloned();
-        R::Sums::from_parts(table.sums(row), latency, (table.first[row], table.last[row]))
-    }
-
-    fn present(table: &Columns) -> std::borrow::Cow<'_, Columns> {
-        let zero = |row: usize| Self::sums(table, row).is_zero();
-        if !(0..table.len()).any(zero) {
-            return std::borrow::Cow::Borrowed(table);
-        }
-        let mut kept = Columns::default();
-        (0..table.len()).filter(|row| !zero(*row)).for_each(|row| kept.push_from(table, row));
-        std::borrow::Cow::Owned(kept)
-    }
-
-    fn pack_table(&self, window: Window, layer: u8, table: &Columns) -> Packed {
-        let mut ids: Vec<u64> = table.clients.iter().chain(&table.servers).copied().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let codes: FxHashMap<u64, i64> = ids.iter().copied().zip(0..).collect();
-        let mut used: Vec<u32> = table.tails.clone();
-        used.sort_unstable();
-        used.dedup();
-        used.sort_by(|a, b| self.tails.get(*a).cmp(self.tails.get(*b)));
-        let tail_codes: FxHashMap<u32, i64> = used.iter().copied().zip(0..).collect();
-        let key = |row: usize| {
-            let code = |id: u64| codes[&id];
-            (code(table.clients[row]), code(table.servers[row]), tail_codes[&table.tails[row]])
-        };
-        let mut slices = Vec::new();
-        let mut firsts = Vec::new();
-        let mut reverse = vec![Vec::new(); ids.len()];
-        for from in (0..table.len()).step_by(SLICE_ROWS) {
-            let rows = from..(from + SLICE_ROWS).min(table.len());
-            firsts.push((rows.len() as u64, key(from).0 as u64));
-            for row in rows.clone() {
-                let servers: &mut Vec<u32> = &mut reverse[key(row).1 as usize];
-                if servers.last() != Some(&(slices.len() as u32)) {
-                    servers.push(slices.len() as u32);
-                }
+    pub(crate) fn pack(&mut self, window: Window) -> Vec<Packed> {
+        let mut parts = Vec::new();
+        for (layer, table) in &mut self.tables {
+            table.settle();
+            let there = |row: &usize| !Self::sums(table, *row).is_zero();
+            let rows: Vec<usize> = (0..table.len()).filter(there).collect();
+            if !rows.is_empty() {
+                parts.push(pack_table(window, *layer, table, &rows));
             }
-            let mut body = Vec::new();
-            slice::put(&mut body, window, table, rows, key);
-            slices.push(seal(&body));
         }
-        let total = |column: &Vec<i64>| column.iter().fold(0, |a: i64, b| a.saturating_add(*b));
-        let tails: Vec<&[u8]> = used.iter().map(|code| self.tails.get(*code)).collect();
-        let contents = Contents {
-            rows: table.len() as u64,
-            totals: std::array::from_fn::<_, COUNTERS, _>(|n| total(&table.counters[n])),
-            ids: &ids,
-            slices: firsts,
-            tails: &tails,
-        };
-        Packed {
-            layer,
-            rows: table.len(),
-            head: Head::put(&contents),
-            slices,
-            reverse: Reverse::put(&reverse),
+        parts
+    }
+
+    fn sums(table: &Table, row: usize) -> R::Sums {
+        let latency = table.latencies(row).cloned();
+        R::Sums::from_parts(table.counters(row), latency, table.times(row))
+    }
+}
+
+/// Adds all rows of these windows, those with about the same keys at a time: the sums that they go to are near the
+/// core then, where they would come from far away for each window. Nothing if there are too many names.
+fn add_all(
+    table: &mut Table,
+    opened: &[Opened<'_>],
+    places: &[usize],
+    scratch: &mut Scratch,
+    broken: &mut Vec<usize>,
+) -> Option<()> {
+    let mut learn = |place: &usize| {
+        let head = &opened[*place].head;
+        table.learn(head.ids(), head.tails.iter().copied())
+    };
+    // Twice: what one brings moves the codes of the others.
+    places.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
+    let codes = places.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
+    table.begin_windows(places.len());
+    let begin = |(place, codes): (&usize, _)| (*place, Wanted::All(codes), Walk::default(), 0);
+    let mut windows: Vec<_> = places.iter().zip(&codes).map(begin).collect();
+    let next = |(place, wanted, _, slice): &(usize, Wanted<'_>, Walk, usize)| {
+        let Wanted::All(codes) = wanted else { return None };
+        codes.client(opened[*place].head.first_client(*slice)?)
+    };
+    while !windows.is_empty() {
+        let least = (0..windows.len()).min_by_key(|at| next(&windows[*at])).unwrap_or(0);
+        let (place, wanted, walk, slice) = &mut windows[least];
+        let one = &opened[*place];
+        let body = one.slices.get(*slice);
+        let added = body.map(|body| slice::add(body, one.window, wanted, scratch, (table, walk)));
+        *slice += 1;
+        if added == Some(None) {
+            broken.push(*place);
         }
+        if added != Some(Some(())) {
+            windows.swap_remove(least);
+        }
+    }
+    table.end_windows();
+    Some(())
+}
+
+/// Adds the rows that have an entity.
+fn add_some(
+    table: &mut Table,
+    opened: &[Opened<'_>],
+    places: &[usize],
+    id: u64,
+    scratch: &mut Scratch,
+    broken: &mut Vec<usize>,
+) {
+    for place in places {
+        let one = &opened[*place];
+        let Some(code) = one.head.code(id) else { continue };
+        let (wanted, mut walk) = (Wanted::Of(code as i64, &one.head), Walk::default());
+        table.begin_windows(1);
+        let mut add =
+            |body: &&[u8]| slice::add(body, one.window, &wanted, scratch, (table, &mut walk));
+        if one.slices.iter().try_for_each(&mut add).is_none() {
+            broken.push(*place);
+        }
+        table.end_windows();
+    }
+}
+
+/// Packs these rows of a table.
+fn pack_table(window: Window, layer: u8, table: &Table, rows: &[usize]) -> Packed {
+    let names = table.names();
+    let keys = || rows.iter().map(|row| names.split(table.key(*row)));
+    let mut ids = Kept::of(names.ids().len());
+    let mut tails = Kept::of(names.tails().len());
+    for (client, server, tail) in keys() {
+        ids.keep(client);
+        ids.keep(server);
+        tails.keep(tail);
+    }
+    let (ids_kept, tails_kept) = (ids.number(), tails.number());
+    let codes = |row: usize| {
+        let (client, server, tail) = names.split(table.key(row));
+        (ids.code(client), ids.code(server), tails.code(tail))
+    };
+    let mut slices = Vec::new();
+    let mut firsts = Vec::new();
+    let mut reverse = vec![Vec::new(); ids_kept.len()];
+    for rows in rows.chunks(SLICE_ROWS) {
+        firsts.push((rows.len() as u64, codes(rows[0]).0 as u64));
+        for row in rows {
+            let servers: &mut Vec<u32> = &mut reverse[codes(*row).1 as usize];
+            if servers.last() != Some(&(slices.len() as u32)) {
+                servers.push(slices.len() as u32);
+            }
+        }
+        let mut body = Vec::new();
+        slice::put(&mut body, window, table, rows, codes);
+        slices.push(seal(&body));
+    }
+    let total = |counter: usize| {
+        rows.iter().fold(0_i64, |sum, row| sum.saturating_add(table.counter(counter, *row)))
+    };
+    let ids: Vec<u64> = ids_kept.iter().map(|place| names.ids()[*place]).collect();
+    let tails: Vec<&[u8]> = tails_kept.iter().map(|place| &*names.tails()[*place]).collect();
+    let contents = Contents {
+        rows: rows.len() as u64,
+        totals: std::array::from_fn::<_, COUNTERS, _>(total),
+        ids: &ids,
+        slices: firsts,
+        tails: &tails,
+    };
+    let (head, reverse) = (Head::put(&contents), Reverse::put(&reverse));
+    Packed { layer, rows: rows.len(), head, slices, reverse }
+}
+
+/// Which items of a sorted list are in use, and the code of each among those.
+struct Kept(Vec<i64>);
+
+// === impl Kept ===
+
+impl Kept {
+    fn of(len: usize) -> Self {
+        Self(vec![-1; len])
+    }
+
+    fn keep(&mut self, place: usize) {
+        self.0[place] = 0;
+    }
+
+    /// Gives codes to those that are kept: these come back.
+    fn number(&mut self) -> Vec<usize> {
+        let mut kept = Vec::new();
+        for (place, code) in self.0.iter_mut().enumerate().filter(|(_, code)| **code == 0) {
+            *code = kept.len() as i64;
+            kept.push(place);
+        }
+        kept
+    }
+
+    fn code(&self, place: usize) -> i64 {
+        self.0[place]
     }
 }

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use portolan_model::{CallDelta, EdgeDelta, PathDelta};
 use proptest::prelude::*;
 
-use super::columns::Columns;
 use super::*;
 use crate::row::{Row, Sum, tidy};
 
@@ -12,15 +11,21 @@ use rows::{any_call, any_edge, any_path};
 
 const WINDOW: portolan_model::Window = portolan_model::Window(1_795_392_000);
 
-fn add<R: Row>(sum: &mut Summer<R>, window: portolan_model::Window, packed: &[Packed]) {
-    for part in packed {
-        let head = Head::read(&part.head).unwrap();
-        let slices = part.slices.iter().map(|s| unseal(s).unwrap());
-        sum.add_packed(window, part.layer, &head, None, slices).unwrap();
-    }
+fn add<R: Row>(sum: &mut Summer<R>, packed: &[Packed]) {
+    let opened: Vec<_> = packed.iter().map(whole).collect();
+    assert!(sum.add_packed(&opened, None).is_empty());
 }
 
-fn visited<R: Row>(sum: &Summer<R>) -> Vec<R> {
+fn whole(part: &Packed) -> Opened<'_> {
+    unsealed(part, &part.slices.iter().collect::<Vec<_>>())
+}
+
+fn unsealed<'a>(part: &'a Packed, slices: &[&'a Vec<u8>]) -> Opened<'a> {
+    let slices = slices.iter().map(|slice| unseal(slice).unwrap()).collect();
+    Opened { window: WINDOW, layer: part.layer, head: Head::read(&part.head).unwrap(), slices }
+}
+
+fn visited<R: Row>(sum: &mut Summer<R>) -> Vec<R> {
     let mut rows = Vec::new();
     sum.visit(WINDOW, &mut |row: &R| rows.push(row.clone()));
     rows
@@ -44,17 +49,23 @@ fn naive<R: Row>(windows: &[Vec<R>]) -> Vec<R> {
 
 fn check<R: Row + PartialEq + std::fmt::Debug>(windows: &[Vec<R>]) -> Result<(), TestCaseError> {
     let mut total = Summer::<R>::new();
+    let mut packed = Vec::new();
     for rows in windows {
         let mut one = Summer::<R>::new();
         one.add_rows(&tidy(rows));
-        add(&mut total, WINDOW, &one.pack(WINDOW));
+        packed.extend(one.pack(WINDOW));
+        add(&mut total, &one.pack(WINDOW));
     }
     let expected = naive(windows);
-    prop_assert_eq!(visited(&total), expected.clone());
+    prop_assert_eq!(visited(&mut total), expected.clone());
+    // Likewise if they are added together.
+    let mut together = Summer::<R>::new();
+    add(&mut together, &packed);
+    prop_assert_eq!(visited(&mut together), expected.clone());
     // And the sum can be packed in its turn.
     let mut again = Summer::<R>::new();
-    add(&mut again, WINDOW, &total.pack(WINDOW));
-    prop_assert_eq!(visited(&again), expected);
+    add(&mut again, &total.pack(WINDOW));
+    prop_assert_eq!(visited(&mut again), expected);
     Ok(())
 }
 
@@ -80,7 +91,8 @@ proptest! {
         column::put(&mut bytes, &values);
         let mut back = Vec::new();
         let mut at = &*bytes;
-        prop_assert_eq!(column::take(&mut at, values.len(), &mut back), Some(()));
+        let most = column::take(&mut at, values.len(), &mut back);
+        prop_assert!(back.iter().all(|value| value.unsigned_abs() <= most.unwrap()));
         prop_assert!(at.is_empty());
         prop_assert_eq!(back, values);
     }
@@ -104,13 +116,14 @@ proptest! {
         // With a checksum that is right: what a forger, or another version, would write.
         let part = seal(&body);
         let mut sum = Summer::<CallDelta>::new();
-        if let Some(head) = Head::read(&part) {
-            let _ = sum.add_packed(WINDOW, 0, &head, None, std::iter::once(&*body));
-        }
+        let mut add = |head| {
+            let opened = Opened { window: WINDOW, layer: 0, head, slices: vec![&*body] };
+            let _ = sum.add_packed(&[opened], None);
+        };
+        Head::read(&part).into_iter().for_each(&mut add);
         let empty = super::parts::Contents { rows: 0, totals: [0; COUNTERS], ids: &[1, 2], slices: vec![], tails: &[&[0; 10]] };
         let head = Head::put(&empty);
-        let head = Head::read(&head).unwrap();
-        let _ = sum.add_packed(WINDOW, 0, &head, None, std::iter::once(&*body));
+        add(Head::read(&head).unwrap());
         if let Some(reverse) = Reverse::read(&part) {
             let _ = reverse.as_server(70);
         }
@@ -133,13 +146,67 @@ fn rows_of_one_entity_are_found_by_its_slices_alone() {
         wanted.sort_unstable();
         wanted.dedup();
         let mut one = Summer::<EdgeDelta>::new();
-        let slices = wanted.iter().map(|slice| unseal(&packed.slices[*slice]).unwrap());
-        one.add_packed(WINDOW, 0, &head, Some(id), slices).unwrap();
+        let slices: Vec<_> = wanted.iter().map(|slice| &packed.slices[*slice]).collect();
+        assert!(one.add_packed(&[unsealed(packed, &slices)], Some(id)).is_empty());
         let has = |row: &&EdgeDelta| row.key.client.0 == id || row.key.server.0 == id;
         let mut expected: Vec<EdgeDelta> = rows.iter().filter(has).copied().collect();
         expected.sort_by_key(|row| row.key);
-        assert_eq!(visited(&one), expected);
+        assert_eq!(visited(&mut one), expected);
     }
     assert_eq!(head.code(5_000), None);
-    assert_eq!(Columns::default().len(), 0);
+}
+
+#[test]
+fn windows_of_many_slices_are_added_in_any_company() {
+    // Each window lacks other rows, has one that only it has, and one with an entity that only it has.
+    let window = |n: u64| -> Vec<EdgeDelta> {
+        let there = |row: &u64| !(row * 31 + n * 7).is_multiple_of(10);
+        let mut rows: Vec<_> =
+            (0..4_000_u64).filter(there).map(|at| rows::edge(at / 10, at * 7 % 991)).collect();
+        rows.push(rows::edge(n * 37, 5_000 + n));
+        rows.push(rows::edge(3_000 - n, n));
+        tidy(&rows).into_owned()
+    };
+    let windows: Vec<Vec<EdgeDelta>> = (0..12).map(window).collect();
+    let expected = naive(&windows);
+    let packed: Vec<Packed> = windows
+        .iter()
+        .flat_map(|rows| {
+            let mut one = Summer::<EdgeDelta>::new();
+            one.add_rows(rows);
+            one.pack(WINDOW)
+        })
+        .collect();
+    assert!(packed.iter().all(|part| part.slices.len() > 3));
+    for company in [1, 2, 5, 12] {
+        let mut sum = Summer::<EdgeDelta>::new();
+        for some in packed.chunks(company) {
+            add(&mut sum, some);
+            // Rows that come in between, unpacked, and leave nothing.
+            sum.add_rows(&[rows::edge(7, 77)]);
+            let mut away = rows::edge(7, 77);
+            away.counters = portolan_model::Counters::ZERO;
+            away.counters.subtract(&rows::edge(7, 77).counters);
+            sum.add_rows(&[away]);
+        }
+        let seen = visited(&mut sum);
+        assert_eq!(seen.len(), expected.len(), "{company} at a time");
+        assert!(
+            seen.iter().zip(&expected).all(|(a, b)| a.key == b.key && a.counters == b.counters)
+        );
+    }
+}
+
+#[test]
+fn sums_beyond_all_numbers_stay_at_the_greatest() {
+    let mut row = rows::edge(1, 2);
+    row.counters[portolan_model::Measure::BytesSent] = i64::MAX / 2;
+    let mut one = Summer::<EdgeDelta>::new();
+    one.add_rows(&[row]);
+    let packed = one.pack(WINDOW).remove(0);
+    let again = || whole(&packed);
+    let mut sum = Summer::<EdgeDelta>::new();
+    assert!(sum.add_packed(&[again(), again(), again()], None).is_empty());
+    assert!(sum.add_packed(&[again()], None).is_empty());
+    assert_eq!(visited(&mut sum)[0].counters[portolan_model::Measure::BytesSent], i64::MAX);
 }
