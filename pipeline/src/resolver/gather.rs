@@ -198,7 +198,8 @@ impl FlowResolver {
         if part.is_last {
             fill_extra(&mut conn.extra, flows, at);
         }
-        let comes_up = [reach.start && !reached.start, reach.end && !reached.end];
+        let answers = mark.answers_near_start(self.tolerance);
+        let comes_up = [answers || (reach.start && !reached.start), reach.end && !reached.end];
         let continues = is_new && row.key.proto() != Proto::TCP;
         let tell = [0, 1].map(|end| comes_up[end] && !std::mem::replace(&mut conn.told[end], true));
         let from = row.from;

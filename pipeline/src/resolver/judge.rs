@@ -117,10 +117,11 @@ impl<'a> Judge<'a> {
         let life = life(proto, conn, ahead, client);
         // Where packets were left out, that no answer was seen says nothing.
         let all_seen = ahead.is_none_or(|tally| tally.sampled == 0);
+        let all_seen = all_seen && !(life.unanswered && self.is_answered_later(key, server));
         let second_hand = self.forgotten && self.is_second_hand(ahead, client, node);
         let mut counters = Counters::ZERO;
         count(&mut counters, conn, ahead, back);
-        (conn.near, conn.asks_near) = (near, asks_near);
+        (conn.near, conn.asks_near) = (near, asks_near || life.unanswered);
         conn.open_after = life.open_after;
         if second_hand || counters[Measure::Flows] == 0 {
             return None;
@@ -245,6 +246,13 @@ impl<'a> Judge<'a> {
         [self.window.previous(self.len), self.window + self.len].map(|window| {
             self.tables.get(window).map(|table| &table.masked).filter(|masked| !masked.is_empty())
         })
+    }
+
+    /// Whether the answer to what opened here came in the next window.
+    fn is_answered_later(&self, key: ConnKey, server: Side) -> bool {
+        let next = self.tables.get(self.window + self.len).and_then(|table| table.get(key));
+        let mut answers = next.into_iter().flat_map(|c| &c.tallies).filter(|t| t.from == server);
+        answers.any(|t| t.marks.iter().any(|mark| mark.answers_near_start(self.tolerance)))
     }
 
     fn serves(&self, key: ConnKey, side: Side, parties: &[Party; 2], proto: Proto) -> bool {

@@ -85,6 +85,8 @@ pub(super) fn count(
 pub(super) struct Life {
     pub(super) opened: u32,
     pub(super) open_after: bool,
+    /// What opened was not answered within the window.
+    pub(super) unanswered: bool,
 }
 
 /// Connections that opened in the window. TCP: by the SYNs of the client, or, where only the
@@ -93,16 +95,23 @@ pub(super) struct Life {
 /// 3.7).
 pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<&Tally>, client: Side) -> Life {
     if proto != Proto::TCP {
-        return Life { opened: u32::from(!conn.continued), open_after: false };
+        let opened = u32::from(!conn.continued);
+        return Life { opened, open_after: false, unanswered: false };
     }
+    let marks = || conn.tallies.iter().flat_map(|t| &t.marks);
+    let answered = marks().any(|m| m.flags.syn_ack());
     if let Some(ahead) = ahead {
-        let (opened, open_after) = orient::opened(&ahead.marks, conn.open_before);
-        return Life { opened: opened.saturating_mul(ahead.scale), open_after };
+        let (opened, open) = orient::opened(&ahead.marks, conn.open_before);
+        // An answer that the window did not see may be all that the next one sees of it.
+        let unanswered = opened > 0 && !answered;
+        let opened = opened.saturating_mul(ahead.scale);
+        return Life { opened, open_after: open || unanswered, unanswered };
     }
     let unseen = conn.tallies.iter().all(|t| t.from != client);
-    let answered = conn.tallies.iter().any(|t| t.marks.iter().any(|m| m.flags.syn_ack()));
     let opened = u32::from(unseen && answered && !conn.open_before);
-    Life { opened, open_after: conn.open_before || opened > 0 }
+    let closed = marks().any(|m| m.flags.closes());
+    let open_after = (conn.open_before || opened > 0) && !closed;
+    Life { opened, open_after, unanswered: false }
 }
 
 pub(super) fn count_connections(

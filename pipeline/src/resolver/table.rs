@@ -187,6 +187,11 @@ impl Mark {
         let mixed = (start ^ end.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 29) ^ u64::from(empty)
     }
+
+    /// It answers an opening, and so near the start of its window that the opening may lie before it.
+    pub(super) fn answers_near_start(&self, tolerance: Nanos) -> bool {
+        self.flags.syn_ack() && Nanos::from(self.start_ms) * 1_000_000 <= 2 * tolerance
+    }
 }
 
 // === impl Conn ===

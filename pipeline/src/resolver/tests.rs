@@ -30,6 +30,23 @@ fn connection_seen_by_both_nodes_counts_once() {
 }
 
 #[test]
+fn answer_behind_the_boundary_belongs_to_the_opening_before_it() {
+    for order in [[0, 1], [1, 0]] {
+        let flows = [
+            "flow 9.9..9.999 10.0.0.1:40000>10.0.1.1:8080 120B S F @10.9.0.1",
+            "flow 10..10.001 10.0.1.1:8080>10.0.0.1:40000 900B SA F @10.9.0.1",
+        ];
+        fleet(
+            &format!("{}\nbarrier\n{}", flows[order[0]], flows[order[1]]),
+            &expect![[r#"
+                t=0 web -> api tcp/8080: flows=1 conns=1 active=1 sent=120
+                t=10 web -> api tcp/8080: flows=1 active=1 received=900
+            "#]],
+        );
+    }
+}
+
+#[test]
 fn redelivered_record_counts_once() {
     fleet(
         "flow 3..4 10.0.0.1:40000>10.0.1.1:8080 120B S @10.9.0.1
