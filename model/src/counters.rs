@@ -40,7 +40,8 @@ pub enum Measure {
     FlowsSeenTwice = 12,
     /// Bytes of ends that were resolved with doubt (tolerant, early, lingering).
     BytesInferred = 13,
-    /// Flow records whose bytes are scaled up from a sample.
+    /// Flow records whose bytes are scaled up from a sample. Each stands on one packet at least: what
+    /// the error of the estimate is bounded by (flow semantics, section 3.7).
     FlowsSampled = 14,
     /// Connections whose direction is below the confidence of a handshake or declaration.
     ConnectionsGuessed = 15,

@@ -5,6 +5,11 @@
 //! both are seen, the first explains the second; where only the first is, it is moved to the target
 //! that the record itself or a declaration proves. What is neither stays a hop: raw edges are never
 //! changed, a path row only says what a view may fold. Rules: flow semantics, sections 4.1 to 4.4.
+//!
+//! Where packets are left out, the two halves of a connection are seldom both seen. An agent that was
+//! found to show both of some shows both of all: what it counts behind its service addresses is an
+//! estimate of everything that went through them, and what it counts before them is the same once
+//! more (section 3.7).
 
 #[cfg(test)]
 mod tests;
@@ -15,17 +20,23 @@ use std::hash::BuildHasher as _;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use portolan_model::{
-    Barrier, Counters, EntityId, Evidence, Ip, Layer, Nanos, PathDelta, PathKey, PathKind, Proto,
-    ScopeId, Socket, Via, Window, WindowLen,
+    Barrier, Counters, EntityId, Evidence, HopClass, Ip, Layer, Nanos, PathDelta, PathKey,
+    PathKind, Proto, ScopeId, Socket, Via, Window, WindowLen,
 };
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::{SmallVec, smallvec};
 
 use crate::resolver::single;
-use crate::{Deltas, HopChange, HopConnection, HopTarget, Hops, LandingChange, LineConfig, Stage};
+use crate::{
+    Deltas, HopChange, HopConnection, HopTarget, Hops, LandingChange, LineConfig, Sampler, Stage,
+};
 
 /// Windows whose memory is kept for the next ones: two fill at a time.
 const SPARE: usize = 2;
+
+/// An agent that showed both halves of no connection for so long, in event time, may do so no more:
+/// two of a sample meet once in minutes.
+const BOTH_SHOWN: Nanos = 3_600_000_000_000;
 
 /// A client's socket: what a connection keeps when its destination is rewritten. Packed, because there
 /// is one for every connection towards a backend.
@@ -44,6 +55,7 @@ struct Landing {
     ip: [u64; 2],
     entity: EntityId,
     port: u16,
+    sampler: Sampler,
 }
 
 /// See the module.
@@ -53,6 +65,8 @@ pub struct PathCollapser {
     /// Cleared: a new window takes over the memory of one that is forgotten.
     spare: Vec<Joins>,
     touched: Vec<(Window, Client)>,
+    /// Agents that sample and were found to show both halves of a connection, with the latest window.
+    both: FxHashMap<Sampler, Window>,
 }
 
 /// What is remembered of one window.
@@ -119,7 +133,9 @@ impl Joins {
         };
         let hash = landing.client.hash();
         match (self.landings.entry(hash, same, |it| it.client.hash()), entity) {
-            (Entry::Occupied(mut known), Some(entity)) => known.get_mut().entity = entity,
+            (Entry::Occupied(mut known), Some(entity)) => {
+                *known.get_mut() = Landing { entity, ..landing };
+            }
             (Entry::Occupied(known), None) => drop(known.remove()),
             (Entry::Vacant(place), Some(_)) => drop(place.insert(landing)),
             (Entry::Vacant(_), None) => {}
@@ -159,6 +175,7 @@ impl PathCollapser {
             windows: BTreeMap::new(),
             spare: Vec::new(),
             touched: Vec::new(),
+            both: FxHashMap::default(),
         }
     }
 
@@ -197,8 +214,9 @@ impl PathCollapser {
     fn landing(&mut self, change: &LandingChange) {
         let client = Client::new(change.scope, change.proto, change.client);
         let (ip, port) = (halves(change.server.ip), change.server.port);
-        let entity = change.entity.unwrap_or(EntityId::NONE);
-        self.joins(change.window).land(Landing { client, ip, entity, port }, change.entity);
+        let (entity, sampler) = (change.entity.unwrap_or(EntityId::NONE), change.sampler);
+        let landing = Landing { client, ip, entity, port, sampler };
+        self.joins(change.window).land(landing, change.entity);
         self.touch(change.window, client);
         // A connection may open on one side of a boundary and be seen on the other.
         self.touch(change.window.previous(self.window), client);
@@ -206,13 +224,18 @@ impl PathCollapser {
     }
 
     /// Landings of a client socket in a window and its neighbours, its own window's first.
-    fn landings(&self, window: Window, client: Client) -> SmallVec<[(u8, Socket, EntityId); 4]> {
+    fn landings(&self, window: Window, client: Client) -> SmallVec<[Landed; 4]> {
         let mut found = SmallVec::new();
         let near = [(0, window), (1, window.previous(self.window)), (1, window.next(self.window))];
         for (distance, window) in near {
             if let Some(joins) = self.windows.get(&window) {
                 let there = joins.landings(client);
-                found.extend(there.iter().map(|l| (distance, l.socket(), l.entity)));
+                found.extend(there.iter().map(|l| Landed {
+                    distance,
+                    socket: l.socket(),
+                    entity: l.entity,
+                    sampler: l.sampler,
+                }));
             }
         }
         found
@@ -220,6 +243,18 @@ impl PathCollapser {
 
     fn join(&mut self, rebuild: bool) -> Vec<PathDelta> {
         let mut out = Vec::new();
+        while !self.touched.is_empty() {
+            let found = self.join_touched(rebuild, &mut out);
+            if !found.is_empty() {
+                self.touch_sampled_by(&found);
+            }
+        }
+        out
+    }
+
+    /// Joins what was touched, and says which agents were found to show both halves of connections.
+    fn join_touched(&mut self, rebuild: bool, out: &mut Vec<PathDelta>) -> SmallVec<[Sampler; 2]> {
+        let mut found = SmallVec::new();
         for (window, client) in std::mem::take(&mut self.touched) {
             let landings = self.landings(window, client);
             let Some(group) = self.windows.get_mut(&window).and_then(|w| w.group(client)) else {
@@ -227,14 +262,34 @@ impl PathCollapser {
             };
             group.touched = false;
             for Towards { hop, state, emitted } in &mut group.hops {
-                let new = path(window, client.proto, *hop, state, &landings);
+                if state.sampler != Sampler::NONE && shows_both(state, &landings) {
+                    let last = self.both.entry(state.sampler).or_insert_with(|| {
+                        found.push(state.sampler);
+                        window
+                    });
+                    *last = window.max(*last);
+                }
+                let again = self.both.contains_key(&state.sampler);
+                let new = path(window, client.proto, *hop, state, &landings, again);
                 if !rebuild {
-                    emit(emitted.as_deref(), new.as_ref(), &mut out);
+                    emit(emitted.as_deref(), new.as_ref(), out);
                 }
                 *emitted = new.map(Box::new);
             }
         }
-        out
+        found
+    }
+
+    fn touch_sampled_by(&mut self, samplers: &[Sampler]) {
+        for (window, joins) in &mut self.windows {
+            for (client, place) in &joins.hops {
+                let group = &mut joins.groups[*place as usize];
+                let theirs = group.hops.iter().any(|t| samplers.contains(&t.state.sampler));
+                if theirs && !std::mem::replace(&mut group.touched, true) {
+                    self.touched.push((*window, *client));
+                }
+            }
+        }
     }
 }
 
@@ -256,6 +311,8 @@ impl Stage for PathCollapser {
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
         let paths = self.join(barrier.rebuild);
+        let (folded, window) = (barrier.folded.start(), self.window);
+        self.both.retain(|_, last| last.end(window).saturating_add(BOTH_SHOWN) > folded);
         let kept = self.windows.split_off(&barrier.folded);
         for mut joins in std::mem::replace(&mut self.windows, kept).into_values() {
             if self.spare.len() < SPARE {
@@ -274,15 +331,41 @@ impl Stage for PathCollapser {
     }
 }
 
-/// Where a connection towards a hop went, if that is proven.
+/// Where a client socket came out.
+#[derive(Copy, Clone)]
+struct Landed {
+    /// 0 in the window that is asked for, 1 in those beside it.
+    distance: u8,
+    socket: Socket,
+    entity: EntityId,
+    sampler: Sampler,
+}
+
+/// Whether the agent that shows a connection towards a service address shows it behind that too.
+fn shows_both(state: &HopConnection, landings: &[Landed]) -> bool {
+    let rewritten = state.rewrite.as_ref().map(|(target, _)| target.socket);
+    let is_target = |socket: Socket| match rewritten {
+        Some(to) => to == socket,
+        None => state.targets.iter().any(|t| t.socket == socket),
+    };
+    state.class == HopClass::ClusterIp
+        && landings.iter().any(|it| it.sampler == state.sampler && is_target(it.socket))
+}
+
+/// Where a connection towards a hop went, if that is proven. `again` says that its agent shows what
+/// comes out of service addresses too.
 fn path(
     window: Window,
     proto: Proto,
     hop: Socket,
     state: &HopConnection,
-    landings: &[(u8, Socket, EntityId)],
+    landings: &[Landed],
+    again: bool,
 ) -> Option<Emitted> {
-    let (target, kind, evidence) = landed(state, landings).or_else(|| proven(state))?;
+    let (target, mut kind, evidence) = landed(state, landings).or_else(|| proven(state))?;
+    if again && state.class == HopClass::ClusterIp {
+        kind = PathKind::Explained;
+    }
     if target.entity == state.hop || target.via.contains(&state.hop) {
         return None;
     }
@@ -309,10 +392,7 @@ fn path(
 }
 
 /// The same client socket was seen towards a target of the hop.
-fn landed(
-    state: &HopConnection,
-    landings: &[(u8, Socket, EntityId)],
-) -> Option<(HopTarget, PathKind, Evidence)> {
+fn landed(state: &HopConnection, landings: &[Landed]) -> Option<(HopTarget, PathKind, Evidence)> {
     let rewritten = state.rewrite.as_ref().map(|(target, _)| target.socket);
     // Backends may be told late. A new one is known by whose it is, where all are of one owner:
     // taking it for another connection would count this one twice.
@@ -324,17 +404,18 @@ fn landed(
         Some(to) => to == *socket,
         None => state.targets.iter().any(|t| t.socket == *socket) || is_one_of_them(socket, entity),
     };
-    let mut candidates = landings.iter().filter(|(_, socket, entity)| is_target(socket, *entity));
+    let mut candidates = landings.iter().filter(|it| is_target(&it.socket, it.entity));
     let first = candidates.next()?;
     // Two owners behind one client socket: the nearer window decides, or nobody does.
     let nearest = landings
         .iter()
-        .filter(|(distance, socket, entity)| is_target(socket, *entity) && *distance == first.0);
-    let mut entities: SmallVec<[EntityId; 2]> = nearest.map(|(.., entity)| *entity).collect();
+        .filter(|it| is_target(&it.socket, it.entity) && it.distance == first.distance);
+    let mut entities: SmallVec<[EntityId; 2]> = nearest.map(|it| it.entity).collect();
     entities.dedup();
     let [entity] = entities[..] else { return None };
     let evidence = if rewritten.is_some() { Evidence::Rewrite } else { Evidence::Alias };
-    let target = HopTarget { socket: first.1, entity, via: Via::new(), port: first.1.port };
+    let (socket, port) = (first.socket, first.socket.port);
+    let target = HopTarget { socket, entity, via: Via::new(), port };
     Some((target, PathKind::Explained, evidence))
 }
 

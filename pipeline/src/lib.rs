@@ -36,6 +36,8 @@ pub use directory::{Builtin, Changed, Directory, Found, Lookup, Owner, OwnerIdx}
 pub use front::Front;
 pub use line::{Line, Restored};
 pub use linker::{SpanLinker, is_named_by_spans};
-pub use messages::{Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange};
+pub use messages::{
+    Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange, Sampler,
+};
 pub use resolver::{FlowResolver, stranger};
 pub use stage::Stage;

@@ -6,7 +6,7 @@ use portolan_model::{
     CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent,
     OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
 };
-use portolan_model::{Evidence, ScopeId};
+use portolan_model::{Evidence, Ip, ScopeId};
 
 /// What the sources hand to the resolver.
 #[derive(Clone, Debug)]
@@ -48,6 +48,11 @@ pub struct Hops {
     pub landings: Vec<LandingChange>,
 }
 
+/// The agent whose sample something was counted from, as a hash of its address; 0 where nothing was
+/// left out.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sampler(pub u32);
+
 /// A connection towards a hop in one window: its new state, replacing any earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HopChange {
@@ -80,6 +85,8 @@ pub struct HopConnection {
     pub beyond: Option<EntityId>,
     /// The target that the record itself names, with its evidence (conntrack rewrite).
     pub rewrite: Option<(HopTarget, Evidence)>,
+    /// Whose sample the counters are.
+    pub sampler: Sampler,
     /// What the raw edge `client -> hop` counts for it.
     pub counters: Counters,
     /// Earliest event.
@@ -117,4 +124,19 @@ pub struct LandingChange {
     pub window: Window,
     /// Who the server is; absent if the connection is no longer one towards it.
     pub entity: Option<EntityId>,
+    /// Whose sample it was seen in.
+    pub sampler: Sampler,
+}
+
+// === impl Sampler ===
+
+impl Sampler {
+    /// Nobody: all packets were looked at.
+    pub const NONE: Self = Self(0);
+
+    /// The agent at an address.
+    pub fn at(agent: Ip) -> Self {
+        let mixed = ((agent.0 >> 64) as u64 ^ agent.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self((mixed >> 32) as u32 | 1)
+    }
 }

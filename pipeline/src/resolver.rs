@@ -11,6 +11,7 @@
 //! its end by the horizon; what comes later is judged on its own.
 
 mod addrs;
+mod agents;
 mod emit;
 mod forward;
 mod gather;
@@ -25,14 +26,15 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
-use rustc_hash::{FxHashMap, FxHashSet};
+use portolan_model::{Barrier, Nanos, OwnerEvent, Source, Window, WindowLen};
+use rustc_hash::FxHashSet;
 
 use crate::directory::Directory;
 use crate::linker::Moved;
 use crate::{Hops, Intake, LineConfig, Restored, Stage};
 
 use addrs::Addrs;
+use agents::Agents;
 use emit::Emission;
 use judge::Judge;
 use names::Names;
@@ -42,9 +44,6 @@ use tables::Tables;
 pub(crate) use forward::single;
 pub use names::stranger;
 pub(crate) use names::{ambiguous, unowned};
-
-/// An agent that has not reported for this long, in event time, is no longer counted on.
-const AGENT_TTL: Nanos = 600_000_000_000;
 
 /// Tables of forgotten windows that are kept for the next ones: two windows fill at a time.
 const SPARE: usize = 2;
@@ -88,8 +87,7 @@ pub struct FlowResolver {
     /// Sources of different kinds were met: windows then have to look at each other.
     mixed: bool,
     first_source: Option<Source>,
-    /// Last event by agent.
-    agents: FxHashMap<Ip, Nanos>,
+    agents: Agents,
     tally: Tallies,
 }
 
@@ -131,7 +129,7 @@ impl FlowResolver {
             rewritten_to: FxHashSet::default(),
             mixed: false,
             first_source: None,
-            agents: FxHashMap::default(),
+            agents: Agents::default(),
             tally: Tallies::default(),
         }
     }
@@ -195,15 +193,28 @@ impl FlowResolver {
         self.addrs.clean();
     }
 
+    /// Which agents sample decides how much each one's word counts for.
+    fn touch_sampled(&mut self) {
+        for (_, table) in self.tables.iter_mut() {
+            for place in 0..table.len() as u32 {
+                if table.conns[place].tallies.iter().any(|tally| tally.sampled > 0) {
+                    table.touch(place);
+                }
+            }
+        }
+    }
+
     /// Judges every touched connection and emits the differences.
     fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
-        let agents: FxHashSet<Ip> = self.agents.keys().copied().collect();
+        if self.agents.take_moved() {
+            self.touch_sampled();
+        }
         let windows: Vec<Window> = self.tables.iter().map(|(window, _)| window).collect();
         let mut emission = std::mem::take(&mut self.emission);
         let ordered = self.names.may_run_out(self.addrs.len());
         // In order of time: how a window ends may matter to the next.
         for window in windows {
-            self.judge_window(window, ordered, &agents, &mut emission);
+            self.judge_window(window, ordered, &mut emission);
         }
         out.hops = std::mem::take(&mut emission.hops);
         out.landings = std::mem::take(&mut emission.landings);
@@ -218,13 +229,7 @@ impl FlowResolver {
     }
 
     /// Judges what was touched of one window. `ordered` says that who comes first matters.
-    fn judge_window(
-        &mut self,
-        window: Window,
-        ordered: bool,
-        agents: &FxHashSet<Ip>,
-        out: &mut Emission,
-    ) {
+    fn judge_window(&mut self, window: Window, ordered: bool, out: &mut Emission) {
         let Some(table) = self.tables.get_mut(window).filter(|table| table.any_touched()) else {
             return;
         };
@@ -238,7 +243,7 @@ impl FlowResolver {
             tables: &self.tables,
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
-            agents,
+            agents: &self.agents,
             mixed: self.mixed,
             forgotten: window < self.folded,
         };
@@ -307,7 +312,7 @@ impl FlowResolver {
             self.forget_addresses();
             self.addrs_kept = self.addrs.len().max(ADDRS_KEPT);
         }
-        self.agents.retain(|_, last| *last + AGENT_TTL > barrier.watermark);
+        self.agents.forget(barrier.watermark);
         barrier.folded = folded;
     }
 

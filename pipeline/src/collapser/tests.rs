@@ -225,3 +225,35 @@ fn backend_that_the_service_did_not_list_yet_is_known_by_its_owner() {
         "#]],
     );
 }
+
+#[test]
+fn sampling_agent_that_showed_both_halves_of_one_connection_is_counted_behind_the_service() {
+    shop(
+        "flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S sample=50 @10.9.0.1
+         barrier
+         flow 3..4 10.0.0.1:40001>172.30.0.7:80 120B sample=50 @10.9.0.1
+         flow 3..4 10.0.0.1:40001>10.0.1.1:8080 120B sample=50 @10.9.0.1
+         flow 5..6 10.0.0.1:40002>10.0.1.1:8080 120B S sample=50 @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api-svc tcp/80: flows=2 conns=50 active=2 sent=12000 flows_sampled=2
+            t=0 web -> api tcp/8080: flows=2 conns=50 active=2 sent=12000 flows_sampled=2
+            t=0 explained alias web => api via api-svc tcp/8080: flows=1 active=1 sent=6000 flows_sampled=1
+            t=0 explained declared web => api via api-svc tcp/8080: flows=1 conns=50 active=1 sent=6000 flows_sampled=1
+        "#]],
+    );
+}
+
+#[test]
+fn agent_that_looks_at_all_is_not_judged_by_what_others_showed() {
+    shop(
+        "flow 3..4 10.0.0.1:40001>172.30.0.7:80 120B sample=50 @10.9.0.1
+         flow 3..4 10.0.0.1:40001>10.0.1.1:8080 120B sample=50 @10.9.0.1
+         flow 3..4 10.0.0.1:40000>172.30.0.7:80 120B S @10.9.0.1",
+        &expect![[r#"
+            t=0 web -> api-svc tcp/80: flows=2 conns=1 failed=1 active=2 sent=6120 flows_sampled=1
+            t=0 web -> api tcp/8080: flows=1 active=1 sent=6000 flows_sampled=1
+            t=0 explained alias web => api via api-svc tcp/8080: flows=1 active=1 sent=6000 flows_sampled=1
+            t=0 moved declared web => api via api-svc tcp/8080: flows=1 conns=1 failed=1 active=1 sent=120
+        "#]],
+    );
+}

@@ -121,10 +121,13 @@ fn emit_joins(
         let same_landing = !turned
             && old
                 .zip(new)
-                .is_some_and(|(o, n)| o.landing && n.landing && o.key.server == n.key.server);
+                .filter(|(o, n)| o.landing && n.landing)
+                .is_some_and(|(o, n)| (o.key.server, o.sampler) == (n.key.server, n.sampler));
         if e.landing && !same_landing && !still(|n| n.landing) {
             let entity = if gone { None } else { Some(e.key.server) };
-            out.landings.push(LandingChange { scope, proto, client, server, window, entity });
+            let sampler = e.sampler;
+            let landing = LandingChange { scope, proto, client, server, window, entity, sampler };
+            out.landings.push(landing);
         }
     }
 }

@@ -74,6 +74,7 @@ impl Judge<'_> {
             beyond: None,
             rewrite,
             counters: emitted.counters,
+            sampler: emitted.sampler,
             first_ns: emitted.first_ns,
             last_ns: emitted.last_ns,
         }))

@@ -91,7 +91,7 @@ impl FlowResolver {
         rows.extend((0..flows.len()).map(|at| self.number(flows, at, &mut recent)));
         let mut xlats = flows.xlats.iter().peekable();
         self.batch += 1;
-        self.note_agents(flows);
+        self.agents.note(flows, self.window);
         self.note_sources(flows);
         let mut near = Near::default();
         for (at, row) in rows.iter().enumerate() {
@@ -155,19 +155,6 @@ impl FlowResolver {
         let agent = intern(flows.agent[at]);
         let (key, from) = ConnKey::new(src, dst, proto);
         Row { key, from, agent }
-    }
-
-    /// Notes when each agent was last heard of. Records of one agent come in runs.
-    fn note_agents(&mut self, flows: &FlowColumns) {
-        let mut ends = flows.agent.iter().zip(&flows.end).peekable();
-        while let Some((agent, end)) = ends.next() {
-            let mut latest = *end;
-            while let Some((_, end)) = ends.next_if(|(next, _)| *next == agent) {
-                latest = latest.max(*end);
-            }
-            let last = self.agents.entry(*agent).or_insert(latest);
-            *last = (*last).max(latest);
-        }
     }
 
     fn add(&mut self, batch: &FlowBatch, at: usize, row: Row, part: Part, xlat: Option<Xlat>) {

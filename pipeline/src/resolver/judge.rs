@@ -11,12 +11,13 @@ use portolan_model::{
 
 use rustc_hash::FxHashSet;
 
-use crate::HopConnection;
 use crate::directory::Directory;
+use crate::{HopConnection, Sampler};
 
 use super::addrs::{AddrId, Addrs};
+use super::agents::Agents;
 use super::forward::Onward;
-use super::measure::{count, count_connections, designated, life, standing};
+use super::measure::{count, count_connections, designated, life, sampler, standing};
 use super::names::Names;
 use super::orient;
 use super::party::{Party, Seen};
@@ -40,6 +41,8 @@ pub(super) struct Emitted {
     pub(super) hop: Option<Box<HopConnection>>,
     /// The server's socket is one that some hop forwards to.
     pub(super) landing: bool,
+    /// See [`HopConnection::sampler`].
+    pub(super) sampler: Sampler,
     /// The edge is a leg that other rows account for, and how that is proven: a hop's own towards its
     /// only target, or a connection whose near side was seen under its own address.
     pub(super) leg: Option<Evidence>,
@@ -57,8 +60,7 @@ pub(super) struct Judge<'a> {
     pub(super) tolerance: Nanos,
     /// Sockets that a record's own translation named as a destination.
     pub(super) rewritten_to: &'a FxHashSet<End>,
-    /// Live agents, for records that come after their window was forgotten.
-    pub(super) agents: &'a FxHashSet<Ip>,
+    pub(super) agents: &'a Agents,
     /// Sources of different kinds tell of connections.
     pub(super) mixed: bool,
     /// The window was forgotten before: only a designated reporter's word counts.
@@ -111,16 +113,22 @@ impl<'a> Judge<'a> {
             self.is_near(key, (side, source), node[side as usize], &mut near)
         };
         let better = conn.better;
+        // Two agents that both leave packets out: how much each one's word counts for must not depend
+        // on which of them happened to look.
+        let samples = |node: Ip| self.agents.samples(node, self.window, self.len);
+        let halves = seen.sampled && node[0] != node[1] && node.into_iter().all(samples);
         let mut word =
-            |of: Side| designated(conn, of, node, &seen, &mut |s| is_near(of, s), better);
+            |of: Side| designated(conn, of, node, &seen, &mut |s| is_near(of, s), (better, halves));
         let (ahead, back) = (word(client), word(server));
         let life = life(proto, conn, ahead, client);
         // Where packets were left out, that no answer was seen says nothing.
-        let all_seen = ahead.is_none_or(|tally| tally.sampled == 0);
+        let all_seen = ahead.is_none_or(|word| word.of.sampled == 0);
         let all_seen = all_seen && !(life.unanswered && self.is_answered_later(key, server));
-        let second_hand = self.forgotten && self.is_second_hand(ahead, client, node);
+        let second_hand =
+            self.forgotten && self.is_second_hand(ahead.map(|word| word.of), client, node);
         let mut counters = Counters::ZERO;
-        count(&mut counters, conn, ahead, back);
+        count(&mut counters, conn, [ahead, back]);
+        let sampler = sampler([ahead, back], &seen, conn);
         (conn.near, conn.asks_near) = (near, asks_near || life.unanswered);
         conn.open_after = life.open_after;
         if second_hand || counters[Measure::Flows] == 0 {
@@ -156,6 +164,7 @@ impl<'a> Judge<'a> {
             client,
             hop: None,
             landing: self.is_landing(key.end(server), proto),
+            sampler,
             leg: masked.then_some(Evidence::Rewrite),
         };
         if oriented.is_some() {
@@ -280,6 +289,6 @@ impl<'a> Judge<'a> {
     /// word was counted when the window was still known.
     fn is_second_hand(&self, ahead: Option<&Tally>, client: Side, node: [Ip; 2]) -> bool {
         let home = node[client as usize];
-        ahead.is_some_and(|t| self.addrs.get(t.agent).ip != home) && self.agents.contains(&home)
+        ahead.is_some_and(|t| self.addrs.get(t.agent).ip != home) && self.agents.knows(home)
     }
 }

@@ -2,6 +2,8 @@
 
 use portolan_model::{Counters, Ip, Measure, Proto, Source};
 
+use crate::Sampler;
+
 use super::orient;
 use super::party::Seen;
 use super::table::{Conn, Side, Tally};
@@ -23,8 +25,8 @@ pub(super) fn designated<'a>(
     node: [Ip; 2],
     seen: &Seen,
     home_is_near: &mut dyn FnMut(Source) -> bool,
-    best_elsewhere: u8,
-) -> Option<&'a Tally> {
+    (best_elsewhere, halves): (u8, bool),
+) -> Option<Word<'a>> {
     let is_on = |agent: Ip, side: Side| !agent.is_none() && agent == node[side as usize];
     let rank = |tally: &Tally, agent: Ip| {
         let (home, away) = (is_on(agent, from), is_on(agent, from.other()));
@@ -33,11 +35,48 @@ pub(super) fn designated<'a>(
         (kind, place, tally.bytes, std::cmp::Reverse(agent))
     };
     let heard = conn.tallies.iter().zip(&seen.agents).filter(|(tally, _)| tally.from == from);
-    let (best, agent) = heard.max_by_key(|(tally, agent)| rank(tally, **agent))?;
+    let (best, agent) = heard.clone().max_by_key(|(tally, agent)| rank(tally, **agent))?;
     if standing(best.source) < best_elsewhere {
         return None;
     }
-    (is_on(*agent, from) || !home_is_near(best.source)).then_some(best)
+    let halves = halves && best.sampled > 0 && node.contains(agent);
+    if halves {
+        let twin = |(it, at): &(&Tally, &Ip)| {
+            it.source == best.source && it.sampled > 0 && *at != agent && node.contains(at)
+        };
+        let other = heard.clone().find(twin).map(|(tally, _)| tally);
+        return Some(Word { of: best, other, halves });
+    }
+    let counts = is_on(*agent, from) || !home_is_near(best.source);
+    counts.then_some(Word { of: best, other: None, halves })
+}
+
+/// What is counted of a direction: one reporter's word, or half of each of two that sample, which
+/// then need not both have looked.
+#[derive(Copy, Clone)]
+pub(super) struct Word<'a> {
+    pub(super) of: &'a Tally,
+    other: Option<&'a Tally>,
+    halves: bool,
+}
+
+impl Word<'_> {
+    fn sum(&self, of: impl Fn(&Tally) -> u64) -> u64 {
+        let sum = of(self.of).saturating_add(self.other.map_or(0, &of));
+        if self.halves { sum / 2 } else { sum }
+    }
+
+    fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        std::iter::once(self.of).chain(self.other)
+    }
+}
+
+/// The agent whose sample the counters are, if it is one.
+pub(super) fn sampler(words: [Option<Word>; 2], seen: &Seen, conn: &Conn) -> Sampler {
+    let sampled = words.into_iter().flatten().map(|word| word.of).find(|tally| tally.sampled > 0);
+    let Some(sampled) = sampled else { return Sampler::NONE };
+    let place = conn.tallies.iter().position(|tally| std::ptr::eq(tally, sampled));
+    place.map_or(Sampler::NONE, |place| Sampler::at(seen.agents[place]))
 }
 
 /// How much a kind of source is worth for counts: where the packets pass, before who forwards them,
@@ -52,21 +91,19 @@ pub(super) const fn standing(source: Source) -> u8 {
     }
 }
 
-pub(super) fn count(
-    counters: &mut Counters,
-    conn: &Conn,
-    ahead: Option<&Tally>,
-    back: Option<&Tally>,
-) {
-    for (tally, bytes, packets) in [
-        (ahead, Measure::BytesSent, Measure::PacketsSent),
-        (back, Measure::BytesReceived, Measure::PacketsReceived),
-    ] {
-        let Some(tally) = tally else { continue };
-        counters[bytes] = tally.bytes as i64;
-        counters[packets] = tally.packets as i64;
-        counters[Measure::Flows] += tally.marks.len() as i64;
-        counters[Measure::FlowsSampled] += i64::from(tally.sampled);
+pub(super) fn count(counters: &mut Counters, conn: &Conn, words: [Option<Word>; 2]) {
+    let measures = [
+        (Measure::BytesSent, Measure::PacketsSent),
+        (Measure::BytesReceived, Measure::PacketsReceived),
+    ];
+    for (word, (bytes, packets)) in words.iter().zip(measures) {
+        let Some(word) = word else { continue };
+        counters[bytes] = word.sum(|tally| tally.bytes) as i64;
+        counters[packets] = word.sum(|tally| tally.packets) as i64;
+        for tally in word.tallies() {
+            counters[Measure::Flows] += tally.marks.len() as i64;
+            counters[Measure::FlowsSampled] += i64::from(tally.sampled);
+        }
     }
     // Each drop happens in one place, whoever is designated for the bytes.
     counters[Measure::DropBytes] = conn.extra.drop_bytes as i64;
@@ -74,7 +111,8 @@ pub(super) fn count(
     counters[Measure::RttCount] = i64::from(conn.extra.rtt_count);
     counters[Measure::RttSumMicros] = conn.extra.rtt_sum_micros as i64;
     for tally in &conn.tallies {
-        let counted = [ahead, back].into_iter().flatten().any(|t| std::ptr::eq(t, tally));
+        let counted =
+            words.iter().flatten().flat_map(Word::tallies).any(|t| std::ptr::eq(t, tally));
         if !counted {
             counters[Measure::FlowsSeenTwice] += tally.marks.len() as i64;
         }
@@ -93,7 +131,7 @@ pub(super) struct Life {
 /// server's direction was seen, by its answer to one. Others: unless the window before had it. Of
 /// sampled packets every opening stands for as many as were not looked at (flow semantics, section
 /// 3.7).
-pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<&Tally>, client: Side) -> Life {
+pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<Word>, client: Side) -> Life {
     if proto != Proto::TCP {
         let opened = u32::from(!conn.continued);
         return Life { opened, open_after: false, unanswered: false };
@@ -101,14 +139,20 @@ pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<&Tally>, client: Sid
     let marks = || conn.tallies.iter().flat_map(|t| &t.marks);
     let answered = marks().any(|m| m.flags.syn_ack());
     if let Some(ahead) = ahead {
-        let (opened, open) = orient::opened(&ahead.marks, conn.open_before);
+        let (opened, open) = orient::opened(&ahead.of.marks, conn.open_before);
         // An answer that the window did not see may be all that the next one sees of it.
         let unanswered = opened > 0 && !answered;
-        let opened = opened.saturating_mul(ahead.scale);
+        let scaled = |tally: &Tally| {
+            let (opened, _) = orient::opened(&tally.marks, conn.open_before);
+            u64::from(opened.saturating_mul(tally.scale))
+        };
+        let opened = u32::try_from(ahead.sum(scaled)).unwrap_or(u32::MAX);
         return Life { opened, open_after: open || unanswered, unanswered };
     }
     let unseen = conn.tallies.iter().all(|t| t.from != client);
-    let opened = u32::from(unseen && answered && !conn.open_before);
+    // One answer in a sample would stand for many: openings are counted where they are looked for.
+    let sampled = conn.tallies.iter().any(|t| t.sampled > 0);
+    let opened = u32::from(unseen && answered && !conn.open_before && !sampled);
     let closed = marks().any(|m| m.flags.closes());
     let open_after = (conn.open_before || opened > 0) && !closed;
     Life { opened, open_after, unanswered: false }

@@ -35,6 +35,8 @@ pub(super) struct Seen {
     pub(super) sends: [bool; 2],
     /// Nobody but clouds and their logs.
     cloud: bool,
+    /// Some of it by who left packets out.
+    pub(super) sampled: bool,
     /// Addresses of the agents, by tally.
     pub(super) agents: SmallVec<[Ip; 4]>,
 }
@@ -54,6 +56,7 @@ impl Seen {
             opens: false,
             sends: [false; 2],
             cloud: true,
+            sampled: false,
             agents: SmallVec::new(),
         };
         for tally in &conn.tallies {
@@ -62,6 +65,7 @@ impl Seen {
             seen.last = seen.last.max(tally.last);
             seen.opens |= tally.flags.syn() || tally.flags.syn_ack();
             seen.sends[tally.from as usize] = true;
+            seen.sampled |= tally.sampled > 0;
             seen.cloud &= tally.source == Source::CloudLog;
             seen.agents.push(addrs.get(tally.agent).ip);
         }

@@ -232,3 +232,18 @@ fn source_that_knows_its_socket_decides_against_every_port() {
         "#]],
     );
 }
+
+#[test]
+fn two_agents_that_both_sample_count_half_each_whoever_of_them_looked() {
+    fleet(
+        "flow 3..4 10.0.0.1:40000>10.0.1.1:8080 100B S sample=50 @10.9.0.1
+         flow 3..4 10.0.0.1:40001>10.0.1.1:8080 60B S sample=50 @10.9.0.2
+         flow 3..4 10.0.0.1:40002>10.0.1.1:8080 10B sample=50 @10.9.0.1
+         flow 3..4 10.0.0.1:40002>10.0.1.1:8080 30B sample=50 @10.9.0.2
+         flow 300..301 10.0.0.1:40003>10.0.1.1:8080 60B S sample=50 @10.9.0.2",
+        &expect![[r#"
+            t=0 web -> api tcp/8080: flows=4 conns=50 active=3 sent=5000 flows_sampled=4 connections_guessed=1
+            t=300 web -> api tcp/8080: flows=1 conns=50 active=1 sent=3000 flows_sampled=1
+        "#]],
+    );
+}
