@@ -21,6 +21,7 @@ mod local;
 pub mod names;
 pub mod publish;
 mod pulse;
+pub mod recall;
 mod running;
 mod source;
 mod supervisor;

@@ -132,6 +132,16 @@ impl Publisher {
         if let Some(partition) = partition {
             record = record.partition(partition);
         }
+        self.send_record(record)
+    }
+
+    /// Sends a tombstone: a compacted topic lets go of the key.
+    pub fn forget(&self, topic: &str, key: &[u8]) -> Result<(), PublishError> {
+        self.send_record(BaseRecord::to(topic).key(key))
+    }
+
+    fn send_record(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), PublishError> {
+        let topic = record.topic;
         let deadline = Instant::now() + DELIVERY;
         loop {
             let seen = self.account.pulse.beats();
@@ -266,7 +276,7 @@ impl ProducerContext for Context {
     }
 }
 
-fn error(error: KafkaError) -> PublishError {
+pub(crate) fn error(error: KafkaError) -> PublishError {
     match error {
         KafkaError::ClientConfig(result, _, property, _) => {
             PublishError::Property { property, problem: problem(result).into() }

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::when::When;
 
+pub mod discover;
+
 /// A live map of which service calls which, for engineers on call.
 #[derive(Debug, Parser)]
 #[command(name = "portolan", version, about, max_term_width = 100, arg_required_else_help = true)]
@@ -29,6 +31,9 @@ pub enum Command {
     /// Ask a running server.
     #[command(subcommand, after_help = QUERY_HELP)]
     Query(QueryCommand),
+    /// Find out who owns which address, and publish it.
+    #[command(subcommand, after_help = discover::HELP)]
+    Discover(discover::DiscoverCommand),
     /// Put records onto Kafka.
     #[command(subcommand, after_help = LOAD_HELP)]
     Load(LoadCommand),

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod discover;
 pub mod exit;
 pub mod http;
 pub mod inventory;

@@ -75,7 +75,8 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn properties(words: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+/// Properties of a command line.
+pub(crate) fn properties(words: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pair = |word: &String| {
         word.split_once('=')
             .map(|(k, v)| (k.to_owned(), v.to_owned()))

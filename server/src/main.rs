@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use portolan_server::cli::discover::DiscoverCommand;
 use portolan_server::cli::{Cli, Command, LoadCommand};
-use portolan_server::{demo, exit, http, load, map, query, scoring, serve};
+use portolan_server::{demo, discover, exit, http, load, map, query, scoring, serve};
 
 /// Decoding and counting allocate in bursts on several threads: `mimalloc` returns what one thread
 /// frees to the one that needs it, without a lock.
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve::run(&args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Query(command) => query::run(command).await,
+            Command::Discover(DiscoverCommand::Kubernetes(args)) => {
+                discover::kubernetes(args).await
+            }
             Command::Load(LoadCommand::Replay(args)) => load::replay(&args),
             Command::Load(LoadCommand::Score(args)) => scoring::run(&args),
             Command::Map(args) => map::run(args).await,

@@ -15,6 +15,7 @@ mod owners_first;
 mod panics;
 mod poison;
 mod real_stages;
+mod recall;
 mod restart_budget;
 mod resume;
 mod retention;
