@@ -383,5 +383,6 @@ fn restore(store: &dyn ReadStore) -> Result<(Checkpoint, Restored), portolan_sto
         }
     });
     let folded = checkpoint.folded;
-    Ok((checkpoint, Restored { owners, folded, strangers, named }))
+    let agents = checkpoint.agents.to_vec();
+    Ok((checkpoint, Restored { owners, folded, agents, strangers, named }))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    CallDelta, EdgeDelta, Entity, EntityId, Nanos, OwnerKey, OwnerRecord, PathDelta, Reject, Window,
+    CallDelta, EdgeDelta, Entity, EntityId, Ip, Nanos, OwnerKey, OwnerRecord, PathDelta, Reject,
+    Window,
 };
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
@@ -100,6 +101,8 @@ pub struct EpochCommit {
     pub losses: Vec<Loss>,
     /// Totals to add, by name (`accepted`, `rejected/<reason>`, …).
     pub tallies: Vec<(Arc<str>, i64)>,
+    /// Agents that count as alive, and until when at least they were heard of, sorted: all of them, if any changed.
+    pub agents: Option<Arc<[(Ip, Nanos)]>>,
     /// Windows before this one are no longer remembered per connection.
     pub folded: Window,
     /// Windows that end at or before this start are past their retention: drop them.

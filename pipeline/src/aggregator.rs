@@ -42,6 +42,7 @@ impl Stage for EdgeAggregator {
         self.rest.entities.extend(batch.entities);
         self.rest.owners.extend(batch.owners);
         self.rest.owners_gone.extend(batch.owners_gone);
+        self.rest.agents = batch.agents.or(self.rest.agents.take());
         None
     }
 

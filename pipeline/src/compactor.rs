@@ -45,7 +45,7 @@ impl Stage for WindowCompactor {
     }
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<EpochCommit> {
-        let Deltas { edges, paths, calls, entities, owners, owners_gone } =
+        let Deltas { edges, paths, calls, entities, owners, owners_gone, agents } =
             std::mem::take(&mut self.pending);
         if barrier.rebuild {
             return None;
@@ -80,6 +80,7 @@ impl Stage for WindowCompactor {
             positions,
             losses: barrier.losses.clone(),
             tallies,
+            agents,
             folded: barrier.folded,
             expire_before,
         })

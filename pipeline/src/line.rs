@@ -1,7 +1,7 @@
 //! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
 
 use portolan_model::{
-    Barrier, Entity, EpochCommit, FlowBatch, Ip, OwnerEvent, OwnerRecord, SpanBatch, Window,
+    Barrier, Entity, EpochCommit, FlowBatch, Ip, Nanos, OwnerEvent, OwnerRecord, SpanBatch, Window,
 };
 
 use crate::{EdgeAggregator, Front, Intake, LineConfig, PathCollapser, Stage, WindowCompactor};
@@ -13,6 +13,8 @@ pub struct Restored {
     pub owners: Vec<OwnerRecord>,
     /// Windows before this one were folded.
     pub folded: Window,
+    /// Agents that were alive, and when they were last heard of.
+    pub agents: Vec<(Ip, Nanos)>,
     /// Unowned addresses that have an entity of their own: they keep it, and their place under the
     /// bound. See [`stranger`].
     pub strangers: Vec<Ip>,

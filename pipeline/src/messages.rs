@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Nanos, OwnerEvent,
+    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, Nanos, OwnerEvent,
     OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
 };
-use portolan_model::{Evidence, Ip, ScopeId};
+use portolan_model::{Evidence, ScopeId};
 
 /// What the sources hand to the resolver.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Deltas {
     pub owners: Vec<OwnerRecord>,
     /// Versions that nothing kept asks for any more.
     pub owners_gone: Vec<OwnerKey>,
+    /// All agents that count as alive, if any changed: see [`EpochCommit::agents`](portolan_model::EpochCommit).
+    pub agents: Option<Arc<[(Ip, Nanos)]>>,
 }
 
 /// What the resolver hands to the collapser: raw edges, and the connections that touch a hop.

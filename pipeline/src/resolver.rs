@@ -26,7 +26,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use portolan_model::{Barrier, Nanos, OwnerEvent, Source, Window, WindowLen};
+use std::sync::Arc;
+
+use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
 use rustc_hash::FxHashSet;
 
 use crate::directory::Directory;
@@ -88,6 +90,8 @@ pub struct FlowResolver {
     mixed: bool,
     first_source: Option<Source>,
     agents: Agents,
+    /// Those that are alive, as the store has it.
+    agents_told: Arc<[(Ip, Nanos)]>,
     tally: Tallies,
 }
 
@@ -129,7 +133,8 @@ impl FlowResolver {
             rewritten_to: FxHashSet::default(),
             mixed: false,
             first_source: None,
-            agents: Agents::default(),
+            agents: Agents::restored(&restored.agents),
+            agents_told: restored.agents.clone().into(),
             tally: Tallies::default(),
         }
     }
@@ -352,6 +357,15 @@ impl FlowResolver {
         }
     }
 
+    /// The agents that are alive, if the store has it otherwise: records are not read again from so long ago.
+    fn tell_agents(&mut self) -> Option<Arc<[(Ip, Nanos)]>> {
+        let agents = self.agents.alive();
+        (*agents != *self.agents_told).then(|| {
+            self.agents_told = agents.into();
+            self.agents_told.clone()
+        })
+    }
+
     fn report(&mut self, barrier: &mut Barrier) {
         let tally = std::mem::take(&mut self.tally);
         let overflowed = std::mem::take(&mut self.names.overflowed);
@@ -405,6 +419,7 @@ impl Stage for FlowResolver {
         } else {
             self.fold(barrier);
             self.report(barrier);
+            out.deltas.agents = self.tell_agents();
         }
         self.reread(barrier);
         Some(out)

@@ -61,6 +61,9 @@ pub(crate) fn advance(
             Err(at) => places.insert(at, position.clone()),
         }
     }
+    if let Some(agents) = &commit.agents {
+        checkpoint.agents = agents.clone();
+    }
     for (name, by) in &commit.tallies {
         add(checkpoint, name, *by);
     }

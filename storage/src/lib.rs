@@ -31,7 +31,7 @@ pub use memory::MemoryStore;
 pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
 
 use portolan_model::{
-    CallDelta, EdgeDelta, Entity, EntityId, EpochCommit, Loss, Nanos, OwnerRecord, PathDelta,
+    CallDelta, EdgeDelta, Entity, EntityId, EpochCommit, Ip, Loss, Nanos, OwnerRecord, PathDelta,
     Position, TimeRange, Window, WindowLen,
 };
 
@@ -53,6 +53,8 @@ pub struct Checkpoint {
     pub expired: Window,
     /// Totals by name.
     pub tallies: Vec<(Arc<str>, i64)>,
+    /// Agents that count as alive, and when they were last heard of, sorted.
+    pub agents: Arc<[(Ip, Nanos)]>,
     /// Losses, oldest first (bounded; the oldest are merged into the tally `lost`).
     pub losses: Vec<Loss>,
 }

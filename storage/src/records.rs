@@ -22,6 +22,7 @@ pub(crate) const TOUCHED: u8 = 6;
 pub(crate) const ENTITY: u8 = 7;
 pub(crate) const OWNER: u8 = 8;
 pub(crate) const MARKS: u8 = 9;
+pub(crate) const AGENTS: u8 = 10;
 
 /// Bits of an owner's flags.
 const HOST_NETWORK: u8 = 1;
@@ -94,6 +95,21 @@ pub(crate) fn read_entity(mut bytes: &[u8]) -> Option<Entity> {
         detail: take_str(at)?.into(),
     };
     at.is_empty().then_some(entity)
+}
+
+pub(crate) fn put_agents(out: &mut Vec<u8>, agents: &[(Ip, Nanos)]) {
+    put_varint(out, agents.len() as u64);
+    for (ip, last) in agents {
+        put_ip(out, *ip);
+        put_varint(out, *last);
+    }
+}
+
+pub(crate) fn read_agents(mut bytes: &[u8]) -> Option<Vec<(Ip, Nanos)>> {
+    let at = &mut bytes;
+    let len = take_varint(at)?;
+    let agents = (0..len).map(|_| Some((take_ip(at)?, take_varint(at)?))).collect::<Option<_>>()?;
+    at.is_empty().then_some(agents)
 }
 
 /// A loss by its number.

@@ -201,6 +201,20 @@ fn partition_that_a_commit_does_not_name_keeps_its_position() {
 }
 
 #[test]
+fn agents_are_those_of_the_last_epoch_that_told_of_any() {
+    on_every_store(|store| {
+        let agent = |n: u128| (portolan_model::Ip(n), n as u64 * 60);
+        let told = |agents: &[_]| Some(std::sync::Arc::from(agents));
+        store.commit(&EpochCommit { agents: told(&[agent(1), agent(2)]), ..commit(1, vec![]) });
+        store.commit(&EpochCommit { agents: told(&[agent(2), agent(3)]), ..commit(2, vec![]) });
+        store.commit(&EpochCommit { agents: None, ..commit(3, vec![]) });
+        store.reopen();
+        let checkpoint = store.reader().checkpoint().unwrap();
+        assert_eq!(*checkpoint.agents, [agent(2), agent(3)]);
+    });
+}
+
+#[test]
 fn tallies_add_up_by_name_and_folded_never_moves_back() {
     on_every_store(|store| {
         let tallies = vec![("accepted".into(), 5), ("rejected/late".into(), 1)];

@@ -6,6 +6,10 @@ use rustc_hash::FxHashMap;
 /// An agent that has not reported for this long, in event time, is no longer counted on.
 const TTL: Nanos = 600_000_000_000;
 
+/// Grain of what the store is told: once a minute of each agent, not with every epoch. It makes [`TTL`] a minute
+/// longer for some.
+const STEP: Nanos = 60_000_000_000;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Agents {
@@ -18,6 +22,8 @@ pub(super) struct Agents {
 struct Agent {
     first: Nanos,
     last: Nanos,
+    /// The last event, up to the next [`STEP`].
+    until: Nanos,
     /// It leaves packets out.
     samples: bool,
 }
@@ -25,6 +31,20 @@ struct Agent {
 // === impl Agents ===
 
 impl Agents {
+    /// Those that were alive. What they reported about is read again, or forgotten.
+    pub(super) fn restored(alive: &[(Ip, Nanos)]) -> Self {
+        let silent = |until| Agent { first: Nanos::MAX, last: 0, until, samples: false };
+        let by_ip = alive.iter().map(|(ip, until)| (*ip, silent(*until))).collect();
+        Self { by_ip, moved: false }
+    }
+
+    /// Those that are alive, and the end of the minute in which each was heard of last, sorted.
+    pub(super) fn alive(&self) -> Vec<(Ip, Nanos)> {
+        let mut alive: Vec<_> = self.by_ip.iter().map(|(ip, agent)| (*ip, agent.until)).collect();
+        alive.sort_unstable();
+        alive
+    }
+
     /// Notes when each agent was heard of. Records of one agent come in runs.
     pub(super) fn note(&mut self, flows: &FlowColumns, len: WindowLen) {
         let rows = flows.agent.iter().zip(&flows.start).zip(&flows.end).zip(&flows.sampling);
@@ -35,7 +55,8 @@ impl Agents {
                 (first, last) = (first.min(start), last.max(end));
                 samples |= sampling > 1;
             }
-            self.hear(ip, Agent { first, last, samples }, len);
+            let until = last.checked_next_multiple_of(STEP).unwrap_or(last);
+            self.hear(ip, Agent { first, last, until, samples }, len);
         }
     }
 
@@ -50,6 +71,7 @@ impl Agents {
         self.moved |= begins || (away && (known.samples || news.samples));
         known.first = known.first.min(news.first);
         known.last = known.last.max(news.last);
+        known.until = known.until.max(news.until);
         known.samples |= news.samples;
     }
 
@@ -75,7 +97,7 @@ impl Agents {
 
     /// Forgets those that have been silent for long.
     pub(super) fn forget(&mut self, watermark: Nanos) {
-        self.by_ip.retain(|_, agent| agent.last.saturating_add(TTL) > watermark);
+        self.by_ip.retain(|_, agent| agent.until.saturating_add(TTL) > watermark);
     }
 }
 

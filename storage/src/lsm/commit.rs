@@ -11,8 +11,8 @@ use super::levels::{LevelState, Mark, kept_from, put_marks};
 use super::{FjallStore, Shared, View, packs};
 use crate::cache::{Outcome, RowCache, Source};
 use crate::records::{
-    HEAD, Head, MARKS, entity_key, loss_key, owner_key, position_key, put_entity, put_head,
-    put_loss, put_owner, put_position, put_tally, tally_key,
+    AGENTS, HEAD, Head, MARKS, entity_key, loss_key, owner_key, position_key, put_agents,
+    put_entity, put_head, put_loss, put_owner, put_position, put_tally, tally_key,
 };
 use crate::row::{Row, Sum, put_value, read_row, tidy};
 use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys};
@@ -94,6 +94,9 @@ impl FjallStore {
         let mut next = Checkpoint::clone(&self.checkpoint);
         checkpoint::advance(&mut next, commit, marks[0].expired, dropped);
         put_catalogue(&mut batch, &shared.meta, commit);
+        if let Some(agents) = &commit.agents {
+            batch.insert(&shared.meta, [AGENTS], built(|out| put_agents(out, agents)));
+        }
         let next_loss = self.put_checkpoint(&mut batch, commit, &next);
         // From here on only the batch itself can fail, and then the engine takes no more writes.
         let expiring = self.expire(&mut batch, &mut touched, &marks);

@@ -14,8 +14,8 @@ use super::levels::{LevelState, Mark, read_marks};
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
 use crate::cache::RowCache;
 use crate::records::{
-    ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, MARKS, POSITION, TALLY, read_entity,
-    read_entity_key, read_head, read_loss, read_position, read_tally,
+    AGENTS, ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, MARKS, POSITION, TALLY, read_agents,
+    read_entity, read_entity_key, read_head, read_loss, read_position, read_tally,
 };
 use crate::{Checkpoint, Error};
 
@@ -201,6 +201,10 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
             }
             _ => checkpoint.losses.push(read_loss(&value).ok_or_else(|| unreadable("a loss"))?),
         }
+    }
+    if let Some(agents) = snapshot.get(meta, [AGENTS]).map_err(engine)? {
+        let agents = read_agents(&agents).ok_or_else(|| unreadable("the agents"))?;
+        checkpoint.agents = agents.into();
     }
     // The order of keys differs from that of values for very long names only.
     checkpoint.positions.sort_by(|a, b| a.partition.cmp(&b.partition));

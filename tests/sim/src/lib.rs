@@ -44,6 +44,8 @@ pub enum Law {
     NothingLost,
     /// The store holds the sum of its commits.
     StoreKeeps,
+    /// Each level holds the sum of the commits.
+    LevelsAgree,
     /// The store opens, reads and writes.
     StoreServes,
     /// No mailbox and no count of epochs goes over its bound.
@@ -82,6 +84,8 @@ pub struct Outcome {
     pub recoveries: u64,
     /// Edge rows in the end.
     pub rows: u64,
+    /// Windows of coarser levels that were held against the commits.
+    pub sealed: u64,
     /// Edges that the naive fold vouched for.
     pub folded: u64,
 }
@@ -140,6 +144,7 @@ impl Law {
             Self::NothingTwice => "nothing_twice",
             Self::NothingLost => "nothing_lost",
             Self::StoreKeeps => "store_keeps",
+            Self::LevelsAgree => "levels_agree",
             Self::StoreServes => "store_serves",
             Self::Bounded => "bounded",
             Self::GoesOn => "goes_on",
@@ -169,6 +174,7 @@ impl Outcome {
         self.damages += other.damages;
         self.recoveries += other.recoveries;
         self.rows += other.rows;
+        self.sealed += other.sealed;
         self.folded += other.folded;
     }
 }

@@ -71,8 +71,9 @@ impl Process {
         self.force += 1;
         let number = self.force;
         let strangers = if is(Sabotage::NoStrangers) { Vec::new() } else { store.strangers() };
-        let restored =
-            Restored { owners, folded: checkpoint.folded, strangers, ..Restored::default() };
+        let agents = if is(Sabotage::NoAgents) { Vec::new() } else { checkpoint.agents.to_vec() };
+        let folded = checkpoint.folded;
+        let restored = Restored { owners, folded, agents, strangers, ..Restored::default() };
         let resume = Resume {
             epoch: checkpoint.epoch,
             clock: checkpoint.clock,

@@ -19,6 +19,8 @@ pub enum Sabotage {
     NoFolded,
     /// The addresses that had entities of their own are not told to the stages.
     NoStrangers,
+    /// The agents that were alive are not told to the stages.
+    NoAgents,
     /// Offsets that are gone are not noted.
     NoLosses,
     /// Every delivery counts, also of what was taken before.
@@ -33,7 +35,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoReread,
         Self::CountAgain,
         Self::OffsetsFirst,
@@ -42,6 +44,7 @@ impl Sabotage {
         Self::NoOwners,
         Self::NoFolded,
         Self::NoStrangers,
+        Self::NoAgents,
         Self::NoLosses,
         Self::TakeTwice,
         Self::DropFailed,

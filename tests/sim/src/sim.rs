@@ -363,6 +363,7 @@ impl Sim {
         differ("edges of the store", &sums, &edges).map_err(|d| Law::StoreKeeps.broken(d))?;
         let stored = self.store.paths().map_err(|e| broken(&e))?;
         differ("paths of the store", &paths, &stored).map_err(|d| Law::StoreKeeps.broken(d))?;
+        self.outcome.sealed = self.check_levels()?;
         let plain =
             self.scenario.line.max_externals > 1_000 && self.scenario.line.max_connections > 1_000;
         if plain {
@@ -373,6 +374,24 @@ impl Sim {
                 .map_err(|d| Law::NothingTwice.broken(d))?;
         }
         Ok(())
+    }
+
+    /// Holds each sealed window of each level against all that was ever committed of it.
+    fn check_levels(&self) -> Result<u64, Violation> {
+        let mut sealed = 0;
+        for (len, first, end) in self.store.levels() {
+            let secs = len.secs();
+            for (window, sums) in oracle::windows(self.replay.history(), len) {
+                if window < first || window >= end {
+                    continue;
+                }
+                sealed += 1;
+                let rows = self.store.window(len, window).map_err(|e| broken(&e))?;
+                let what = format!("edges of window {} of {secs} s", window.0);
+                differ(&what, &sums, &rows).map_err(|d| Law::LevelsAgree.broken(d))?;
+            }
+        }
+        Ok(sealed)
     }
 
     /// Tells the process to stop, and expects that it does with all that it read committed.

@@ -3,14 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use portolan_model::{EdgeDelta, EpochCommit, Ip, OwnerRecord, PathDelta, TimeRange, WindowLen};
+use portolan_model::{
+    EdgeDelta, EpochCommit, Ip, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
+};
 use portolan_pipeline::stranger;
 use portolan_storage::{
-    Checkpoint, CommitEpoch, Error, FjallStore, MemoryStore, OnDamage, Options, ReadStore,
-    good_copy, open_or_recover,
+    Checkpoint, CommitEpoch, Error, FjallStore, LevelOptions, MemoryStore, OnDamage, Options, Plan,
+    ReadStore, Select, Span, good_copy, open_or_recover,
 };
 
 use crate::dice::Dice;
+use crate::oracle::untimed;
 use crate::scenario::Disk;
 
 /// See the module.
@@ -62,7 +65,7 @@ impl Store {
         if open.is_some() {
             return Ok(false);
         }
-        let options = Options::small();
+        let options = options(self.len);
         let (store, recovery) =
             open_or_recover(&Self::path(folder), self.len, &options, OnDamage::Recover, 1)?;
         *open = Some(Box::new(store));
@@ -107,6 +110,23 @@ impl Store {
     pub(crate) fn paths(&self) -> Result<Vec<PathDelta>, Error> {
         let mut rows = Vec::new();
         self.read().paths(TimeRange::ALL, &mut |row| rows.push(row.clone()))?;
+        Ok(rows)
+    }
+
+    /// What is sealed of each level above the base windows: their length, first and end.
+    pub(crate) fn levels(&self) -> Vec<(WindowLen, Window, Window)> {
+        let store = self.read();
+        let levels = store.history().levels();
+        levels.iter().skip(1).map(|level| (level.len, level.first, level.sealed)).collect()
+    }
+
+    /// The edges of one window of a level, as that level alone says.
+    pub(crate) fn window(&self, len: WindowLen, window: Window) -> Result<Vec<EdgeDelta>, Error> {
+        let range = TimeRange { from: window.start(), to: window.end(len) };
+        let plan = Plan { spans: vec![Span { len, range }] };
+        let mut rows = Vec::new();
+        let store = self.read();
+        store.history().edges(&plan, &Select::default(), &mut |row| rows.push(untimed(*row)))?;
         Ok(rows)
     }
 
@@ -193,6 +213,12 @@ impl Store {
         let from = self.marks.last().map_or(0, |(_, length)| *length);
         used(&Self::path(folder), from).unwrap_or(0)
     }
+}
+
+/// Levels of six and of thirty base windows: some of both are sealed in a run of minutes.
+fn options(base: WindowLen) -> Options {
+    let level = |by: u32| LevelOptions { secs: base.secs() * by, retention_secs: 0 };
+    Options { levels: vec![level(6), level(30)], ..Options::small() }
 }
 
 /// The one journal of a small store. Its room is allocated ahead, and is zero where nothing is.

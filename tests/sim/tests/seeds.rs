@@ -43,6 +43,7 @@ fn the_line_holds_its_laws_whatever_goes_wrong() {
     assert!(broken.is_empty(), "{} of {SEEDS} seeds fail", broken.len());
     // It would hold for nothing, too.
     assert!(total.epochs > 10 * SEEDS && total.folded > 10 * SEEDS, "{total:?}");
+    assert!(total.sealed > SEEDS / 10, "{total:?}");
     assert!(total.deaths > SEEDS && total.resets > SEEDS && total.recoveries > 0, "{total:?}");
 }
 

@@ -11,7 +11,6 @@ use portolan_model::{
 use portolan_pipeline::{Line, LineConfig, Restored};
 
 use crate::broker::{Log, Payload};
-use crate::world::SECOND_HAND_PORT;
 
 /// See the module.
 pub(crate) struct Replay {
@@ -94,20 +93,13 @@ impl Replay {
         self.epoch = commit.epoch;
         self.history.push(commit.clone());
         let epoch = commit.epoch;
-        // Which agents were alive is remembered longer than records are read again (ADR 3): what
-        // only a second hand tells of a forgotten window may be counted after a restart.
-        let first_hand = |c: &EpochCommit| -> Vec<_> {
-            c.edges.iter().filter(|r| r.key.port != SECOND_HAND_PORT).copied().collect()
-        };
-        let told = |c: &EpochCommit| -> Vec<_> {
-            c.tallies.iter().filter(|(name, _)| &**name != "late_second_hand").cloned().collect()
-        };
-        let (edges, tallies) = (first_hand(&again), told(&again));
-        differ(&format!("edges of epoch {epoch}"), &edges, &first_hand(commit))?;
+        let agents = |c: &EpochCommit| c.agents.as_deref().unwrap_or_default().to_vec();
+        differ(&format!("edges of epoch {epoch}"), &again.edges, &commit.edges)?;
         differ(&format!("paths of epoch {epoch}"), &again.paths, &commit.paths)?;
         differ(&format!("calls of epoch {epoch}"), &again.calls, &commit.calls)?;
         differ(&format!("owners of epoch {epoch}"), &again.owners, &commit.owners)?;
-        differ(&format!("tallies of epoch {epoch}"), &tallies, &told(commit))?;
+        differ(&format!("tallies of epoch {epoch}"), &again.tallies, &commit.tallies)?;
+        differ(&format!("agents of epoch {epoch}"), &agents(&again), &agents(commit))?;
         let ends = |c: &EpochCommit| [(c.folded, c.expire_before)];
         differ(&format!("ends of epoch {epoch}"), &ends(&again), &ends(commit))?;
         self.check_names(&again.entities, &commit.entities)
