@@ -75,7 +75,8 @@ pub(crate) fn advance(
     checkpoint.losses.drain(..over);
 }
 
-fn add(checkpoint: &mut Checkpoint, name: &str, by: i64) {
+/// Adds to a total.
+pub(crate) fn add(checkpoint: &mut Checkpoint, name: &str, by: i64) {
     let tallies = &mut checkpoint.tallies;
     match tallies.binary_search_by(|(n, _)| (**n).cmp(name)) {
         Ok(at) => tallies[at].1 = tallies[at].1.saturating_add(by),

@@ -29,6 +29,7 @@ mod buckets;
 mod commit;
 mod copy;
 mod fault;
+mod holes;
 mod ledger;
 mod levels;
 mod open;
@@ -44,6 +45,7 @@ pub(crate) use copy::{copy_store, remove, sync_dir, sync_parent, with_suffix};
 pub(crate) use fault::io as io_error;
 
 use buckets::{BucketMap, Buckets};
+use holes::Holes;
 use ledger::Touched;
 use levels::{LevelState, LevelView};
 
@@ -85,6 +87,7 @@ pub struct FjallStore {
     edges: RowCache<EdgeDelta>,
     paths: RowCache<PathDelta>,
     calls: RowCache<CallDelta>,
+    holes: Arc<Holes>,
     touched: Touched,
     checkpoint: Arc<Checkpoint>,
     /// Number of the next loss.
@@ -115,6 +118,7 @@ struct View {
     snapshot: Snapshot,
     open: Arc<BucketMap>,
     levels: Vec<LevelView>,
+    holes: Arc<Holes>,
     checkpoint: Arc<Checkpoint>,
 }
 

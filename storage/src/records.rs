@@ -23,6 +23,7 @@ pub(crate) const ENTITY: u8 = 7;
 pub(crate) const OWNER: u8 = 8;
 pub(crate) const MARKS: u8 = 9;
 pub(crate) const AGENTS: u8 = 10;
+pub(crate) const HOLE: u8 = 11;
 
 /// Bits of an owner's flags.
 const HOST_NETWORK: u8 = 1;

@@ -6,6 +6,7 @@ use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 use portolan_model::{EpochCommit, Window};
 
 use super::buckets::rows;
+use super::holes::{self, Hole, Holes};
 use super::ledger::{DEPTH, META, Touched};
 use super::levels::{LevelState, Mark, kept_from, put_marks};
 use super::{FjallStore, Shared, View, packs};
@@ -165,6 +166,16 @@ impl FjallStore {
         for name in &names {
             touched.forget(batch, meta, name);
         }
+        let past =
+            |hole: &Hole| marks.iter().any(|mark| mark.secs == hole.0 && hole.1 < mark.expired);
+        if self.holes.iter().any(past) {
+            let (gone, kept) = self.holes.iter().partition(|hole| past(hole));
+            let gone: Holes = gone;
+            for hole in &gone {
+                batch.remove(meta, holes::key(*hole));
+            }
+            self.holes = Arc::new(kept);
+        }
         if moved {
             batch.insert(meta, [MARKS], built(|out| put_marks(out, &self.levels)));
         }
@@ -221,6 +232,7 @@ impl FjallStore {
             snapshot: self.shared.db.snapshot(),
             open: self.open.snapshot(),
             levels: self.levels.iter().map(LevelState::view).collect(),
+            holes: self.holes.clone(),
             checkpoint: self.checkpoint.clone(),
         }));
     }

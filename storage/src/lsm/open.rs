@@ -9,6 +9,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 use portolan_model::WindowLen;
 
 use super::buckets::{Buckets, Names};
+use super::holes;
 use super::ledger::{Gap, META, Touched};
 use super::levels::{LevelState, Mark, read_marks};
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
@@ -101,11 +102,13 @@ impl FjallStore {
             Gap::Epochs(detail) => damaged(detail),
         })?;
 
+        let holes = Arc::new(holes::load(&snapshot, &meta).map_err(engine)?);
         let checkpoint = Arc::new(checkpoint);
         let view = View {
             snapshot,
             open: open.snapshot(),
             levels: levels.iter().map(LevelState::view).collect(),
+            holes: holes.clone(),
             checkpoint: checkpoint.clone(),
         };
         let shared = Shared {
@@ -125,6 +128,7 @@ impl FjallStore {
             edges: RowCache::new(options.cached_rows),
             paths: RowCache::new(options.cached_rows),
             calls: RowCache::new(options.cached_rows),
+            holes,
             touched,
             checkpoint,
             next_loss: head.next_loss,

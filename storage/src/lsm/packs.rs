@@ -6,6 +6,7 @@ use fjall::{Guard, OwnedWriteBatch, Readable, Snapshot, UserValue};
 use portolan_model::{Nanos, TimeRange, Window};
 
 use super::buckets::rows;
+use super::holes;
 use super::levels::LevelView;
 use super::{Shared, View};
 use crate::Error;
@@ -151,6 +152,9 @@ impl<'a, R: Row> Reading<'a, R> {
             }
         }
         self.flush(level, &mut loaded)?;
+        let lacking = holes::within(&view.holes, at.len.secs(), R::KIND, (from, last));
+        let ranges = lacking.map(|w| TimeRange { from: w.start(), to: w.end(at.len) });
+        self.answer.unreadable.extend(ranges);
         self.late(at, from, last)
     }
 

@@ -3,15 +3,18 @@
 //! A write of this kind changes no sum, so that it can be cut off anywhere: the marks say how far it
 //! came, and they are in its batch. It has a number of its own in the ledger, as an epoch has.
 
-use fjall::PersistMode;
+use std::sync::Arc;
+
+use fjall::{OwnedWriteBatch, PersistMode};
 use portolan_model::{CallDelta, EdgeDelta, PathDelta, Window};
 
+use super::holes::{self, Hole};
 use super::levels::{SEAL_LAG_SECS, put_marks};
 use super::packs::{self, Reading};
 use super::{FjallStore, View};
 use crate::history::Select;
 use crate::pack::Packed;
-use crate::records::MARKS;
+use crate::records::{MARKS, put_tally, tally_key};
 use crate::row::Row;
 use crate::{Error, keys};
 
@@ -24,6 +27,8 @@ struct Parts {
     edges: Vec<Packed>,
     paths: Vec<Packed>,
     calls: Vec<Packed>,
+    /// Kinds of rows of which some finer window did not read.
+    lacks: Vec<u8>,
 }
 
 // === impl FjallStore ===
@@ -108,6 +113,7 @@ impl FjallStore {
         let mut touched = self.touched.clone();
         let number = self.written + 1;
         let mut rows = 0;
+        let mut lacking: Vec<Hole> = Vec::new();
         if let Some(window) = window {
             let parts = self.parts(&view, level, window)?;
             let at = &mut self.levels[level];
@@ -127,6 +133,8 @@ impl FjallStore {
                 .iter()
                 .for_each(|p| packs::put::<CallDelta>(&mut batch, &keyspace, place, p));
             rows = parts.rows();
+            let secs = at.len.secs();
+            lacking.extend(parts.lacks.iter().map(|kind| (secs, window, *kind)));
             let name = keyspace.name().to_string();
             touched.touch(&mut batch, &shared.meta, &name, &keyspace, number);
         }
@@ -135,6 +143,10 @@ impl FjallStore {
         let mut marks = Vec::new();
         put_marks(&mut marks, &self.levels);
         batch.insert(&shared.meta, [MARKS], marks);
+        let told = self.checkpoint.clone();
+        if !lacking.is_empty() {
+            self.put_holes(&mut batch, &lacking);
+        }
         let mut packed = Vec::new();
         if level == 0 && self.open.has_expired(until) {
             packed = self.open.expire(until);
@@ -145,10 +157,12 @@ impl FjallStore {
         self.put_number(&mut batch, &mut touched, number);
         if let Err(e) = batch.commit() {
             self.levels[level].sealed = before;
+            self.checkpoint = told;
             return Err(shared.fault(&e));
         }
         self.touched = touched;
         self.written = number;
+        Arc::make_mut(&mut self.holes).extend(lacking);
         self.publish();
         if level == 0 {
             self.edges.expire(until);
@@ -164,11 +178,30 @@ impl FjallStore {
         Ok(rows)
     }
 
+    /// Writes that a window lacks something, and counts it.
+    fn put_holes(&mut self, batch: &mut OwnedWriteBatch, lacking: &[Hole]) {
+        let shared = self.shared.clone();
+        for hole in lacking {
+            let (secs, window, kind) = *hole;
+            let store = shared.path.display();
+            tracing::error!(%store, secs, window = window.0, kind, "a window is sealed without one that does not read");
+            batch.insert(&shared.meta, holes::key(*hole), []);
+        }
+        let checkpoint = Arc::make_mut(&mut self.checkpoint);
+        crate::checkpoint::add(checkpoint, holes::TALLY, lacking.len() as i64);
+        let total = checkpoint.tallies.iter().find(|(name, _)| &**name == holes::TALLY);
+        let mut value = Vec::new();
+        put_tally(&mut value, holes::TALLY, total.map_or(0, |(_, total)| *total));
+        batch.insert(&shared.meta, tally_key(holes::TALLY), value);
+    }
+
     fn parts(&self, view: &View, level: usize, window: Window) -> Result<Parts, Error> {
+        let mut lacks = Vec::new();
         Ok(Parts {
-            edges: self.pack::<EdgeDelta>(view, level, window)?,
-            paths: self.pack::<PathDelta>(view, level, window)?,
-            calls: self.pack::<CallDelta>(view, level, window)?,
+            edges: self.pack::<EdgeDelta>(view, level, window, &mut lacks)?,
+            paths: self.pack::<PathDelta>(view, level, window, &mut lacks)?,
+            calls: self.pack::<CallDelta>(view, level, window, &mut lacks)?,
+            lacks,
         })
     }
 
@@ -177,6 +210,7 @@ impl FjallStore {
         view: &View,
         level: usize,
         window: Window,
+        lacks: &mut Vec<u8>,
     ) -> Result<Vec<Packed>, Error> {
         let select = Select::default();
         let mut reading = Reading::<R>::new(&self.shared, view, &select);
@@ -185,6 +219,9 @@ impl FjallStore {
             Some(finer) => {
                 reading.sealed(finer, window, window.next(self.levels[level].len))?;
             }
+        }
+        if !reading.answer.unreadable.is_empty() {
+            lacks.push(R::KIND);
         }
         Ok(reading.sum.pack(window))
     }

@@ -163,3 +163,60 @@ fn epoch_that_fails_half_way_leaves_nothing_behind() {
     let doubled: Vec<_> = before.iter().map(|(w, flows)| (*w, flows * 2)).collect();
     assert_eq!(found(&store), doubled);
 }
+
+#[test]
+fn window_merged_from_one_that_does_not_read_is_named_at_every_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let level = |secs, retention_secs| LevelOptions { secs, retention_secs };
+    let levels = vec![level(60, 0), level(600, 0)];
+    let options = Options { levels, ..Options::small() };
+    let mut store = FjallStore::open(dir.path(), LEN, &options).unwrap();
+    let first = Window(1_200_000);
+    let upto = |epoch: u64, secs: u32, edges: Vec<EdgeDelta>| {
+        let folded = Window(first.0 + secs);
+        EpochCommit { epoch, edges, folded, ..Default::default() }
+    };
+    // Six base windows, sealed but for the last: their minute is not.
+    let rows = (0..6).map(|n| row(Window(first.0 + n * 10), 1 << n)).collect();
+    store.commit(&upto(1, 80, rows)).unwrap();
+    assert_eq!(
+        store.levels.iter().map(|l| l.sealed.0).collect::<Vec<_>>(),
+        [first.0 + 50, first.0, first.0]
+    );
+    // A byte of the second one's slice turns.
+    let broken = Window(first.0 + 10);
+    let packs = store.levels[0].packs.keyspaces().next().unwrap().clone();
+    let slice = crate::keys::window(0x20 | crate::keys::EDGE, broken);
+    let (key, value) = packs.prefix(slice).next().unwrap().into_inner().unwrap();
+    let mut turned = value.to_vec();
+    *turned.last_mut().unwrap() ^= 1;
+    packs.insert(key, turned).unwrap();
+    drop(packs);
+    store.commit(&upto(2, 700, Vec::new())).unwrap();
+    let ask = |store: &FjallStore, secs: u32| {
+        use crate::{Plan, ReadHistory, Select, Span};
+        let len = WindowLen::try_new(secs).unwrap();
+        let window = len.window(first.start());
+        let range = TimeRange { from: window.start(), to: window.end(len) };
+        let mut flows = 0;
+        let plan = Plan { spans: vec![Span { len, range }] };
+        let add = &mut |row: &EdgeDelta| flows += row.counters[Measure::Flows];
+        let answer = store.history().edges(&plan, &Select::default(), add).unwrap();
+        (flows, answer.unreadable == [range])
+    };
+    let check = |store: &FjallStore| {
+        assert_eq!(ask(store, 60), (1 + 4 + 8 + 16 + 32, true), "the minute");
+        assert_eq!(ask(store, 600), (1 + 4 + 8 + 16 + 32, true), "the ten minutes");
+        let tallies = &store.checkpoint.tallies;
+        assert_eq!(tallies.iter().find(|(n, _)| &**n == holes::TALLY).unwrap().1, 2);
+    };
+    check(&store);
+    drop(store);
+    let mut store = FjallStore::open(dir.path(), LEN, &options).unwrap();
+    check(&store);
+    // What comes later is added all the same; the gap stays named.
+    store
+        .commit(&EpochCommit { edges: vec![row(broken, 100)], ..upto(3, 700, Vec::new()) })
+        .unwrap();
+    assert_eq!(ask(&store, 600), (161, true));
+}

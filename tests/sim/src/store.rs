@@ -262,6 +262,10 @@ fn flip(store: &Path, at: u64, bit: u8) -> std::io::Result<bool> {
     use std::os::unix::fs::FileExt;
     let path = journal(store)?;
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+    // The marks may be those of a journal that is not the newest any more.
+    if at >= file.metadata()?.len() {
+        return Ok(false);
+    }
     let mut byte = [0];
     file.read_exact_at(&mut byte, at)?;
     byte[0] ^= bit;
