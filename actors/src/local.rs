@@ -139,11 +139,11 @@ impl Source {
                 part.lose(lost, to, &self.tools);
             }
         }
-        let owners = |reader: &Reader| !reader.part.kind.is_flows();
+        let owners = |reader: &Reader| !reader.part.kind.is_timed();
         let goals: Vec<_> = self.readers.iter().map(|r| r.log.extent().1).collect();
         self.spin(owners, |source| {
             let mut all = source.readers.iter().zip(&goals);
-            all.all(|(r, goal)| r.part.kind.is_flows() || r.part.reading.next() >= *goal)
+            all.all(|(r, goal)| r.part.kind.is_timed() || r.part.reading.next() >= *goal)
         })?;
         self.flush();
         self.spin(|_| false, |source| source.outbox.is_empty())?;
@@ -282,7 +282,7 @@ impl Source {
         for position in self.feed.committed_positions() {
             let reader = self.readers.iter().find(|r| r.part.name == position.partition);
             let Some(Reader { log, part }) = reader else { continue };
-            let below = if part.kind.is_flows() { position.reread } else { position.next };
+            let below = if part.kind.is_timed() { position.reread } else { position.next };
             if let Err(error) = log.release(below) {
                 tracing::warn!(topic = log.name(), error = chain(&error), "a segment stays");
             }
@@ -310,10 +310,10 @@ impl Reader {
         let new = Plan { next: low, reread: low..low, forgotten: low..low, lost: None };
         let plan = stored.map_or(new, |p| plan(p.next, p.reread, low, end));
         let new = Position { partition: name.clone(), next: low, reread: low };
-        let id = feed.register(stored.cloned().unwrap_or(new), kind.is_flows());
+        let id = feed.register(stored.cloned().unwrap_or(new), kind.is_timed());
         let mut part = Part::new(id, name, kind, plan.next, true);
         tracing::info!(topic = topic.name, next = plan.next, low, end, "local topic");
-        if part.kind.is_flows() {
+        if part.kind.is_timed() {
             part.reading.set_reread(plan.reread);
         }
         part.lost_at_start = plan.lost.map(|lost| (lost, plan.next));

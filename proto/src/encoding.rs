@@ -56,6 +56,8 @@ pub enum Encoding {
     Flow(FlowEncoding),
     /// Of ownership records.
     Owner(OwnerEncoding),
+    /// Of spans.
+    Span(SpanEncoding),
 }
 
 /// A word that names no encoding; the message lists those that do.
@@ -142,6 +144,7 @@ words!(Encoding:
     Self::Owner(OwnerEncoding::PortolanPb) => "portolan-pb",
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
     Self::Owner(OwnerEncoding::NetobservK8scache) => "netobserv-k8scache",
+    Self::Span(SpanEncoding::OtlpProto) => "otlp-proto",
 );
 
 #[cfg(test)]
@@ -157,7 +160,7 @@ mod tests {
             assert_eq!(flow.to_string().parse(), Ok(Encoding::Flow(*flow)));
         }
         for span in SpanEncoding::ALL {
-            assert_eq!(span.to_string().parse::<SpanEncoding>().as_ref(), Ok(span));
+            assert_eq!(span.to_string().parse(), Ok(Encoding::Span(*span)));
         }
         for owner in OwnerEncoding::ALL {
             assert_eq!(owner.to_string().parse(), Ok(Encoding::Owner(*owner)));
@@ -171,7 +174,7 @@ mod tests {
             error,
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
              goflow2-pb, goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, \
-             envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache"
+             envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache, otlp-proto"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
         assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");

@@ -27,8 +27,16 @@ pub fn decode_spans(
         return refused(why);
     }
     let latest = now.saturating_add(MAX_AHEAD_NANOS);
+    let (before, mut any_refused) = (out.len(), false);
+    let mut refuse_one = |why| {
+        any_refused = true;
+        refused(why);
+    };
     match encoding {
-        SpanEncoding::OtlpProto => otlp_pb::decode(payload, latest, out, refused),
+        SpanEncoding::OtlpProto => otlp_pb::decode(payload, latest, out, &mut refuse_one),
+    }
+    if out.len() == before && !any_refused {
+        refuse(Reject::Empty, "a message without a span", refused);
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Config {
     pub log: Log,
     /// Bounds on bad input.
     pub limits: Limits,
+    /// Where senders are listened to.
+    pub receive: Receive,
     /// The Kafka clusters that are read.
     pub kafka: Vec<Kafka>,
     /// Owners that people write down.
@@ -55,6 +57,19 @@ pub struct Listen {
     pub grpc: SocketAddr,
     /// Metrics, health and the web map.
     pub http: SocketAddr,
+}
+
+/// `[receive]`: listeners for what comes straight from collectors and SDKs. Without a Kafka cluster
+/// both listen on loopback, with one only where that is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Receive {
+    /// OTLP over gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_http: Option<SocketAddr>,
 }
 
 /// `[store]`: the directory of the map, and what it keeps.
@@ -203,6 +218,19 @@ impl Config {
             clock_tolerance_ms: self.line.clock_tolerance.as_millis() as u32,
             max_connections: self.line.max_connections,
             ..defaults
+        }
+    }
+}
+
+impl Config {
+    /// What is listened on for senders: gRPC and HTTP. The ports are those that OTLP has by default.
+    pub fn receivers(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match (self.receive.otlp_grpc, self.receive.otlp_http) {
+            (None, None) if self.kafka.is_empty() => (
+                Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
+                Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
+            ),
+            set => set,
         }
     }
 }

@@ -102,6 +102,7 @@ impl Input<FlowEncoding> {
         match word.parse::<Encoding>().with_context(|| format!("--flows {text}"))? {
             Encoding::Flow(encoding) => Ok(Self { path: path.into(), encoding }),
             Encoding::Owner(_) => bail!("--flows {text}: {word} is an encoding of ownership"),
+            Encoding::Span(_) => bail!("--flows {text}: {word} is an encoding of spans"),
         }
     }
 }

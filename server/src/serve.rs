@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use portolan_actors::{ActorsConfig, ExitReason, KafkaCluster, Local, Running, Topic};
 use portolan_api::{Limits, StoreReader, Topology};
-use portolan_storage::{Live, LocalLimits, LocalTopics, NowRange, ReadStore, local_topics};
+use portolan_proto::{Encoding, SpanEncoding};
+use portolan_receive::{Bounds, Committed, Inbox};
+use portolan_storage::{LOCAL, Live, LocalLimits, LocalTopics, NowRange, ReadStore, local_topics};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,6 +30,10 @@ pub struct Server {
     pub grpc: std::net::SocketAddr,
     /// Where HTTP listens.
     pub http: std::net::SocketAddr,
+    /// Where OTLP over gRPC is listened for.
+    pub otlp_grpc: Option<std::net::SocketAddr>,
+    /// Where OTLP over HTTP is listened for.
+    pub otlp_http: Option<std::net::SocketAddr>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<anyhow::Result<()>>>,
 }
@@ -50,11 +56,6 @@ pub fn check_config(args: &CheckConfigArgs) -> anyhow::Result<()> {
 /// `portolan serve`.
 pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
-    if config.kafka.is_empty() {
-        bail!(
-            "no [[kafka]] cluster is configured: there is nothing to read; see `portolan demo` for a start without one"
-        );
-    }
     logging::start(&config.log)?;
     let metrics = http::install_recorder()?;
     let server = start(&config, metrics).await?;
@@ -98,6 +99,9 @@ pub async fn interrupted() -> &'static str {
 pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result<Server> {
     let grpc = bind("listen.grpc", config.listen.grpc).await?;
     let http_listener = bind("listen.http", config.listen.http).await?;
+    let (otlp_grpc, otlp_http) = config.receivers();
+    let otlp_grpc = bind_if("receive.otlp_grpc", otlp_grpc).await?;
+    let otlp_http = bind_if("receive.otlp_http", otlp_http).await?;
     let (kept, recovery) = keep::open(config)?;
     let recovery = recovery.map(|r| keep::explain(&r)).unwrap_or_default();
     if !recovery.is_empty() {
@@ -106,11 +110,15 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     let reader: Arc<dyn ReadStore> = kept.store().reader();
     let range = NowRange { secs: config.line.now_range.as_secs() as u32, ..NowRange::default() };
     let live = Arc::new(Live::load(&*reader, range)?);
+    let Locals { local, inventories, inbox, committed } = locals(config, &*reader)?;
     let applied = Arc::clone(&live);
     let measured = Arc::clone(&reader);
     let mut epochs = 0_u64;
     let on_commit = Box::new(move |commit: &portolan_model::EpochCommit| {
         applied.apply(commit);
+        if let Some(committed) = &committed {
+            committed.epoch(commit);
+        }
         epochs += 1;
         // Looking at every file is too much for every epoch.
         if epochs % 10 == 1 {
@@ -118,7 +126,6 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         }
     });
     let checkpoint = kept.store().reader();
-    let (local, inventories) = local(config, &*checkpoint)?;
     let actors = ActorsConfig { local, ..actors_config(config) };
     let running = portolan_actors::start(actors, Box::new(kept), checkpoint, on_commit)?;
     let vitals = Arc::new(Vitals {
@@ -133,6 +140,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         topology: topology.clone(),
         grpc: grpc.local_addr()?,
         http: http_listener.local_addr()?,
+        otlp_grpc: address(otlp_grpc.as_ref())?,
+        otlp_http: address(otlp_http.as_ref())?,
         servers: Vec::new(),
         stop,
         running,
@@ -143,6 +152,14 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     };
     let serving = portolan_api::serve(grpc, topology, until(stopped.clone()));
     server.servers.push(tokio::spawn(async move { serving.await.context("grpc server") }));
+    if let (Some(listener), Some(inbox)) = (otlp_grpc, inbox.clone()) {
+        let serving = portolan_receive::serve_grpc(listener, inbox, until(stopped.clone()));
+        server.servers.push(tokio::spawn(async move { serving.await.context("otlp over grpc") }));
+    }
+    if let (Some(listener), Some(inbox)) = (otlp_http, inbox) {
+        let serving = portolan_receive::serve_http(listener, inbox, until(stopped.clone()));
+        server.servers.push(tokio::spawn(async move { serving.await.context("otlp over http") }));
+    }
     let status = Arc::clone(server.running.status());
     if let Some(inventories) = inventories {
         let following = inventories.follow(Arc::clone(&status), stopped.clone());
@@ -155,21 +172,74 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     Ok(server)
 }
 
+/// What does not come by Kafka.
+#[derive(Default)]
+struct Locals {
+    local: Option<Local>,
+    inventories: Option<Inventories>,
+    inbox: Option<Inbox>,
+    committed: Option<Committed>,
+}
+
+/// The local topic of traces.
+const TRACES: &str = "otlp-traces";
+
 /// Opens the logs of what does not come by Kafka, and reads what stands in files.
-fn local(
-    config: &Config,
-    store: &dyn ReadStore,
-) -> anyhow::Result<(Option<Local>, Option<Inventories>)> {
-    if config.inventory.is_empty() {
-        return Ok((None, None));
+fn locals(config: &Config, store: &dyn ReadStore) -> anyhow::Result<Locals> {
+    let mut topics = Vec::new();
+    if !config.inventory.is_empty() {
+        topics.push(inventory::topic());
+    }
+    if config.receivers() != (None, None) {
+        topics.push(Topic {
+            name: TRACES.into(),
+            encoding: Encoding::Span(SpanEncoding::OtlpProto),
+            scope: "default".into(),
+            gaps_are_losses: true,
+            fields: None,
+        });
+    }
+    if topics.is_empty() {
+        return Ok(Locals::default());
     }
     let checkpoint = store.checkpoint()?;
+    let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
     let dir = local_topics(&config.store.path);
-    let limits = LocalLimits::default();
-    let logs = Arc::new(LocalTopics::open(&dir, &[inventory::TOPIC], limits, &checkpoint)?);
-    let log = Arc::clone(&logs.all()[0]);
-    let inventories = Inventories::start(&config.inventory, log, store, &checkpoint)?;
-    Ok((Some(Local { logs, topics: vec![inventory::topic()] }), Some(inventories)))
+    let logs = Arc::new(LocalTopics::open(&dir, &names, LocalLimits::default(), &checkpoint)?);
+    let mut locals = Locals::default();
+    for log in logs.all() {
+        if log.name() == TRACES {
+            let read = checkpoint
+                .positions
+                .iter()
+                .find(|p| &*p.partition.cluster == LOCAL && &*p.partition.topic == TRACES);
+            let bounds =
+                Bounds { message_bytes: config.limits.max_message_bytes, ..Bounds::default() };
+            let (inbox, committed) =
+                Inbox::open(Arc::clone(log), read.map_or(0, |position| position.next), bounds)?;
+            (locals.inbox, locals.committed) = (Some(inbox), Some(committed));
+        } else {
+            let log = Arc::clone(log);
+            let inventories = Inventories::start(&config.inventory, log, store, &checkpoint)?;
+            locals.inventories = Some(inventories);
+        }
+    }
+    locals.local = Some(Local { logs, topics });
+    Ok(locals)
+}
+
+async fn bind_if(
+    key: &str,
+    addr: Option<std::net::SocketAddr>,
+) -> anyhow::Result<Option<TcpListener>> {
+    match addr {
+        Some(addr) => Ok(Some(bind(key, addr).await?)),
+        None => Ok(None),
+    }
+}
+
+fn address(listener: Option<&TcpListener>) -> std::io::Result<Option<std::net::SocketAddr>> {
+    listener.map(TcpListener::local_addr).transpose()
 }
 
 impl Server {

@@ -24,9 +24,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("actors", &["model", "pipeline", "proto", "storage"]),
     ("api", &["graph", "model", "proto", "storage"]),
     ("discover", &["model"]),
+    ("receive", &["model", "proto", "storage"]),
     (
         "server",
-        &["actors", "api", "discover", "fleet", "graph", "model", "pipeline", "proto", "storage"],
+        &[
+            "actors", "api", "discover", "fleet", "graph", "model", "pipeline", "proto", "receive",
+            "storage",
+        ],
     ),
     ("benches", &["actors", "e2e", "fleet", "graph", "model", "pipeline", "proto", "storage"]),
     ("e2e", &["proto"]),
@@ -43,7 +47,7 @@ const BEHIND_ONE_DOOR: &[(&str, &[&str])] = &[
     ("k8s-openapi", &["discover"]),
     ("kube", &["discover"]),
     ("lsm-tree", &["storage"]),
-    ("tonic", &["api", "e2e", "proto", "server"]),
+    ("tonic", &["api", "e2e", "proto", "receive", "server"]),
     ("tonic-health", &["api"]),
     ("tonic-reflection", &["api"]),
     ("tonic-web", &["api"]),

@@ -24,7 +24,9 @@ fn named() -> BTreeMap<String, String> {
         let kind = format!("{:?}", m.kind).to_lowercase();
         (m.name, row(m.name, &kind, m.labels, m.help))
     });
-    actors.chain(api).map(|(name, row)| (name.to_owned(), row)).collect()
+    let (name, labels, help) = portolan_receive::REQUESTS;
+    let receive = [(name, row(name, "counter", labels, help))];
+    actors.chain(api).chain(receive).map(|(name, row)| (name.to_owned(), row)).collect()
 }
 
 fn row(name: &str, kind: &str, labels: &[&str], help: &str) -> String {
@@ -52,8 +54,9 @@ fn names_follow_the_conventions_of_prometheus() {
     }
 }
 
-/// Emitted only when something goes wrong, or when the broker is away.
-const OF_TROUBLE: [&str; 6] = [
+/// Emitted only when something goes wrong, when the broker is away, or when somebody sends.
+const OF_TROUBLE: [&str; 7] = [
+    portolan_receive::REQUESTS.0,
     "portolan_api_inconsistent_rows_total",
     "portolan_restarts_total",
     "portolan_source_lost_offsets_total",

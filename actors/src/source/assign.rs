@@ -40,7 +40,7 @@ impl Source {
         for part in self.parts.iter_mut().filter(|p| !p.assigned) {
             let allowed = match phase {
                 Phase::Rebuild => false,
-                Phase::Owners => !part.kind.is_flows(),
+                Phase::Owners => !part.kind.is_timed(),
                 Phase::Live => true,
             };
             if allowed {

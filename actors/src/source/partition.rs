@@ -8,13 +8,13 @@ use std::time::Instant;
 use metrics::Counter;
 use portolan_model::{
     DeadLetter, FlowBatch, FlowColumns, Loss, Nanos, OwnerEvent, PartitionId, Reject, ScopeId,
-    TopicPartition,
+    SpanBatch, SpanColumns, TopicPartition,
 };
 use portolan_pipeline::Intake;
 use portolan_pipeline::feed::{Ends, Parcel, Progress, Reading, Taken};
 use portolan_proto::{
     DEFAULT_MAX_OWNER_BYTES, Encoding, FlowDecoder, FlowEncoding, OwnerEncoding, Refused,
-    decode_owners,
+    SpanEncoding, decode_owners, decode_spans,
 };
 
 use crate::config::Topic;
@@ -37,6 +37,7 @@ pub(crate) struct Tools {
 pub(crate) enum Kind {
     Flows(FlowEncoding, ScopeId, FlowDecoder),
     Owners(OwnerEncoding, String),
+    Spans(SpanEncoding, ScopeId),
 }
 
 /// A message as it was fetched.
@@ -72,6 +73,7 @@ pub(crate) struct Part {
 struct Filling {
     flows: FlowColumns,
     owners: Vec<OwnerEvent>,
+    spans: SpanColumns,
     first_offset: i64,
     rejects: [u64; Reject::ALL.len()],
     losses: Vec<Loss>,
@@ -80,6 +82,13 @@ struct Filling {
     messages: u64,
     bytes: u64,
     room: usize,
+}
+
+impl Filling {
+    /// How many records it holds; of one kind only.
+    fn rows(&self) -> usize {
+        self.flows.len() + self.owners.len() + self.spans.len()
+    }
 }
 
 struct Meters {
@@ -100,11 +109,13 @@ impl Kind {
                 topic.decoder(max_message_bytes).expect("settings were validated before the start"),
             ),
             Encoding::Owner(encoding) => Self::Owners(encoding, topic.scope.clone()),
+            Encoding::Span(encoding) => Self::Spans(encoding, ScopeId::of(&topic.scope)),
         }
     }
 
-    pub(crate) const fn is_flows(&self) -> bool {
-        matches!(self, Self::Flows(..))
+    /// Whether its records have times that make the watermark, and are remembered by the stages.
+    pub(crate) const fn is_timed(&self) -> bool {
+        matches!(self, Self::Flows(..) | Self::Spans(..))
     }
 }
 
@@ -136,7 +147,7 @@ impl Part {
 
     /// Rows of the batch that is being filled.
     pub(crate) fn rows(&self) -> usize {
-        self.filling.flows.len().max(self.filling.owners.len())
+        self.filling.rows()
     }
 
     /// Since when something waits to leave.
@@ -200,8 +211,11 @@ impl Part {
             // Read again: nothing counts. Or nothing at all.
             return self.batch(&mut filled).map(Parcel::Again);
         }
-        let ends = Ends::of(&filled.flows.end);
-        let accepted = filled.flows.len() as u64;
+        let ends = match self.kind {
+            Kind::Spans(..) => Ends::of(&filled.spans.ends()),
+            _ => Ends::of(&filled.flows.end),
+        };
+        let accepted = (filled.flows.len() + filled.spans.len()) as u64;
         let records = accepted + filled.owners.len() as u64;
         self.meters.messages.increment(filled.messages);
         self.meters.bytes.increment(filled.bytes);
@@ -232,10 +246,10 @@ impl Part {
     }
 
     fn decode(&mut self, message: &Fetched<'_>, tools: &mut Tools, counts: bool) {
-        if self.filling.flows.is_empty() && self.filling.owners.is_empty() {
+        if self.filling.rows() == 0 {
             self.filling.first_offset = message.offset;
         }
-        let Filling { flows, owners, rejects, room, .. } = &mut self.filling;
+        let Filling { flows, owners, spans, rejects, room, .. } = &mut self.filling;
         let now = if counts { tools.now } else { tools.then };
         let head = message.payload.unwrap_or_default();
         let head = &head[..head.len().min(tools.dead_letter_head)];
@@ -260,7 +274,11 @@ impl Part {
                 }
                 decoder.decode(*encoding, *scope, now, payload, flows, &mut refused);
             }
-            (Kind::Flows(..), None) => refused(Refused {
+            (Kind::Spans(encoding, _), Some(payload)) => {
+                let most = tools.max_message_bytes;
+                decode_spans(*encoding, now, most, payload, spans, &mut refused);
+            }
+            (Kind::Flows(..) | Kind::Spans(..), None) => refused(Refused {
                 reason: Reject::Undecodable,
                 detail: "a message without a payload".into(),
             }),
@@ -284,6 +302,14 @@ impl Part {
                 partition: self.id,
                 first_offset: filled.first_offset,
                 flows: std::mem::take(&mut filled.flows),
+            }));
+        }
+        if let (Kind::Spans(_, scope), false) = (&self.kind, filled.spans.is_empty()) {
+            return Some(Intake::Spans(SpanBatch {
+                partition: self.id,
+                first_offset: filled.first_offset,
+                scope: *scope,
+                spans: std::mem::take(&mut filled.spans),
             }));
         }
         if filled.owners.is_empty() {

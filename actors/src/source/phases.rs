@@ -64,7 +64,7 @@ impl Source {
             .parts
             .iter()
             .enumerate()
-            .filter(|(_, part)| !part.kind.is_flows())
+            .filter(|(_, part)| !part.kind.is_timed())
             .map(|(at, part)| (at, part.end, part.ends_reached))
             .collect();
         self.assign_new();
@@ -115,14 +115,14 @@ impl Source {
             reread: extent.low,
         });
         let kind = super::partition::Kind::of(topic, self.config.max_message_bytes);
-        let id = self.feed.register(position, kind.is_flows());
+        let id = self.feed.register(position, kind.is_timed());
         let mut part =
             super::partition::Part::new(id, name, kind, plan.next, topic.gaps_are_losses);
         tracing::info!(
             cluster = %self.cluster, topic = topic.name, partition = extent.partition,
             next = plan.next, low = extent.low, end = extent.end, "partition"
         );
-        if !plan.forgotten.is_empty() && part.kind.is_flows() {
+        if !plan.forgotten.is_empty() && part.kind.is_timed() {
             tracing::warn!(
                 cluster = %self.cluster, topic = topic.name, partition = extent.partition,
                 from = plan.forgotten.start, to = plan.forgotten.end,
@@ -130,7 +130,7 @@ impl Source {
             );
         }
         // A partition that appears after rebuilding was never read, or its memory is gone.
-        if part.kind.is_flows() && self.feed.phase() == Phase::Rebuild {
+        if part.kind.is_timed() && self.feed.phase() == Phase::Rebuild {
             part.reading.set_reread(plan.reread);
         }
         if let Some(lost) = plan.lost {

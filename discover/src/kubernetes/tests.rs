@@ -33,13 +33,13 @@ impl World {
     }
 
     /// All is listed at second 10: these, and nothing else.
-    fn listed(objects: Vec<Object>) -> Self {
+    fn listed(objects: &[Object]) -> Self {
         let mut world = Self::new();
         world.list_all(10, objects);
         world
     }
 
-    fn list_all(&mut self, second: u64, objects: Vec<Object>) {
+    fn list_all(&mut self, second: u64, objects: &[Object]) {
         for resource in Resource::ALL {
             let of = objects.iter().filter(|object| object.resource() == resource);
             let objects = of.cloned().collect();
@@ -82,6 +82,7 @@ fn at(time: Nanos) -> String {
     }
 }
 
+#[expect(clippy::format_push_string, reason = "the text of a few lines")]
 fn say(told: &Told) -> Option<String> {
     let version = match told {
         Told::Version(version) => version,
@@ -176,10 +177,10 @@ fn service(over: Value) -> Object {
 
 fn slice(uid: &str, ips: &[&str]) -> Object {
     let endpoints: Vec<_> = ips.iter().map(|ip| json!({ "addresses": [ip] })).collect();
-    slice_of(uid, json!(endpoints))
+    slice_of(uid, &json!(endpoints))
 }
 
-fn slice_of(uid: &str, endpoints: Value) -> Object {
+fn slice_of(uid: &str, endpoints: &Value) -> Object {
     let slice = json!({
         "metadata": { "uid": uid, "name": uid, "namespace": "shop",
                       "labels": { "kubernetes.io/service-name": "api" } },

@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, watch};
 
 /// See the module.
 #[derive(Clone)]
-pub struct Fake {
-    pub address: SocketAddr,
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
     state: Arc<Shared>,
 }
 
@@ -49,7 +49,7 @@ struct Inner {
 type Params = Query<HashMap<String, String>>;
 
 impl Fake {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let state = Arc::new(Shared { inner: Mutex::default(), changed: watch::Sender::new(0) });
         state.inner.lock().unwrap().version = 100;
         let app = axum::Router::new()
@@ -73,7 +73,7 @@ impl Fake {
     }
 
     /// Makes or changes an object.
-    pub fn put(&self, resource: &str, uid: &str, mut object: Value) {
+    pub(crate) fn put(&self, resource: &str, uid: &str, mut object: Value) {
         self.act(|inner| {
             inner.version += 1;
             object["metadata"]["uid"] = json!(uid);
@@ -87,7 +87,7 @@ impl Fake {
     }
 
     /// Deletes an object.
-    pub fn remove(&self, resource: &str, uid: &str) {
+    pub(crate) fn remove(&self, resource: &str, uid: &str) {
         self.act(|inner| {
             inner.version += 1;
             let mut object = inner.objects.remove(&(resource.to_owned(), uid.to_owned())).unwrap();
@@ -97,27 +97,27 @@ impl Fake {
     }
 
     /// Cuts every connection in the middle of what it says.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.act(|inner| inner.cut = inner.connection + 1);
     }
 
     /// Answers no request while set.
-    pub fn refuse(&self, refuse: bool) {
+    pub(crate) fn refuse(&self, refuse: bool) {
         self.act(|inner| inner.refuse = refuse);
     }
 
     /// Forgets the history: whoever is behind must list anew.
-    pub fn compact(&self) {
+    pub(crate) fn compact(&self) {
         self.act(|inner| inner.oldest = inner.version);
     }
 
     /// The next pages are gone when they are asked for.
-    pub fn expire_pages(&self, times: u32) {
+    pub(crate) fn expire_pages(&self, times: u32) {
         self.act(|inner| inner.pages_expire = times);
     }
 
     /// Lists and watches that were begun.
-    pub fn asked(&self) -> (u64, u64) {
+    pub(crate) fn asked(&self) -> (u64, u64) {
         let inner = self.inner();
         (inner.lists, inner.watches)
     }

@@ -89,7 +89,7 @@ impl World {
     }
 
     fn of(&self, uid: &str) -> Option<&OwnerRecord> {
-        self.versions.values().filter(|v| &*v.uid == uid).next_back()
+        self.versions.values().rfind(|v| &*v.uid == uid)
     }
 
     fn is_open(&self, uid: &str) -> bool {

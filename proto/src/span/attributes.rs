@@ -34,8 +34,8 @@ pub(super) struct Extra {
     temporary: bool,
 }
 
-/// A name is longer than it may be.
-pub(super) struct TooLong;
+/// A name is longer than it may be, or has control characters.
+pub(super) struct BadName;
 
 // === impl Value ===
 
@@ -65,9 +65,17 @@ impl<'a> Value<'a> {
     }
 }
 
-fn name(out: &mut SpanColumns, value: Value<'_>) -> Result<Text, TooLong> {
-    let text = value.text();
-    if text.len() > MAX_NAME_BYTES { Err(TooLong) } else { Ok(out.text(text)) }
+fn name(out: &mut SpanColumns, value: Value<'_>) -> Result<Text, BadName> {
+    named(out, value.text()).ok_or(BadName)
+}
+
+/// Interns a name that may be part of an identity.
+pub(super) fn named(out: &mut SpanColumns, text: &str) -> Option<Text> {
+    // The control characters beyond ASCII begin with this byte.
+    let suspect = |byte: u8| byte < 0x20 || byte == 0x7f || byte == 0xc2;
+    let is_bad =
+        text.len() > MAX_NAME_BYTES || text.bytes().any(suspect) && text.contains(char::is_control);
+    (!is_bad).then(|| out.text(text))
 }
 
 // === impl Resource ===
@@ -79,7 +87,7 @@ impl Resource {
         out: &mut SpanColumns,
         key: &str,
         value: Value<'_>,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), BadName> {
         let rank = match key {
             "service.name" => {
                 if !value.text().starts_with("unknown_service") {
@@ -137,14 +145,15 @@ impl Extra {
         out: &mut SpanColumns,
         key: &str,
         value: Value<'_>,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), BadName> {
         match key {
             "service.peer.name" => self.peer(row, name(out, value)?, 2),
             "peer.service" => self.peer(row, name(out, value)?, 1),
             "service.peer.namespace" => row.peer_namespace = name(out, value)?,
             "server.address" => self.address(row, name(out, value)?, 3),
             "net.peer.name" => self.address(row, name(out, value)?, 2),
-            "http.host" => self.address(row, out.text(host(value.text())), 1),
+            "http.host" => self.address(row, name(out, Value::Text(host(value.text())))?, 1),
+            "url.full" | "http.url" => self.url(row, out, value.text())?,
             "server.port" | "net.peer.port" => row.port = value.port(),
             "network.peer.address" | "net.peer.ip" | "net.sock.peer.addr" => {
                 row.network = name(out, value)?;
@@ -191,6 +200,20 @@ impl Extra {
         }
     }
 
+    /// The host of a URL, and its port if it says one.
+    fn url(&mut self, row: &mut SpanRow, out: &mut SpanColumns, url: &str) -> Result<(), BadName> {
+        let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = host(authority);
+        if row.port == 0 && host.len() < authority.len() {
+            row.port = authority[host.len() + 1..].parse().unwrap_or(0);
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        self.address(row, name(out, Value::Text(host))?, 0);
+        Ok(())
+    }
+
     fn peer(&mut self, row: &mut SpanRow, name: Text, rank: u8) {
         if rank > self.peer_rank {
             (row.peer, self.peer_rank) = (name, rank);
@@ -198,7 +221,7 @@ impl Extra {
     }
 
     fn address(&mut self, row: &mut SpanRow, name: Text, rank: u8) {
-        if rank > self.address_rank {
+        if row.address.is_none() || rank > self.address_rank {
             (row.address, self.address_rank) = (name, rank);
         }
     }

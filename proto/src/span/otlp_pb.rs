@@ -1,8 +1,10 @@
 //! OTLP traces as protobuf (`opentelemetry/proto/trace/v1`), read in place.
 
-use portolan_model::{Nanos, Reject, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, TraceId};
+use portolan_model::{
+    Nanos, Reject, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text, TraceId,
+};
 
-use super::attributes::{Extra, Resource, TooLong, Value, weight};
+use super::attributes::{BadName, Extra, Resource, Value, named, weight};
 use super::refuse;
 use crate::Refused;
 use crate::wire::{Broken, FIXED64, LEN, Reader, VARINT, key};
@@ -35,7 +37,7 @@ pub(super) fn decode(
                 if let Some((name, value)) = read_attribute(attribute)?
                     && resource.take(out, name, value).is_err()
                 {
-                    fault = Some("a name of the resource is too long");
+                    fault = Some("a name of the resource is too long, or has control characters");
                 }
                 Ok(())
             })
@@ -156,6 +158,7 @@ fn read_span(
     let mut extra = Extra::default();
     let mut links = Vec::new();
     let mut threshold = None;
+    let mut span_name = &[][..];
     let mut reader = Reader::new(message);
     while reader.at() < message.len() {
         match reader.key()? {
@@ -170,6 +173,7 @@ fn read_span(
                 if FLOW_SPANS.iter().any(|flow| name.starts_with(flow)) {
                     return Err(Fault::Refused(Reject::Derived, "a flow, written as a span"));
                 }
+                span_name = name;
             }
             KIND => row.kind = kind(reader.varint()?),
             START => row.start = u64::from_le_bytes(reader.fixed()?),
@@ -185,11 +189,20 @@ fn read_span(
         }
     }
     extra.finish(&mut row, out);
+    row.operation = operation(&row, span_name, out);
     // The threshold is what the sampler did; an attribute is what somebody wrote of it.
     row.weight_milli = threshold.unwrap_or(row.weight_milli);
     check(&mut row, resource, latest)?;
     out.push(&row, &links);
     Ok(())
+}
+
+/// The name of a span, where it is that of an operation (semantic conventions: low cardinality).
+fn operation(row: &SpanRow, name: &[u8], out: &mut SpanColumns) -> Text {
+    if !matches!(row.kind, SpanKind::Server | SpanKind::Client) {
+        return Text::NONE;
+    }
+    std::str::from_utf8(name).ok().and_then(|name| named(out, name)).unwrap_or_default()
 }
 
 /// What no span can be without.
@@ -277,8 +290,8 @@ impl From<Broken> for Fault {
     }
 }
 
-impl From<TooLong> for Fault {
-    fn from(_: TooLong) -> Self {
-        Self::Refused(Reject::BadField, "a name of more than 255 bytes")
+impl From<BadName> for Fault {
+    fn from(_: BadName) -> Self {
+        Self::Refused(Reject::BadField, "a name of more than 255 bytes, or with control characters")
     }
 }

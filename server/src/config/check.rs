@@ -55,6 +55,17 @@ fn listen(config: &Config) -> Result<(), Problem> {
     if grpc == http && grpc.port() != 0 {
         return problem("listen.http", format!("{http} is taken by listen.grpc"));
     }
+    let (otlp_grpc, otlp_http) = config.receivers();
+    let taken = [("listen.grpc", Some(grpc)), ("listen.http", Some(http))];
+    let taken = taken.into_iter().chain([("receive.otlp_grpc", otlp_grpc)]);
+    let taken: Vec<_> = taken.filter_map(|(name, addr)| Some((name, addr?))).collect();
+    for (key, addr) in [("receive.otlp_grpc", otlp_grpc), ("receive.otlp_http", otlp_http)] {
+        let Some(addr) = addr.filter(|addr| addr.port() != 0) else { continue };
+        let by = taken.iter().find(|(name, other)| *name != key && *other == addr);
+        if let Some((name, _)) = by {
+            return problem(key, format!("{addr} is taken by {name}"));
+        }
+    }
     Ok(())
 }
 
@@ -104,13 +115,6 @@ fn level(filter: &str) -> Result<(), Problem> {
 }
 
 fn clusters(config: &Config) -> Result<(), Problem> {
-    if config.kafka.is_empty() {
-        return problem(
-            "kafka",
-            "no cluster is configured; add [[kafka]] with brokers = \"host:9092\", \
-             or set PORTOLAN__KAFKA__0__BROKERS",
-        );
-    }
     let mut names = BTreeSet::new();
     for (index, kafka) in config.kafka.iter().enumerate() {
         let path = format!("kafka[{index}]");

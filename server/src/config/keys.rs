@@ -26,6 +26,8 @@ const fn key(path: &'static str, form: Form, allowed: &'static str) -> Key {
 pub(super) const KEYS: &[Key] = &[
     key("listen.grpc", Form::Text, "an IP address and a port, such as \"127.0.0.1:7474\""),
     key("listen.http", Form::Text, "an IP address and a port, such as \"127.0.0.1:7475\""),
+    key("receive.otlp_grpc", Form::Text, "an IP address and a port, such as \"127.0.0.1:4317\""),
+    key("receive.otlp_http", Form::Text, "an IP address and a port, such as \"127.0.0.1:4318\""),
     key("store.path", Form::Text, "a directory"),
     key("store.window_secs", Form::Number, "seconds that divide a day: 1 to 3600, such as 10"),
     key(
@@ -65,7 +67,7 @@ pub(super) const KEYS: &[Key] = &[
         Form::Text,
         concat!(
             "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", ",
-            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\" or \"netobserv-k8scache\""
+            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\" or \"otlp-proto\" (spans)"
         ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),

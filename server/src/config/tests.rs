@@ -83,6 +83,8 @@ fn the_whole_is_shown_without_its_secrets() {
         max_message_bytes = 16777216
         dead_letters = 100
 
+        [receive]
+
         [[kafka]]
         name = "main"
         brokers = "k1:9092"
@@ -130,7 +132,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
         &format!("[lines]\n{KAFKA}"),
         &[],
         &expect![
-            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `log`, `limits`, `kafka`, `inventory`"
+            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `log`, `limits`, `receive`, `kafka`, `inventory`"
         ],
     );
     refused(
@@ -222,13 +224,6 @@ fn impossible_value_is_refused_with_what_is_allowed() {
 #[test]
 fn impossible_cluster_is_refused_with_what_is_allowed() {
     refused(
-        "",
-        &[],
-        &expect![[
-            r#"portolan.toml: kafka: no cluster is configured; add [[kafka]] with brokers = "host:9092", or set PORTOLAN__KAFKA__0__BROKERS"#
-        ]],
-    );
-    refused(
         "[[kafka]]\nname = \"main\"\n",
         &[],
         &expect![[r#"
@@ -261,7 +256,7 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &[],
         &expect![[r#"
             portolan.toml, line 5: kafka[0].topics[0].encoding: "avro" is not an encoding
-              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json" or "netobserv-k8scache""#]],
+              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache" or "otlp-proto" (spans)"#]],
     );
     refused(
         &format!("{KAFKA}[[kafka.topics]]\nname = \"a\"\n"),
@@ -409,6 +404,8 @@ fn every_key_that_is_shown_says_what_is_allowed() {
     let mut config = parse(KAFKA, &[]).unwrap();
     // Shown where it is set: it has no default to show.
     config.kafka[0].topics[0].fields = Some(portolan_proto::DEFAULT_VPC_FIELDS.to_owned());
+    config.receive.otlp_grpc = Some(([127, 0, 0, 1], 4317).into());
+    config.receive.otlp_http = Some(([127, 0, 0, 1], 4318).into());
     config.inventory.push(InventoryFile {
         name: "main".into(),
         path: "inventory.yaml".into(),

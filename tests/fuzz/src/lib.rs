@@ -4,10 +4,13 @@
 //! panics, nothing vanishes (each message gives a record or a refusal), what is accepted obeys the
 //! rules, what is refused can be shown. [`soup`] makes the bytes.
 
-use portolan_model::{FlowColumns, FlowRow, Ip, Nanos, OwnerEvent, OwnerRecord, ScopeId};
+use portolan_model::{
+    FlowColumns, FlowRow, Ip, Nanos, OwnerEvent, OwnerRecord, ScopeId, SpanColumns, SpanRow,
+};
 use portolan_proto::{
     Encoding, FlowDecoder, FlowEncoding, MAX_AHEAD_NANOS, MAX_COUNT, MAX_DETAIL_BYTES, MAX_LIST,
-    MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS, Refused, decode_owners,
+    MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS, Refused, SpanEncoding, decode_owners,
+    decode_spans,
 };
 
 pub mod soup;
@@ -27,6 +30,7 @@ pub const MAX_BYTES: usize = 1 << 17;
 pub fn feed(encoding: Encoding, payload: &[u8]) -> (usize, usize) {
     let (accepted, refused) = match encoding {
         Encoding::Flow(encoding) => feed_flows(encoding, payload),
+        Encoding::Span(encoding) => feed_spans(encoding, payload),
         Encoding::Owner(encoding) => {
             let (events, refused) = decode_owners(encoding, "fuzz/pod", NOW, MAX_BYTES, payload);
             events.iter().for_each(check_event);
@@ -64,6 +68,51 @@ fn feed_flows(encoding: FlowEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
     decode(&mut again, &mut |_| {});
     assert_eq!(again, out, "decoding is a function");
     (accepted, refused)
+}
+
+fn feed_spans(encoding: SpanEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
+    let mut refused = Vec::new();
+    let decode = |out: &mut SpanColumns, refuse: &mut dyn FnMut(Refused)| {
+        decode_spans(encoding, NOW, MAX_BYTES, payload, out, refuse);
+    };
+    let mut out = SpanColumns::default();
+    let earlier = SpanRow { service: out.text("earlier"), ..SpanRow::default() };
+    out.push(&earlier, &[]);
+    let mut again = out.clone();
+    decode(&mut out, &mut |why| refused.push(why));
+    assert_eq!((out.rows()[0], out.say(earlier.service)), (earlier, "earlier"));
+    (1..out.len()).for_each(|row| check_span(&out, row));
+    decode(&mut again, &mut |_| {});
+    assert_eq!(again.rows(), out.rows(), "decoding is a function");
+    (out.len() - 1, refused)
+}
+
+fn check_span(out: &SpanColumns, row: usize) {
+    let links = out.links(row).count();
+    let row = &out.rows()[row];
+    assert!(row.trace.0 != 0 && row.span.0 != 0, "{row:?}");
+    assert!(0 < row.start && row.start <= row.end, "{row:?}");
+    assert!(row.end <= NOW + MAX_AHEAD_NANOS && row.weight_milli > 0, "{row:?}");
+    assert!(links <= MAX_BYTES, "{row:?}");
+    let texts = [
+        row.environment,
+        row.namespace,
+        row.service,
+        row.peer,
+        row.peer_namespace,
+        row.address,
+        row.network,
+        row.client_address,
+        row.db_system,
+        row.db_name,
+        row.messaging_system,
+        row.destination,
+        row.rpc_system,
+        row.operation,
+    ];
+    for text in texts {
+        check_name(out.say(text));
+    }
 }
 
 fn check_row(row: &FlowRow) {

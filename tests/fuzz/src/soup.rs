@@ -129,6 +129,7 @@ pub fn any_message() -> impl Strategy<Value = Vec<u8>> {
         formats::goflow2_pb(),
         formats::otlp(),
         formats::k8scache(),
+        formats::traces(),
         formats::lines(),
         formats::objects(),
     ]

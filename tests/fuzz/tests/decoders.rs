@@ -105,6 +105,7 @@ fn soup_reaches_past_the_gate() {
             soup::formats::goflow2_pb().boxed(),
             soup::formats::otlp().boxed(),
             soup::formats::k8scache().boxed(),
+            soup::formats::traces().boxed(),
             soup::formats::lines().boxed(),
             soup::formats::objects().boxed(),
         ] {

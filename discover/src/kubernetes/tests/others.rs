@@ -2,7 +2,7 @@ use super::*;
 
 /// The watch of pods breaks after second 30, and goes on at 90 without its place.
 fn relisted(pods: Vec<Object>) -> World {
-    let mut world = World::listed(vec![
+    let mut world = World::listed(&[
         pod("stays", "10.0.0.1", sandbox_since(3, true)),
         pod("goes", "10.0.0.2", sandbox_since(3, true)),
     ]);
@@ -26,7 +26,7 @@ fn what_was_not_watched_is_possible_and_the_gap_is_told() {
 
 #[test]
 fn what_a_watch_tells_when_it_goes_on_was_since_it_was_away() {
-    let mut world = World::listed(vec![
+    let mut world = World::listed(&[
         pod("a", "10.0.0.1", sandbox_since(3, true)),
         pod("b", "10.0.0.2", sandbox_since(3, true)),
     ]);
@@ -44,7 +44,7 @@ fn what_a_watch_tells_when_it_goes_on_was_since_it_was_away() {
 
 #[test]
 fn everything_is_told_up_to_where_the_quietest_watch_was_heard_of() {
-    let mut world = World::listed(vec![]);
+    let mut world = World::listed(&[]);
     let beats = |world: &mut World| -> Vec<String> {
         let beat = |told: &Told| match told {
             Told::Heartbeat { watermark } => Some(at(*watermark)),
@@ -69,7 +69,7 @@ fn everything_is_told_up_to_where_the_quietest_watch_was_heard_of() {
 
 #[test]
 fn a_service_has_its_address_since_it_was_made_and_its_backends_since_they_were_seen() {
-    let mut world = World::listed(vec![
+    let mut world = World::listed(&[
         service(json!({})),
         slice("s1", &["10.0.0.1"]),
         slice("s2", &["10.0.0.2"]),
@@ -98,12 +98,12 @@ fn endpoints_that_take_no_calls_are_no_backends_but_those_that_end_still_are() {
         { "addresses": ["10.0.0.3"], "conditions": { "ready": false, "serving": true, "terminating": true } },
         { "addresses": ["10.0.0.4"], "conditions": {} },
     ]);
-    let mut world = World::listed(vec![]);
+    let mut world = World::listed(&[]);
     world.see(Input::Applied {
         object: service(json!({ "metadata": { "creationTimestamp": time(19) } })),
         at: sec(20),
     });
-    world.apply(20, slice_of("s1", endpoints));
+    world.apply(20, slice_of("s1", &endpoints));
     world.check(&expect!["svc [172.30.0.7] 19..open node ports 30080:80 to 80=10.0.0.1:8080,80=10.0.0.3:8080,80=10.0.0.4:8080"]);
 }
 
@@ -113,19 +113,19 @@ fn every_address_of_a_service_is_its_own_and_a_headless_one_has_none() {
         "spec": { "externalIPs": ["203.0.113.5"] },
         "status": { "loadBalancer": { "ingress": [{ "ip": "198.51.100.9" }, { "hostname": "x" }] } },
     });
-    let mut world = World::listed(vec![service(all)]);
+    let mut world = World::listed(&[service(all)]);
     world
         .check(&expect!["svc [172.30.0.7, 198.51.100.9, 203.0.113.5] 0..open node ports 30080:80"]);
     let headless = json!({ "spec": { "clusterIP": "None", "clusterIPs": ["None"],
                                      "ports": [{ "name": "http", "port": 80 }] } });
-    World::listed(vec![service(headless)]).check(&expect![[r#""#]]);
+    World::listed(&[service(headless)]).check(&expect![[r#""#]]);
     let name = json!({ "spec": { "type": "ExternalName", "clusterIP": "", "clusterIPs": [] } });
-    World::listed(vec![service(name)]).check(&expect![[r#""#]]);
+    World::listed(&[service(name)]).check(&expect![[r#""#]]);
 }
 
 #[test]
 fn a_node_has_its_addresses_while_its_object_lives() {
-    let mut world = World::listed(vec![node("n1", 2, "192.168.0.1"), node("n2", 2, "192.168.0.2")]);
+    let mut world = World::listed(&[node("n1", 2, "192.168.0.1"), node("n2", 2, "192.168.0.2")]);
     world.apply(20, node("n1", 2, "192.168.0.9"));
     world.delete(30, node("n2", 2, "192.168.0.2"));
     // An autoscaler gives the address to another machine.
@@ -141,7 +141,7 @@ fn a_node_has_its_addresses_while_its_object_lives() {
 
 #[test]
 fn a_process_that_begins_again_ends_what_is_gone_since_the_one_before_was_last_heard_of() {
-    let mut before = World::listed(vec![
+    let mut before = World::listed(&[
         pod("stays", "10.0.0.1", sandbox_since(3, true)),
         pod("goes", "10.0.0.2", sandbox_since(3, true)),
         service(json!({})),
@@ -160,7 +160,7 @@ fn a_process_that_begins_again_ends_what_is_gone_since_the_one_before_was_last_h
     world.cluster.recall_watch(sec(30));
     world.list_all(
         90,
-        vec![
+        &[
             pod("stays", "10.0.0.1", sandbox_since(3, true)),
             service(json!({})),
             slice("s1", &["10.0.0.1", "10.0.0.5"]),
@@ -175,7 +175,7 @@ fn a_process_that_begins_again_ends_what_is_gone_since_the_one_before_was_last_h
 
 #[test]
 fn versions_that_nobody_asks_for_any_more_are_forgotten_and_only_these() {
-    let mut world = World::listed(vec![
+    let mut world = World::listed(&[
         pod("stays", "10.0.0.1", sandbox_since(3, true)),
         service(json!({})),
         slice("s1", &["10.0.0.1"]),
@@ -193,7 +193,7 @@ fn versions_that_nobody_asks_for_any_more_are_forgotten_and_only_these() {
 
 #[test]
 fn whatever_the_order_of_seeing_the_last_word_on_each_version_is_told_last() {
-    let mut world = World::listed(vec![pod("p", "10.0.0.1", sandbox_since(3, true))]);
+    let mut world = World::listed(&[pod("p", "10.0.0.1", sandbox_since(3, true))]);
     for second in 20..40 {
         world.apply(second, slice("s1", &["10.0.0.1"]));
         world.apply(

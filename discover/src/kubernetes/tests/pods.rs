@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_pod_that_is_watched_has_its_address_since_it_was_seen_with_it() {
-    let mut world = World::listed(vec![]);
+    let mut world = World::listed(&[]);
     world.apply(20, pod("p", "", json!({ "status": { "phase": "Pending" } })));
     world.check(&expect![[r#""#]]);
     world.apply(22, pod("p", "10.0.0.1", json!({})));
@@ -12,7 +12,7 @@ fn a_pod_that_is_watched_has_its_address_since_it_was_seen_with_it() {
 
 #[test]
 fn a_sandbox_that_says_since_when_is_believed_also_where_the_address_was_seen_before() {
-    let mut world = World::listed(vec![pod("p", "10.0.0.1", sandbox_since(3, true))]);
+    let mut world = World::listed(&[pod("p", "10.0.0.1", sandbox_since(3, true))]);
     world.check(&expect!["p [10.0.0.1] 3..open (possibly 1..open) Deployment/web"]);
     world.apply(20, pod("q", "10.0.0.2", json!({})));
     world.check(&expect!["q [10.0.0.2] 20..open (possibly 1..open) Deployment/web"]);
@@ -25,7 +25,7 @@ fn a_sandbox_that_says_since_when_is_believed_also_where_the_address_was_seen_be
 
 #[test]
 fn being_asked_to_stop_ends_nothing_and_being_deleted_does() {
-    let mut world = World::listed(vec![pod("p", "10.0.0.1", sandbox_since(3, true))]);
+    let mut world = World::listed(&[pod("p", "10.0.0.1", sandbox_since(3, true))]);
     world.check(&expect!["p [10.0.0.1] 3..open (possibly 1..open) Deployment/web"]);
     let stopping = json!({ "metadata": { "deletionTimestamp": time(60) } });
     world.apply(30, pod("p", "10.0.0.1", stopping));
@@ -46,7 +46,7 @@ fn a_job_that_finished_has_no_address_although_its_object_stays() {
         );
         over
     };
-    let mut world = World::listed(vec![pod("old", "10.0.0.1", job(2, 7))]);
+    let mut world = World::listed(&[pod("old", "10.0.0.1", job(2, 7))]);
     world.check(&expect!["old [10.0.0.1] 2..7 (possibly 1..7) CronJob/backup"]);
     world.apply(20, pod("new", "10.0.0.2", json!({})));
     world.apply(40, pod("new", "10.0.0.2", job(19, 38)));
@@ -64,7 +64,7 @@ fn a_job_that_finished_has_no_address_although_its_object_stays() {
 
 #[test]
 fn a_sandbox_that_is_gone_ends_the_address_and_the_next_one_begins_another() {
-    let mut world = World::listed(vec![pod("p", "10.0.0.1", sandbox_since(3, true))]);
+    let mut world = World::listed(&[pod("p", "10.0.0.1", sandbox_since(3, true))]);
     world.apply(20, pod("p", "10.0.0.1", sandbox_since(19, false)));
     world.apply(21, pod("p", "10.0.0.1", sandbox_since(19, false)));
     world.apply(30, pod("p", "10.0.0.9", sandbox_since(28, true)));
@@ -77,7 +77,7 @@ fn a_sandbox_that_is_gone_ends_the_address_and_the_next_one_begins_another() {
 
 #[test]
 fn an_address_that_changes_hands_belongs_to_the_uid_that_has_it() {
-    let mut world = World::listed(vec![pod("a", "10.0.0.1", sandbox_since(3, true))]);
+    let mut world = World::listed(&[pod("a", "10.0.0.1", sandbox_since(3, true))]);
     world.apply(21, pod("b", "10.0.0.1", sandbox_since(20, true)));
     // The end of the first is told late: it is the first's.
     world.delete(25, pod("a", "10.0.0.1", json!({})));
@@ -93,7 +93,7 @@ fn pods_on_the_network_of_their_node_claim_ports_and_no_address() {
     let mapped = json!({ "spec": { "containers": [{ "name": "c", "ports": [
         { "containerPort": 8080, "hostPort": 80 }, { "containerPort": 9090 }] }] } });
     let mut world =
-        World::listed(vec![pod("host", "192.168.0.1", host), pod("mapped", "10.0.0.1", mapped)]);
+        World::listed(&[pod("host", "192.168.0.1", host), pod("mapped", "10.0.0.1", mapped)]);
     world.check(&expect![[r#"
         host [] 10..open (possibly 1..open) Deployment/web on 192.168.0.1 with [8080]
         mapped [10.0.0.1] 10..open (possibly 1..open) Deployment/web host ports [80] of 192.168.0.1"#]]);
@@ -105,7 +105,7 @@ fn workloads_are_named_by_what_is_proven_of_them() {
         json!({ "metadata": { "ownerReferences": [{ "apiVersion": "v1", "kind": kind, "name": name,
             "uid": "o", "controller": true }] } })
     };
-    let mut world = World::listed(vec![
+    let mut world = World::listed(&[
         pod("1", "10.0.0.1", owned("ReplicaSet", "web-6d9f")),
         pod("2", "10.0.0.2", owned("ReplicaSet", "web-other")),
         // Made at 08:00 of the 23rd, minute 29,923,680.

@@ -68,3 +68,17 @@ fn inventories_are_checked_like_all_else() {
     let local = KAFKA.replace("[[kafka]]", "[[kafka]]\nname = \"local\"");
     assert!(parse(&local, &[]).unwrap_err().to_string().contains("kafka[0].name"));
 }
+
+#[test]
+fn receivers_listen_on_loopback_where_there_is_no_kafka_and_else_where_it_is_said() {
+    let text = |config: &Config| {
+        let (grpc, http) = config.receivers();
+        [grpc, http].map(|addr| addr.map(|addr| addr.to_string()).unwrap_or_default())
+    };
+    assert_eq!(text(&parse("", &[]).unwrap()), ["127.0.0.1:4317", "127.0.0.1:4318"]);
+    assert_eq!(text(&parse(KAFKA, &[]).unwrap()), ["", ""]);
+    let said = parse(&format!("[receive]\notlp_http = \"0.0.0.0:4318\"\n{KAFKA}"), &[]).unwrap();
+    assert_eq!(text(&said), ["", "0.0.0.0:4318"]);
+    let clash = parse("[receive]\notlp_http = \"127.0.0.1:7475\"\n", &[]).unwrap_err().to_string();
+    assert!(clash.contains("receive.otlp_http: 127.0.0.1:7475 is taken by listen.http"), "{clash}");
+}

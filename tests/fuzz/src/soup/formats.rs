@@ -26,6 +26,33 @@ pub fn goflow2_pb() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// OTLP traces.
+pub fn traces() -> impl Strategy<Value = Vec<u8>> {
+    let span = (any::<u64>(), any::<u64>(), 0..7_u8, 0..3_u64, word(), option::of(value()))
+        .prop_map(|(trace, id, kind, length, name, text)| {
+            let fixed =
+                |number: u8, value: u64| [&[number << 3 | 1][..], &value.to_le_bytes()].concat();
+            let trace = [trace.to_le_bytes(), [7; 8]].concat();
+            let value = field(1, text.as_deref().unwrap_or_default().as_bytes());
+            let attribute = [field(1, name.as_bytes()), field(2, &value)].concat();
+            [
+                field(1, &trace),
+                field(2, &id.to_le_bytes()),
+                field(5, name.as_bytes()),
+                vec![0x30, kind],
+                fixed(7, (AT - length) * NANOS),
+                fixed(8, AT * NANOS),
+                field(9, &attribute),
+            ]
+            .concat()
+        });
+    vec(span, 0..4).prop_map(|spans| {
+        let name = [field(1, b"service.name"), field(2, &field(1, b"web"))].concat();
+        let scope: Vec<u8> = spans.iter().flat_map(|span| field(2, span)).collect();
+        field(1, &[field(1, &field(1, &name)), field(2, &scope)].concat())
+    })
+}
+
 /// NetObserv's `CacheUpdate`, or an entry alone.
 pub fn k8scache() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![4 => Just("Pod"), 1 => Just("Node"), 1 => Just("Service"), 1 => word()];
