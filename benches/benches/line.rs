@@ -208,7 +208,7 @@ impl Bench {
         messages: &mut impl Iterator<Item = &'a Timed>,
         now: u64,
     ) -> FlowColumns {
-        let mut flows = FlowColumns::with_capacity(BATCH_ROWS);
+        let mut flows = FlowColumns::with_capacity(BATCH_ROWS + 500);
         let mut refuse = |why| panic!("the load has nothing to refuse: {why:?}");
         while flows.len() < BATCH_ROWS
             && let Some(message) = messages.next()
