@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -89,7 +90,7 @@ struct Group {
 /// A connection towards a hop, and what was last said about where it went.
 struct Towards {
     hop: Socket,
-    state: HopConnection,
+    state: Arc<HopConnection>,
     emitted: Option<Box<Emitted>>,
 }
 

@@ -23,7 +23,7 @@ mod work;
 
 use std::sync::Arc;
 
-use portolan_model::{Ip, Nanos, OwnerEvent, OwnerRecord, Proto, ScopeId};
+use portolan_model::{Ip, Nanos, OwnerEvent, OwnerRecord, ScopeId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
@@ -33,7 +33,7 @@ pub use builtin::Builtin;
 pub(crate) use claims::AddrClaims;
 pub use lookup::{Found, Lookup};
 pub use owner::{Owner, OwnerIdx};
-pub(crate) use sole::Sole;
+pub(crate) use sole::{Ports, Sole};
 
 /// A uid that no source can give: of its versions the open one says how far the scope has been told,
 /// and the others when nobody watched it.
@@ -260,18 +260,6 @@ impl Directory {
     /// Whether an answer for `ip` in `scope` may come from what is claimed in `other`.
     pub(crate) fn reaches(&self, scope: ScopeId, ip: Ip, other: ScopeId) -> bool {
         self.scopes.reaches(scope, ip, other)
-    }
-
-    /// Whether the owner declares the port, or some hop forwards to it.
-    pub(crate) fn serves(
-        &self,
-        index: Option<u32>,
-        owner: Option<OwnerIdx>,
-        proto: Proto,
-        port: u16,
-    ) -> bool {
-        index.is_some_and(|i| self.addrs[i as usize].is_target(proto, port))
-            || owner.is_some_and(|o| self.owner(o).declares(proto, port))
     }
 
     /// Addresses of the hops that forward to any of these addresses.

@@ -69,7 +69,7 @@ pub struct HopChange {
     /// Window.
     pub window: Window,
     /// The connection as it is now; absent if it is no longer one towards a hop.
-    pub state: Option<HopConnection>,
+    pub state: Option<Arc<HopConnection>>,
 }
 
 /// What is known of a connection towards a hop.

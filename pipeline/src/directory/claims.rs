@@ -190,6 +190,11 @@ impl AddrClaims {
         }
     }
 
+    /// The ports of the address that some hop forwards to.
+    pub(crate) fn targets(&self) -> impl ExactSizeIterator<Item = (Proto, u16)> {
+        self.targets.iter().copied()
+    }
+
     /// Whether some hop forwards to this port of the address.
     pub(crate) fn is_target(&self, proto: Proto, port: u16) -> bool {
         self.targets.contains(&(proto, port))

@@ -4,7 +4,7 @@
 use portolan_model::{Ip, Nanos, ScopeId};
 use rustc_hash::FxHashMap;
 
-use crate::directory::{Directory, Sole};
+use crate::directory::{Directory, Ports, Sole};
 
 use super::table::{ConnKey, Side};
 
@@ -21,6 +21,8 @@ pub(super) struct Addr {
     claims: u32,
     /// The claim on it, where there is but one.
     pub(super) sole: Option<Sole>,
+    /// The ports of it that hops forward to.
+    pub(super) targets: Ports,
     /// What it resolves to may have changed since its connections were last looked at.
     pub(super) dirty: bool,
 }
@@ -37,8 +39,22 @@ pub(super) struct Addrs {
 }
 
 impl Addr {
+    fn new(scope: ScopeId, ip: Ip, directory: &Directory) -> Self {
+        let claims = directory.index_of(scope, ip).unwrap_or(NO_CLAIMS);
+        let mut addr = Self { scope, ip, claims, sole: None, targets: Ports::None, dirty: false };
+        addr.look_again(directory);
+        addr
+    }
+
     pub(super) fn claims(&self) -> Option<u32> {
         (self.claims != NO_CLAIMS).then_some(self.claims)
+    }
+
+    /// Takes over what the directory says of its claims now.
+    fn look_again(&mut self, directory: &Directory) {
+        if let Some(index) = self.claims() {
+            (self.sole, self.targets) = (directory.sole(index), directory.targets(index));
+        }
     }
 }
 
@@ -48,9 +64,7 @@ impl Addrs {
         if let Some(id) = self.by_addr.get(&(scope, ip)) {
             return *id;
         }
-        let claims = directory.index_of(scope, ip);
-        let sole = claims.and_then(|index| directory.sole(index));
-        let addr = Addr { scope, ip, claims: claims.unwrap_or(NO_CLAIMS), sole, dirty: false };
+        let addr = Addr::new(scope, ip, directory);
         let id = if let Some(id) = self.free.pop() {
             self.table[id as usize] = addr;
             id
@@ -90,7 +104,8 @@ impl Addrs {
         let at = directory.at(claims);
         if let Some(&id) = self.by_addr.get(&(at.scope, at.ip)) {
             let addr = &mut self.table[id as usize];
-            (addr.claims, addr.sole) = (claims, directory.sole(claims));
+            addr.claims = claims;
+            addr.look_again(directory);
             self.mark(id);
         }
     }
@@ -98,7 +113,7 @@ impl Addrs {
     /// Looks again at the claims of all addresses: versions of owners were dropped.
     pub(super) fn look_again(&mut self, directory: &Directory) {
         for addr in &mut self.table {
-            addr.sole = addr.claims().and_then(|index| directory.sole(index));
+            addr.look_again(directory);
         }
     }
 

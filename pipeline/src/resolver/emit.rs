@@ -115,7 +115,7 @@ fn emit_joins(
         let superseded = gone && !turned;
         let still = |f: fn(&Emitted) -> bool| superseded && new.is_some_and(f);
         if e.hop.is_some() && !still(|n| n.hop.is_some()) {
-            let state = if gone { None } else { e.hop.as_deref().cloned() };
+            let state = if gone { None } else { e.hop.clone() };
             out.hops.push(HopChange { scope, proto, client, hop: server, window, state });
         }
         let same_landing = !turned

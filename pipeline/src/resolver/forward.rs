@@ -34,13 +34,15 @@ pub(super) enum Onward {
 }
 
 impl Judge<'_> {
+    /// Whether some hop is declared to forward to it.
+    pub(super) fn is_target(&self, end: End, proto: Proto) -> bool {
+        let addr = self.addrs.get(end.addr);
+        let asked = |index| self.directory.at(index).is_target(proto, end.port);
+        addr.targets.have(proto, end.port).unwrap_or_else(|| addr.claims().is_some_and(asked))
+    }
+
     pub(super) fn is_landing(&self, server: End, proto: Proto) -> bool {
-        let declared = self
-            .addrs
-            .get(server.addr)
-            .claims()
-            .is_some_and(|c| self.directory.at(c).is_target(proto, server.port));
-        declared || self.rewritten_to.contains(&server)
+        self.is_target(server, proto) || self.rewritten_to.contains(&server)
     }
 
     pub(super) fn hop(
@@ -51,7 +53,7 @@ impl Judge<'_> {
         party: &Party,
         emitted: &Emitted,
         begin: Nanos,
-    ) -> Option<Box<HopConnection>> {
+    ) -> Option<HopConnection> {
         let class = party.hop;
         let proto = key.proto();
         let end = key.end(server);
@@ -66,7 +68,7 @@ impl Judge<'_> {
             Some(owner) => self.targets(owner, end.port, proto, self.addrs.get(end.addr).scope),
             None => Arc::new([]),
         };
-        Some(Box::new(HopConnection {
+        Some(HopConnection {
             client: emitted.key.client,
             hop: emitted.key.server,
             class: class.unwrap_or(HopClass::ClusterIp),
@@ -77,7 +79,7 @@ impl Judge<'_> {
             sampler: emitted.sampler,
             first_ns: emitted.first_ns,
             last_ns: emitted.last_ns,
-        }))
+        })
     }
 
     fn target(&mut self, to: End, proto: Proto, at: Nanos) -> HopTarget {

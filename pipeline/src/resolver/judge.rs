@@ -4,6 +4,8 @@
 //! second reporter, a later owner or a handshake that turns the direction round all move counters
 //! by the same mechanism, and the sum over all epochs is the judgement of the whole set.
 
+use std::sync::Arc;
+
 use portolan_model::{
     Counters, Direction, EdgeKey, Evidence, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution,
     Source, Window, WindowLen,
@@ -11,7 +13,7 @@ use portolan_model::{
 
 use rustc_hash::FxHashSet;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, OwnerIdx};
 use crate::{HopConnection, Sampler};
 
 use super::addrs::{AddrId, Addrs};
@@ -38,7 +40,7 @@ pub(super) struct Emitted {
     /// The client's side of the connection key.
     pub(super) client: Side,
     /// The server side is a hop.
-    pub(super) hop: Option<Box<HopConnection>>,
+    pub(super) hop: Option<Arc<HopConnection>>,
     /// The server's socket is one that some hop forwards to.
     pub(super) landing: bool,
     /// See [`HopConnection::sampler`].
@@ -168,14 +170,17 @@ impl<'a> Judge<'a> {
             leg: masked.then_some(Evidence::Rewrite),
         };
         if oriented.is_some() {
-            emitted.hop = self.hop(key, conn, server, &parties[server as usize], &emitted, begin);
+            let mut hop = self.hop(key, conn, server, &parties[server as usize], &emitted, begin);
             match self.way(&parties[client as usize], edge) {
                 Some(Onward::There) => emitted.leg = Some(Evidence::Declared),
                 Some(Onward::Through(end)) => {
-                    emitted.hop.iter_mut().for_each(|hop| hop.beyond = Some(end));
+                    if let Some(hop) = &mut hop {
+                        hop.beyond = Some(end);
+                    }
                 }
                 None => {}
             }
+            emitted.hop = hop.map(Arc::new);
         }
         Some(emitted)
     }
@@ -267,13 +272,15 @@ impl<'a> Judge<'a> {
     fn serves(&self, key: ConnKey, side: Side, parties: &[Party; 2], proto: Proto) -> bool {
         let end = key.end(side);
         let party = &parties[side as usize];
+        let addr = self.addrs.get(end.addr);
+        let declared = |owner: OwnerIdx| {
+            let sole = addr.sole.as_ref().filter(|sole| sole.owner == owner);
+            sole.and_then(|sole| sole.declares(proto, end.port))
+                .unwrap_or_else(|| self.directory.owner(owner).declares(proto, end.port))
+        };
         party.hop == Some(HopClass::ClusterIp)
-            || self.directory.serves(
-                self.addrs.get(end.addr).claims(),
-                party.owner,
-                proto,
-                end.port,
-            )
+            || self.is_target(end, proto)
+            || party.owner.is_some_and(declared)
     }
 
     /// With no evidence of direction, the ends stand in the order of their addresses.

@@ -250,7 +250,7 @@ impl Conn {
 
     /// See [`Table::warm`].
     pub(super) fn warm(&self) -> u64 {
-        let tallies = self.tallies.iter().map(|tally| tally.last ^ u64::from(tally.agent));
+        let tallies = self.tallies.iter().map(|tally| tally.last ^ tally.marks.len() as u64);
         tallies.fold(self.begin, u64::wrapping_add)
     }
 
