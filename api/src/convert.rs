@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use portolan_graph::{Edge, Graph};
-use portolan_model::{Direction, Entity, EntityId, Nanos, TimeRange, WindowLen};
+use portolan_graph::{Edge, Graph, SourceCalls};
+use portolan_model::{
+    CallMeasure, Direction, Entity, EntityId, Latency, Nanos, TimeRange, WindowLen,
+};
 use portolan_proto::{counters_to_v1, entity_to_v1, nanos_to_micros, v1};
 use rustc_hash::FxHashMap;
 
@@ -34,7 +36,7 @@ impl<'a> Messages<'a> {
             client: Some(self.entity(edge.link.client)),
             server: Some(self.entity(edge.link.server)),
             layer: edge.link.layer.as_str().to_owned(),
-            protocol: edge.link.proto.to_string(),
+            protocol: protocol(edge),
             port: u32::from(edge.link.port),
             counters: Some(counters_to_v1(&edge.counters)),
             // An edge that only retractions ever timed has no first event: its last stands for it.
@@ -46,6 +48,7 @@ impl<'a> Messages<'a> {
             }
             .to_owned(),
             residual: edge.residual,
+            calls: edge.calls.iter().map(calls).collect(),
         }
     }
 
@@ -69,6 +72,61 @@ impl<'a> Messages<'a> {
             key(a).cmp(&key(b))
         });
         all
+    }
+}
+
+/// What one source says. A sum below zero, which only a retraction seen without what it retracts can
+/// be, shows as 0.
+pub(crate) fn calls(said: &SourceCalls) -> v1::CallEvidence {
+    let milli = |of: CallMeasure| said.counters[of].max(0) as f64 / 1e3;
+    let whole = |of: CallMeasure| u64::try_from(said.counters[of]).unwrap_or(0);
+    v1::CallEvidence {
+        source: said.source.as_str().to_owned(),
+        layer: said.source.layer().as_str().to_owned(),
+        protocols: said.protocols.iter().map(|p| p.as_str().to_owned()).collect(),
+        calls: milli(CallMeasure::CallsMilli),
+        errors: milli(CallMeasure::ErrorsMilli),
+        client_errors: milli(CallMeasure::ClientErrorsMilli),
+        server_errors: milli(CallMeasure::ServerErrorsMilli),
+        status_4xx: milli(CallMeasure::Status4xxMilli),
+        status_5xx: milli(CallMeasure::Status5xxMilli),
+        retries: milli(CallMeasure::RetriesMilli),
+        calls_standard_error: said.standard_error(),
+        raw: whole(CallMeasure::Raw),
+        unpaired_client: whole(CallMeasure::UnpairedClient),
+        unpaired_server: whole(CallMeasure::UnpairedServer),
+        clock_skew: whole(CallMeasure::ClockSkew),
+        late: whole(CallMeasure::Late),
+        synthetic: whole(CallMeasure::Synthetic),
+        bytes_sent: whole(CallMeasure::BytesSent),
+        bytes_received: whole(CallMeasure::BytesReceived),
+        client_latency: summary(&said.client),
+        server_latency: summary(&said.server),
+        gap_latency: summary(&said.gap),
+        first_seen_unix_us: nanos_to_micros(said.first_ns.min(said.last_ns)),
+        last_seen_unix_us: nanos_to_micros(said.last_ns),
+    }
+}
+
+/// Nothing where nothing was measured.
+pub(crate) fn summary(latency: &Latency) -> Option<v1::LatencySummary> {
+    let count = u64::try_from(latency.count()).ok().filter(|count| *count > 0)?;
+    let us = |ns: u64| ns as f64 / 1e3;
+    let quantile = |q| latency.quantile(q).map_or(0.0, us);
+    Some(v1::LatencySummary {
+        count,
+        mean_us: latency.sum_ns() as f64 / count as f64 / 1e3,
+        p50_us: quantile(0.5),
+        p90_us: quantile(0.9),
+        p99_us: quantile(0.99),
+    })
+}
+
+/// The transport of flows; of calls, the kind that the best source speaks of.
+fn protocol(edge: &Edge) -> String {
+    match edge.calls.first() {
+        None => edge.link.proto.to_string(),
+        Some(best) => best.protocols.last().map_or("unknown", |p| p.as_str()).to_owned(),
     }
 }
 

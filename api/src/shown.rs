@@ -72,14 +72,8 @@ impl Graphs {
         let work = self.scans.run(move |cancel| {
             let mut rows = CallsBuilder::default();
             reader.calls(past.as_ref(), most, cancel, &mut rows)?;
-            let mut known: Vec<(EntityId, Arc<Entity>)> = Vec::new();
-            reader.entities(&mut |id, entity| {
-                if matches!(entity.kind, EntityKind::Service | EntityKind::Workload) {
-                    known.push((id, entity.clone()));
-                }
-            });
             cancel.check()?;
-            let meeting = Meeting::of(known.iter().map(|(id, entity)| (*id, entity)));
+            let meeting = meeting(&*reader);
             Ok((Fused::new(&shown.graph, rows.finish(), &meeting), meeting))
         });
         work.await
@@ -98,11 +92,13 @@ impl Graphs {
         for other in &self.now {
             other.forget(version);
         }
-        let reader = self.reader.clone();
-        let shown = self.scans.run(move |_| {
+        let (reader, most) = (self.reader.clone(), self.most);
+        let shown = self.scans.run(move |cancel| {
             let mut rows = ViewBuilder::new(collapse);
             let snapshot = reader.now(&mut rows)?;
-            Ok(show(&*reader, rows, snapshot, "now"))
+            let mut calls = CallsBuilder::default();
+            reader.calls(None, most, cancel, &mut calls)?;
+            Ok(show(&*reader, rows, calls, snapshot, "now"))
         });
         let shown = Arc::new(shown.await?);
         slot.current.store(Some(shown.clone()));
@@ -114,7 +110,9 @@ impl Graphs {
         let work = self.scans.run(move |cancel| {
             let mut rows = ViewBuilder::new(collapse);
             let snapshot = reader.past(&past, most, cancel, &mut rows)?;
-            Ok(show(&*reader, rows, snapshot, "range"))
+            let mut calls = CallsBuilder::default();
+            reader.calls(Some(&past), most, cancel, &mut calls)?;
+            Ok(show(&*reader, rows, calls, snapshot, "range"))
         });
         work.await
     }
@@ -135,10 +133,22 @@ impl Slot {
     }
 }
 
+/// Which services and workloads are the same.
+fn meeting(reader: &dyn TopologyReader) -> Meeting {
+    let mut known: Vec<(EntityId, Arc<Entity>)> = Vec::new();
+    reader.entities(&mut |id, entity| {
+        if matches!(entity.kind, EntityKind::Service | EntityKind::Workload) {
+            known.push((id, entity.clone()));
+        }
+    });
+    Meeting::of(known.iter().map(|(id, entity)| (*id, entity)))
+}
+
 /// Folds, names and indexes.
 fn show(
     reader: &dyn TopologyReader,
     rows: ViewBuilder,
+    calls: CallsBuilder,
     snapshot: Snapshot,
     of: &'static str,
 ) -> Shown {
@@ -146,7 +156,11 @@ fn show(
         EntityKind::Hop(class) => Some(class),
         _ => None,
     };
-    let graph = Graph::new(rows.finish(&class), &|id| reader.entity(id));
+    let mut view = rows.finish(&class);
+    if !calls.is_empty() {
+        view.lay_calls(calls.finish(), &meeting(reader));
+    }
+    let graph = Graph::new(view, &|id| reader.entity(id));
     metrics::counter!(names::FOLDINGS, "of" => of).increment(1);
     let doubts = graph.doubts();
     metrics::counter!(names::INCONSISTENT).increment(doubts.inconsistent());

@@ -168,6 +168,9 @@ impl Fused {
         let called: BTreeSet<Key> = edges.keys().copied().collect();
         for place in 0..graph.edges().len() {
             let link = graph.edges()[place].link;
+            if link.layer != Layer::Network {
+                continue;
+            }
             let (client, server) = (meeting.shown(link.client), meeting.shown(link.server));
             let there = (client, server, Direction::Known);
             let back = (server, client, Direction::Known);

@@ -11,10 +11,14 @@
 //! 5. No edge is made up: an edge of the view is a raw edge, or the target of a proven path. There
 //!    is no cross product of a hop's callers and targets.
 
+use std::collections::BTreeMap;
+
 use portolan_model::{
     Collapse, Counters, Direction, EdgeDelta, EntityId, Evidence, HopClass, Layer, Nanos,
     PathDelta, Proto,
 };
+
+use crate::{Meeting, SourceCalls};
 
 mod builder;
 mod fold;
@@ -81,6 +85,9 @@ pub struct Edge {
     pub paths: Vec<Path>,
     /// Something was taken off this edge, and this is what is left.
     pub residual: bool,
+    /// Of an edge of the trace or the ipc layer, what each source says, best first. Such an edge
+    /// counts nothing in `counters`.
+    pub calls: Vec<SourceCalls>,
 }
 
 /// What did not add up while folding. All zero where every row was of one epoch.
@@ -125,6 +132,35 @@ impl View {
             builder.path(&row);
         }
         builder.finish(hop_class)
+    }
+
+    /// Adds edges of the trace and the ipc layer: one a layer and pair of ends, as they are shown.
+    pub fn lay_calls(&mut self, calls: Vec<(EntityId, EntityId, SourceCalls)>, meeting: &Meeting) {
+        let mut edges: BTreeMap<Link, Vec<SourceCalls>> = BTreeMap::new();
+        for (client, server, said) in calls {
+            let link = Link {
+                layer: said.source.layer(),
+                client: meeting.shown(client),
+                server: meeting.shown(server),
+                proto: Proto::default(),
+                port: 0,
+                direction: Direction::Known,
+            };
+            let sources = edges.entry(link).or_default();
+            match sources.binary_search_by_key(&said.source, |calls| calls.source) {
+                Ok(place) => sources[place].merge(&said),
+                Err(place) => sources.insert(place, said),
+            }
+        }
+        self.edges.extend(edges.into_iter().map(|(link, calls)| Edge {
+            link,
+            counters: Counters::ZERO,
+            first_ns: calls.iter().map(|c| c.first_ns).min().unwrap_or(0),
+            last_ns: calls.iter().map(|c| c.last_ns).max().unwrap_or(0),
+            paths: Vec::new(),
+            residual: false,
+            calls,
+        }));
     }
 }
 

@@ -94,6 +94,13 @@ impl Default for LineConfig {
     }
 }
 
+impl TraceConfig {
+    /// The longest that half a call waits for its counterpart.
+    pub fn longest_wait(&self) -> Nanos {
+        Nanos::from(self.wait_secs.max(self.database_wait_secs)) * 1_000_000_000
+    }
+}
+
 impl Default for TraceConfig {
     fn default() -> Self {
         Self {

@@ -59,7 +59,12 @@ impl Line {
 
     /// Feeds spans.
     pub fn spans(&mut self, batch: SpanBatch) {
-        let hops = self.front.apply(Intake::Spans(batch));
+        self.intake(Intake::Spans(batch));
+    }
+
+    /// Feeds whatever comes.
+    pub fn intake(&mut self, intake: Intake) {
+        let hops = self.front.apply(intake);
         self.pass(hops);
     }
 

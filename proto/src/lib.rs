@@ -32,7 +32,7 @@ pub use ownership::{
     encode_owner,
 };
 pub use refused::{MAX_DETAIL_BYTES, Refused};
-pub use span::decode_spans;
+pub use span::{ForeignSpan, decode_spans, write_spans};
 
 /// The contract of Portolan itself: topology queries and ownership records.
 ///

@@ -12,6 +12,9 @@ mod attributes;
 mod otlp_pb;
 #[cfg(test)]
 mod tests;
+mod write;
+
+pub use write::{ForeignSpan, write_spans};
 
 /// Appends the spans of one message to `out`. What is not appended is handed to `refused`. `now` is
 /// the time of arrival.

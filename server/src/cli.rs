@@ -127,6 +127,7 @@ Examples:
   portolan map --flows a.ndjson:netobserv-pb --flows b.ndjson:netobserv-json \\
       --ownership owners.ndjson:portolan-json --output json --collapse none
   portolan map --flows flows.log:aws-vpc --ownership databases.yaml:inventory-yaml
+  portolan map --spans traces.pb:otlp-proto --output json
 
 A file holds lines of {\"key\": base64?, \"value\": base64 | object}, plain JSON records, one a line,
 the bare bytes of one message, or, for aws-vpc and ztunnel-text, the lines of the log (for aws-vpc
@@ -397,6 +398,9 @@ pub struct MapArgs {
     /// Flow records: `FILE:ENCODING` (repeats).
     #[arg(long, value_name = "FILE:ENCODING")]
     pub flows: Vec<String>,
+    /// Spans: `FILE:ENCODING` (repeats).
+    #[arg(long, value_name = "FILE:ENCODING")]
+    pub spans: Vec<String>,
     /// Ownership records: `FILE` or `FILE:ENCODING` (repeats; portolan-json if not said).
     #[arg(long, value_name = "FILE[:ENCODING]")]
     pub ownership: Vec<String>,

@@ -22,9 +22,11 @@ mod keys;
 mod load;
 mod properties;
 mod refused;
+mod traces;
 
 pub use properties::Properties;
 pub use refused::Refused;
+pub use traces::Traces;
 
 /// Everything that can be set. Every section but `kafka` has a default that holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub store: Store,
     /// How the line counts.
     pub line: Line,
+    /// How spans are linked.
+    pub traces: Traces,
     /// What is logged.
     pub log: Log,
     /// Bounds on bad input.
@@ -217,6 +221,7 @@ impl Config {
             retention_secs: self.store.retention.as_secs() as u32,
             clock_tolerance_ms: self.line.clock_tolerance.as_millis() as u32,
             max_connections: self.line.max_connections,
+            traces: self.traces.to_line(),
             ..defaults
         }
     }

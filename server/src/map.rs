@@ -21,6 +21,7 @@ use crate::{output, query};
 pub async fn run(args: MapArgs) -> anyhow::Result<()> {
     let drawing = Drawing {
         flows: args.flows.iter().map(|t| Input::parse_flows(t)).collect::<Result<_, _>>()?,
+        spans: args.spans.iter().map(|t| Input::parse_spans(t)).collect::<Result<_, _>>()?,
         owners: args.ownership.iter().map(|t| Input::parse_owners(t)).collect::<Result<_, _>>()?,
         scope: args.scope.clone(),
         line: mapping::line_config(args.window_secs)?,
@@ -48,7 +49,7 @@ fn note(text: &str) {
 
 fn summary(drawn: &Drawn) -> String {
     let mut text = format!(
-        "{} flow records, {} ownership records\n",
+        "{} flow records and spans, {} ownership records\n",
         output::count(drawn.accepted),
         output::count(drawn.owners)
     );
@@ -95,8 +96,7 @@ fn progress() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} flow records, {per_sec}")
-    {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(100));

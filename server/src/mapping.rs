@@ -1,6 +1,6 @@
 //! The map of captured files: the same line, in process, on the memory store.
 //!
-//! Ownership is read first; then flow files are read side by side, always the one whose event time
+//! Ownership is read first; then files of flows and spans are read side by side, always the one whose event time
 //! is furthest behind, so that no file is late for another.
 
 use std::collections::BTreeMap;
@@ -10,21 +10,19 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use portolan_model::{
-    Barrier, FlowBatch, FlowColumns, Nanos, OwnerEvent, PartitionId, Reject, ScopeId, Window,
-    WindowLen,
-};
+use portolan_model::{Barrier, Nanos, OwnerEvent, PartitionId, Reject, ScopeId, Window, WindowLen};
 use portolan_pipeline::{Line, LineConfig, Restored};
 use portolan_proto::{
-    Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding,
-    Entry, FlowDecoder, FlowEncoding, InventoryEncoding, MAX_INVENTORY_BYTES, OwnerEncoding,
-    UnknownEncoding, decode_owners, is_vpc_header, read_inventory,
+    Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, Entry, FlowEncoding,
+    InventoryEncoding, MAX_INVENTORY_BYTES, OwnerEncoding, SpanEncoding, UnknownEncoding,
+    decode_owners, read_inventory,
 };
 use portolan_storage::{CommitEpoch, MemoryStore};
 
-/// A step reads about this many records of one file: enough to make the staged work pay, and a few
-/// milliseconds at most.
-const STEP_RECORDS: usize = 4_096;
+mod events;
+
+use events::EventFile;
+
 /// An epoch ends after this many records, so that a long file is folded as it goes.
 const EPOCH_RECORDS: usize = 500_000;
 
@@ -42,6 +40,8 @@ pub struct Input<E> {
 pub struct Drawing {
     /// Flow files.
     pub flows: Vec<Input<FlowEncoding>>,
+    /// Span files.
+    pub spans: Vec<Input<SpanEncoding>>,
     /// Ownership files.
     pub owners: Vec<Input<OwnersFile>>,
     /// Scope of records that name none.
@@ -54,7 +54,7 @@ pub struct Drawing {
 pub struct Drawn {
     /// The rows.
     pub store: MemoryStore,
-    /// Flow records counted.
+    /// Flow records and spans counted.
     pub accepted: u64,
     /// Ownership events taken.
     pub owners: u64,
@@ -66,14 +66,6 @@ pub struct Drawn {
 
 /// How many refusals are quoted.
 const QUOTED: usize = 5;
-
-struct FlowFile {
-    name: String,
-    captures: Captures<Box<dyn BufRead>>,
-    encoding: FlowEncoding,
-    decoder: FlowDecoder,
-    reached: Nanos,
-}
 
 struct Draw {
     line: Line,
@@ -104,6 +96,18 @@ impl Input<FlowEncoding> {
             Encoding::Owner(_) => bail!("--flows {text}: {word} is an encoding of ownership"),
             Encoding::Span(_) => bail!("--flows {text}: {word} is an encoding of spans"),
         }
+    }
+}
+
+impl Input<SpanEncoding> {
+    /// From `FILE:ENCODING`.
+    pub fn parse_spans(text: &str) -> anyhow::Result<Self> {
+        let Some((path, word)) = text.rsplit_once(':') else {
+            let all: Vec<_> = SpanEncoding::ALL.iter().map(ToString::to_string).collect();
+            bail!("--spans {text}: say how it is encoded: FILE:{}", all.join(", FILE:"));
+        };
+        let encoding = word.parse().with_context(|| format!("--spans {text}"))?;
+        Ok(Self { path: path.into(), encoding })
     }
 }
 
@@ -141,8 +145,8 @@ impl Input<OwnersFile> {
 
 /// Draws the map. `progress` is told how many records were read.
 pub fn draw(drawing: &Drawing, progress: &dyn Fn(u64)) -> anyhow::Result<Drawn> {
-    if drawing.flows.is_empty() {
-        bail!("nothing to draw: give at least one --flows FILE:ENCODING");
+    if drawing.flows.is_empty() && drawing.spans.is_empty() {
+        bail!("nothing to draw: give at least one --flows FILE:ENCODING or --spans FILE:ENCODING");
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as Nanos;
     let mut draw = Draw {
@@ -164,30 +168,8 @@ pub fn draw(drawing: &Drawing, progress: &dyn Fn(u64)) -> anyhow::Result<Drawn> 
     for input in &drawing.owners {
         draw.owners(input, &drawing.scope)?;
     }
-    draw.flows(&drawing.flows, progress)?;
+    draw.events(drawing, progress)?;
     Ok(draw.drawn)
-}
-
-impl FlowFile {
-    fn open(input: &Input<FlowEncoding>) -> anyhow::Result<Self> {
-        let name = input.path.display().to_string();
-        let decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
-        let captures = Captures::new(open(&input.path)?, DEFAULT_MAX_LINE_BYTES);
-        let captures = captures.with_text(input.encoding.is_lines());
-        Ok(Self { name, captures, encoding: input.encoding, decoder, reached: 0 })
-    }
-
-    /// Takes the header of a flow log: its lines are messages of their own, and it holds for all
-    /// that follow. Files put together have one in the middle, too.
-    fn take_header(&mut self, message: &[u8]) -> anyhow::Result<bool> {
-        let header = std::str::from_utf8(message).ok().filter(|line| is_vpc_header(line));
-        let Some(header) = header.filter(|_| self.encoding == FlowEncoding::AwsVpc) else {
-            return Ok(false);
-        };
-        let decoder = FlowDecoder::new(DEFAULT_MAX_MESSAGE_BYTES);
-        self.decoder = decoder.with_vpc_fields(header).with_context(|| self.name.clone())?;
-        Ok(true)
-    }
 }
 
 impl Draw {
@@ -245,17 +227,25 @@ impl Draw {
         }
     }
 
-    fn flows(
-        &mut self,
-        inputs: &[Input<FlowEncoding>],
-        progress: &dyn Fn(u64),
-    ) -> anyhow::Result<()> {
-        let mut files = inputs.iter().map(FlowFile::open).collect::<Result<Vec<_>, _>>()?;
-        let mut behind = 0;
+    /// Reads all files, always the one that is furthest behind.
+    fn events(&mut self, drawing: &Drawing, progress: &dyn Fn(u64)) -> anyhow::Result<()> {
+        let mut files = EventFile::open_all(drawing)?;
+        let (mut behind, mut newest) = (0, 0);
         while let Some(place) = (0..files.len()).min_by_key(|i| files[*i].reached) {
-            behind = behind.max(files[place].reached);
-            let more = self.step(&mut files[place], place)?;
-            if !more {
+            let file = &mut files[place];
+            behind = behind.max(file.reached);
+            let step = file.step(PartitionId(place as u32), self.scope, self.now)?;
+            newest = newest.max(file.newest);
+            let name = file.name.clone();
+            for (line, why) in &step.refused {
+                self.refuse(&name, *line, why.reason, &why.detail);
+            }
+            self.accepted += step.records as u64;
+            self.since_barrier += step.records;
+            if let Some(intake) = step.intake {
+                self.line.intake(intake);
+            }
+            if !step.more {
                 files.swap_remove(place);
             }
             if self.since_barrier >= EPOCH_RECORDS {
@@ -264,47 +254,12 @@ impl Draw {
             }
         }
         self.barrier(behind)?;
+        if !drawing.spans.is_empty() {
+            // Nothing more will come: halves need not wait for their counterparts.
+            self.barrier(newest.saturating_add(drawing.line.traces.longest_wait()))?;
+        }
         progress(self.drawn.accepted);
         Ok(())
-    }
-
-    /// Reads on in one file; false at its end.
-    fn step(&mut self, file: &mut FlowFile, place: usize) -> anyhow::Result<bool> {
-        let mut columns = FlowColumns::with_capacity(STEP_RECORDS);
-        let mut more = true;
-        while columns.len() < STEP_RECORDS {
-            let Some(captured) = file.captures.next() else {
-                more = false;
-                break;
-            };
-            let captured = captured.with_context(|| file.name.clone())?;
-            if file.take_header(&captured.value)? {
-                continue;
-            }
-            let mut refused = Vec::new();
-            file.decoder.decode(
-                file.encoding,
-                self.scope,
-                self.now,
-                &captured.value,
-                &mut columns,
-                &mut |why| refused.push(why),
-            );
-            for why in refused {
-                self.refuse(&file.name, captured.line, why.reason, &why.detail);
-            }
-        }
-        self.accepted += columns.len() as u64;
-        self.since_barrier += columns.len();
-        // The middle of the step, not its end: one record with a wrong clock moves nothing.
-        let mut ends = columns.end.clone();
-        if !ends.is_empty() {
-            let middle = ends.len() / 2;
-            file.reached = file.reached.max(*ends.select_nth_unstable(middle).1);
-        }
-        let partition = PartitionId(place as u32);
-        self.line.flows(FlowBatch { partition, first_offset: 0, flows: columns });
-        Ok(more)
     }
 
     fn barrier(&mut self, watermark: Nanos) -> anyhow::Result<()> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use portolan_graph::{Fused, FusedEdge, SourceCalls};
-use portolan_model::{CallMeasure, Direction, Entity, EntityId, Latency};
+use portolan_model::{Direction, Entity, EntityId, Latency};
 use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
 
 use super::Inner;
-use crate::convert::{self, entity_to_v1_as};
+use crate::convert::{self, entity_to_v1_as, summary};
 use crate::reader::TopologyReader;
 use crate::shown::Shown;
 use crate::{Error, parse};
@@ -95,7 +95,7 @@ fn message(
         evidence: words(&edge.evidence().words()),
         agreement: fused.agreement(edge),
         network,
-        calls: edge.calls.iter().map(calls).collect(),
+        calls: edge.calls.iter().map(convert::calls).collect(),
         calls_source: edge.best().map_or("", |best| best.source.as_str()).to_owned(),
         client_latency: latency(|calls| &calls.client),
         server_latency: latency(|calls| &calls.server),
@@ -103,53 +103,6 @@ fn message(
         first_seen_unix_us: nanos_to_micros(edge.first_ns().min(edge.last_ns())),
         last_seen_unix_us: nanos_to_micros(edge.last_ns()),
     }
-}
-
-/// What one source says. A sum below zero, which only a retraction seen without what it retracts can
-/// be, shows as 0.
-fn calls(said: &SourceCalls) -> v1::CallEvidence {
-    let milli = |of: CallMeasure| said.counters[of].max(0) as f64 / 1e3;
-    let whole = |of: CallMeasure| u64::try_from(said.counters[of]).unwrap_or(0);
-    v1::CallEvidence {
-        source: said.source.as_str().to_owned(),
-        layer: said.source.layer().as_str().to_owned(),
-        protocols: said.protocols.iter().map(|p| p.as_str().to_owned()).collect(),
-        calls: milli(CallMeasure::CallsMilli),
-        errors: milli(CallMeasure::ErrorsMilli),
-        client_errors: milli(CallMeasure::ClientErrorsMilli),
-        server_errors: milli(CallMeasure::ServerErrorsMilli),
-        status_4xx: milli(CallMeasure::Status4xxMilli),
-        status_5xx: milli(CallMeasure::Status5xxMilli),
-        retries: milli(CallMeasure::RetriesMilli),
-        calls_standard_error: said.standard_error(),
-        raw: whole(CallMeasure::Raw),
-        unpaired_client: whole(CallMeasure::UnpairedClient),
-        unpaired_server: whole(CallMeasure::UnpairedServer),
-        clock_skew: whole(CallMeasure::ClockSkew),
-        late: whole(CallMeasure::Late),
-        synthetic: whole(CallMeasure::Synthetic),
-        bytes_sent: whole(CallMeasure::BytesSent),
-        bytes_received: whole(CallMeasure::BytesReceived),
-        client_latency: summary(&said.client),
-        server_latency: summary(&said.server),
-        gap_latency: summary(&said.gap),
-        first_seen_unix_us: nanos_to_micros(said.first_ns.min(said.last_ns)),
-        last_seen_unix_us: nanos_to_micros(said.last_ns),
-    }
-}
-
-/// Nothing where nothing was measured.
-fn summary(latency: &Latency) -> Option<v1::LatencySummary> {
-    let count = u64::try_from(latency.count()).ok().filter(|count| *count > 0)?;
-    let us = |ns: u64| ns as f64 / 1e3;
-    let quantile = |q| latency.quantile(q).map_or(0.0, us);
-    Some(v1::LatencySummary {
-        count,
-        mean_us: latency.sum_ns() as f64 / count as f64 / 1e3,
-        p50_us: quantile(0.5),
-        p90_us: quantile(0.9),
-        p99_us: quantile(0.99),
-    })
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -284,7 +284,7 @@ impl Fold {
             .map(|((sum, mut paths), residual)| {
                 merge(&mut paths);
                 let Sum { link, counters, first_ns, last_ns } = sum;
-                Edge { link, counters, first_ns, last_ns, paths, residual }
+                Edge { link, counters, first_ns, last_ns, paths, residual, calls: Vec::new() }
             })
             .collect();
         View { edges, doubts }

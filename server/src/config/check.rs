@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     listen(config)?;
     store(config)?;
     line(config)?;
+    traces(config)?;
     level(&config.log.level)?;
     within("limits.max_message_bytes", &config.limits.max_message_bytes, &(1 << 10..=1 << 30))?;
     within("limits.dead_letters", &config.limits.dead_letters, &(0..=10_000))?;
@@ -98,6 +99,32 @@ fn line(config: &Config) -> Result<(), Problem> {
     within("line.max_epoch_records", &line.max_epoch_records, &(1_000..=100_000_000))?;
     let window = Duration::from_secs(u64::from(config.store.window_secs));
     lasting("line.now_range", line.now_range, window..=DAY)
+}
+
+fn traces(config: &Config) -> Result<(), Problem> {
+    let traces = &config.traces;
+    lasting("traces.wait", traces.wait, SECOND..=5 * MINUTE)?;
+    lasting("traces.horizon", traces.horizon, 10 * SECOND..=HOUR)?;
+    if traces.horizon < 2 * traces.wait {
+        return problem("traces.horizon", "it is shorter than twice traces.wait");
+    }
+    lasting("traces.link_lag", traces.link_lag, MINUTE..=DAY)?;
+    for (path, value) in [
+        ("traces.wait", traces.wait),
+        ("traces.horizon", traces.horizon),
+        ("traces.link_lag", traces.link_lag),
+    ] {
+        if value.subsec_nanos() != 0 {
+            return problem(path, "it is not in whole seconds");
+        }
+    }
+    within("traces.max_spans", &traces.max_spans, &(1_000..=100_000_000))?;
+    within("traces.max_operations", &traces.max_operations, &(0..=10_000))?;
+    let user = &traces.user;
+    if user.is_empty() || user.len() > 64 || user.contains(char::is_control) {
+        return problem("traces.user", format!("{user:?} is not allowed"));
+    }
+    Ok(())
 }
 
 /// Strict, because the filter's own parser takes a misspelt level for the name of a module.

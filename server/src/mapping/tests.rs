@@ -9,7 +9,13 @@ fn sum_of(content: &str, encoding: &str, measure: Measure) -> (i64, Drawn) {
     std::fs::write(file.path(), content).unwrap();
     let flows = Input::parse_flows(&format!("{}:{encoding}", file.path().display())).unwrap();
     let line = line_config(10).unwrap();
-    let drawing = Drawing { flows: vec![flows], owners: vec![], scope: "default".into(), line };
+    let drawing = Drawing {
+        flows: vec![flows],
+        spans: vec![],
+        owners: vec![],
+        scope: "default".into(),
+        line,
+    };
     let drawn = draw(&drawing, &|_| {}).unwrap();
     let mut sum = 0;
     drawn.store.edges(TimeRange::ALL, &mut |edge| sum += edge.counters[measure]).unwrap();
@@ -83,6 +89,7 @@ fn inventory_beside_a_flow_file_names_its_ends() {
             |file: &tempfile::NamedTempFile, e: &str| format!("{}:{e}", file.path().display());
         let drawing = Drawing {
             flows: vec![Input::parse_flows(&named(&flows, "netobserv-json")).unwrap()],
+            spans: vec![],
             owners: vec![Input::parse_owners(&named(&owners, "inventory-yaml")).unwrap()],
             scope: "default".into(),
             line: line_config(10).unwrap(),

@@ -35,13 +35,15 @@ pub fn edges(edges: &[v1::Edge]) -> String {
             name(edge.client.as_ref()),
             if edge.direction == "unknown" { "--" } else { "->" }.to_owned(),
             name(edge.server.as_ref()),
-            if edge.port == 0 {
+            if edge.port == 0 && !edge.calls.is_empty() {
+                format!("{} ({})", edge.protocol, edge.layer)
+            } else if edge.port == 0 {
                 edge.protocol.clone()
             } else {
                 format!("{}/{}", edge.protocol, edge.port)
             },
-            count(c.connections),
-            count(c.connections_failed),
+            edge.calls.first().map_or_else(|| count(c.connections), calls),
+            edge.calls.first().map_or_else(|| count(c.connections_failed), errors),
             bytes(c.bytes_sent),
             bytes(c.bytes_received),
             rtt,
@@ -55,6 +57,15 @@ pub fn edges(edges: &[v1::Edge]) -> String {
         }
     }
     table.to_string()
+}
+
+/// What the best source counts, in place of connections.
+fn calls(best: &v1::CallEvidence) -> String {
+    format!("{} calls", count(best.calls.round() as u64))
+}
+
+fn errors(best: &v1::CallEvidence) -> String {
+    count(best.errors.round() as u64)
 }
 
 fn via(edge: &v1::Edge) -> String {

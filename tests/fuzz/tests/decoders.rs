@@ -3,8 +3,11 @@
 use std::io::{BufReader, Cursor};
 
 use portolan_fuzz::{MAX_BYTES, feed, soup};
-use portolan_proto::{CaptureError, Captures, Encoding, InventoryEncoding, read_inventory};
+use portolan_proto::{
+    CaptureError, Captures, Encoding, InventoryEncoding, SpanEncoding, read_inventory,
+};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 fn feed_all(payload: &[u8]) -> usize {
     Encoding::ALL.iter().map(|encoding| feed(*encoding, payload).0).sum()
@@ -69,6 +72,16 @@ proptest! {
     }
 
     #[test]
+    fn damaged_spans_give_spans_or_refusals(
+        (encoding, payload) in proptest::sample::select(SpanEncoding::ALL)
+            .prop_flat_map(|of| (Just(of), soup::spans::spans(of))),
+        damage in soup::damage(),
+    ) {
+        feed(Encoding::Span(encoding), &payload);
+        feed(Encoding::Span(encoding), &damage.apply(payload));
+    }
+
+    #[test]
     fn any_file_is_read_to_its_end(
         file in soup::any_message(),
         damage in soup::damage(),
@@ -112,6 +125,13 @@ fn soup_reaches_past_the_gate() {
             let message = message.new_tree(&mut runner).expect("no filters").current();
             for (sum, encoding) in accepted.iter_mut().zip(Encoding::ALL) {
                 *sum += feed(*encoding, &message).0;
+            }
+        }
+        for (sum, encoding) in accepted.iter_mut().zip(Encoding::ALL) {
+            if let Encoding::Span(of) = encoding {
+                let message =
+                    soup::spans::spans(*of).boxed().new_tree(&mut runner).expect("no filters");
+                *sum += feed(*encoding, &message.current()).0;
             }
         }
     }
