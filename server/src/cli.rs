@@ -133,7 +133,8 @@ A file holds lines of {\"key\": base64?, \"value\": base64 | object}, plain JSON
 the bare bytes of one message, or, for aws-vpc and ztunnel-text, the lines of the log (for aws-vpc
 with or without its header). Encodings of flows: netobserv-pb, netobserv-json, goflow2-pb,
 goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, envoy-json, obi-otlp; of ownership:
-portolan-pb, portolan-json, netobserv-k8scache; inventories of owners: inventory-yaml, inventory-csv.";
+portolan-pb, portolan-json, netobserv-k8scache; inventories of owners: inventory-yaml, inventory-csv;
+of spans: otlp-proto.";
 
 /// How to print.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]

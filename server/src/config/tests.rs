@@ -75,6 +75,14 @@ fn the_whole_is_shown_without_its_secrets() {
         max_epoch_records = 1000000
         now_range = "5m"
 
+        [traces]
+        wait = "15s"
+        horizon = "1m"
+        link_lag = "10m"
+        max_spans = 1000000
+        max_operations = 50
+        user = "user"
+
         [log]
         format = "text"
         level = "info"
@@ -132,7 +140,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
         &format!("[lines]\n{KAFKA}"),
         &[],
         &expect![
-            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `log`, `limits`, `receive`, `kafka`, `inventory`"
+            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `traces`, `log`, `limits`, `receive`, `kafka`, `inventory`"
         ],
     );
     refused(
