@@ -47,6 +47,12 @@ pub enum OwnerEncoding {
 pub enum SpanEncoding {
     /// `otlp-proto`: `ExportTraceServiceRequest` of OTLP as protobuf.
     OtlpProto,
+    /// `otlp-json`: the same as JSON.
+    OtlpJson,
+    /// `zipkin-json`: Zipkin's JSON of version 2, a list of spans or one.
+    ZipkinJson,
+    /// `jaeger-proto`: Jaeger's `api_v2.Span` as protobuf, one a message.
+    JaegerProto,
 }
 
 /// Any encoding.
@@ -128,6 +134,9 @@ words!(OwnerEncoding:
 
 words!(SpanEncoding:
     Self::OtlpProto => "otlp-proto",
+    Self::OtlpJson => "otlp-json",
+    Self::ZipkinJson => "zipkin-json",
+    Self::JaegerProto => "jaeger-proto",
 );
 
 words!(Encoding:
@@ -145,6 +154,9 @@ words!(Encoding:
     Self::Owner(OwnerEncoding::PortolanJson) => "portolan-json",
     Self::Owner(OwnerEncoding::NetobservK8scache) => "netobserv-k8scache",
     Self::Span(SpanEncoding::OtlpProto) => "otlp-proto",
+    Self::Span(SpanEncoding::OtlpJson) => "otlp-json",
+    Self::Span(SpanEncoding::ZipkinJson) => "zipkin-json",
+    Self::Span(SpanEncoding::JaegerProto) => "jaeger-proto",
 );
 
 #[cfg(test)]
@@ -174,7 +186,8 @@ mod tests {
             error,
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
              goflow2-pb, goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, \
-             envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache, otlp-proto"
+             envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache, otlp-proto, \
+             otlp-json, zipkin-json, jaeger-proto"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
         assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");

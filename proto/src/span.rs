@@ -9,10 +9,14 @@ use crate::flow::MAX_AHEAD_NANOS;
 use crate::{Refused, SpanEncoding};
 
 mod attributes;
+mod jaeger_pb;
+mod otlp_json;
 mod otlp_pb;
+mod plain;
 #[cfg(test)]
 mod tests;
 mod write;
+mod zipkin_json;
 
 pub use write::{ForeignSpan, write_spans};
 
@@ -37,6 +41,9 @@ pub fn decode_spans(
     };
     match encoding {
         SpanEncoding::OtlpProto => otlp_pb::decode(payload, latest, out, &mut refuse_one),
+        SpanEncoding::OtlpJson => otlp_json::decode(payload, latest, out, &mut refuse_one),
+        SpanEncoding::ZipkinJson => zipkin_json::decode(payload, latest, out, &mut refuse_one),
+        SpanEncoding::JaegerProto => jaeger_pb::decode(payload, latest, out, &mut refuse_one),
     }
     if out.len() == before && !any_refused {
         refuse(Reject::Empty, "a message without a span", refused);

@@ -51,6 +51,82 @@ fn a_span_has_its_service_and_an_eight_byte_trace_id_is_padded() {
     assert_eq!(out.say(row.service), "web");
 }
 
+/// The same spans in every format.
+#[test]
+fn every_format_says_the_same_of_the_same_spans() {
+    let at = 1_795_435_200_000_000_000;
+    let span = |id: u64, parent: u64, kind, service: &str| ForeignSpan {
+        trace: 0xfeed_beef,
+        span: id,
+        parent,
+        kind,
+        name: "get".into(),
+        service: service.into(),
+        start: at + id * 1_000_000,
+        end: at + 90_000_000 - id * 1_000_000,
+        ..ForeignSpan::default()
+    };
+    let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut spans = vec![
+        span(1, 0, SpanKind::Server, "web"),
+        span(2, 1, SpanKind::Client, "web"),
+        span(3, 2, SpanKind::Server, "api"),
+        span(4, 3, SpanKind::Internal, "api"),
+        span(5, 4, SpanKind::Client, "api"),
+        span(6, 4, SpanKind::Producer, "api"),
+    ];
+    spans[2].error = true;
+    spans[2].attributes = vec![tag("http.response.status_code", "503")];
+    spans[4].attributes = vec![tag("db.system", "redis"), tag("server.address", "cache")];
+    spans[4].attributes.push(tag("server.port", "6379"));
+    spans[1].attributes = vec![tag("peer.service", "api")];
+    let rows = |encoding: SpanEncoding| {
+        let mut out = SpanColumns::default();
+        for message in write_spans(encoding, &spans) {
+            decode_spans(encoding, at + 1_000_000_000, 1 << 20, &message, &mut out, &mut |why| {
+                panic!("{encoding}: {why:?}")
+            });
+        }
+        let say = |row: &portolan_model::SpanRow| {
+            let texts = [row.service, row.peer, row.address, row.db_system, row.operation];
+            let plain = (row.trace, row.span, row.parent, row.kind, row.start, row.end);
+            let texts = texts.map(|text| out.say(text).to_owned());
+            (plain, row.status, row.port, row.http_status, texts)
+        };
+        out.rows().iter().map(say).collect::<Vec<_>>()
+    };
+    let first = rows(SpanEncoding::OtlpProto);
+    assert_eq!(first.len(), spans.len());
+    for encoding in SpanEncoding::ALL {
+        assert_eq!(rows(*encoding), first, "{encoding}");
+    }
+}
+
+/// What Zipkin's own documentation shows (`zipkin2-api.yaml`, `Span`), in our words.
+#[test]
+fn zipkin_json_is_read_as_its_documentation_has_it() {
+    let json = r#"[{"traceId":"5af7183fb1d4cf5f","id":"352bff9a74ca9ad2","parentId":"6b221d5bc9e6496c",
+        "kind":"SERVER","shared":true,"name":"get /api","timestamp":1556604172355737,"duration":1431,
+        "localEndpoint":{"serviceName":"backend","ipv4":"192.168.99.1","port":3306},
+        "remoteEndpoint":{"ipv4":"172.19.0.2","port":58648},
+        "tags":{"http.method":"GET","http.path":"/api"}},
+        {"traceId":"463ac35c9f6413ad48485a3953bb6124","id":"a2fb4a1d1a96d312","name":"query",
+        "timestamp":1556604172355737,"duration":10,"localEndpoint":{"serviceName":"frontend"},
+        "remoteEndpoint":{"serviceName":"mysql","ipv6":"2001:db8::c001"}}]"#;
+    let mut out = SpanColumns::default();
+    let now = 1_556_604_173_000_000_000;
+    let refused = &mut |why| panic!("{why:?}");
+    decode_spans(SpanEncoding::ZipkinJson, now, 1 << 20, json.as_bytes(), &mut out, refused);
+    let [server, client] = out.rows() else { panic!("two spans") };
+    assert_eq!((server.trace.0, server.span.0), (0x5af7_183f_b1d4_cf5f, 0x352b_ff9a_74ca_9ad2));
+    assert!(server.shared && server.http);
+    assert_eq!((out.say(server.service), out.say(server.network)), ("backend", "172.19.0.2"));
+    assert_eq!(server.end - server.start, 1_431_000);
+    assert_eq!(client.trace.0, 0x463a_c35c_9f64_13ad_4848_5a39_53bb_6124);
+    assert_eq!(client.kind, SpanKind::Client, "no kind and another service: a client");
+    assert_eq!((out.say(client.peer), out.say(client.network)), ("mysql", "2001:db8::c001"));
+}
+
 #[test]
 fn flows_written_as_spans_stay_out_and_are_counted() {
     let (out, refused) = read(&request("mermin", &[span("flow_ipv4_tcp"), span("get")]));

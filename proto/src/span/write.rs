@@ -2,6 +2,8 @@
 
 use portolan_model::{Nanos, SpanKind};
 
+use serde_json::{Value, json};
+
 use crate::SpanEncoding;
 
 /// A span to be written.
@@ -36,6 +38,9 @@ pub struct ForeignSpan {
 pub fn write_spans(encoding: SpanEncoding, spans: &[ForeignSpan]) -> Vec<Vec<u8>> {
     match encoding {
         SpanEncoding::OtlpProto => vec![otlp_proto(spans)],
+        SpanEncoding::OtlpJson => vec![otlp_json(spans).to_string().into_bytes()],
+        SpanEncoding::ZipkinJson => vec![zipkin_json(spans).to_string().into_bytes()],
+        SpanEncoding::JaegerProto => spans.iter().map(jaeger_proto).collect(),
     }
 }
 
@@ -47,6 +52,114 @@ fn otlp_proto(spans: &[ForeignSpan]) -> Vec<u8> {
         let spans: Vec<u8> = run.iter().flat_map(|span| field(2, &otlp_span(span))).collect();
         out.extend(field(1, &[resource, field(2, &spans)].concat()));
     }
+    out
+}
+
+fn otlp_json(spans: &[ForeignSpan]) -> Value {
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let resources = spans.chunk_by(|a, b| a.service == b.service).map(|run| {
+        let spans: Vec<Value> = run
+            .iter()
+            .map(|span| {
+                let links = span.links.iter().map(|(trace, span)| {
+                    json!({"traceId": format!("{trace:032x}"), "spanId": format!("{span:016x}")})
+                });
+                let attributes = span.attributes.iter().map(|(key, value)| attribute(key, value));
+                let parent = match span.parent {
+                    0 => String::new(),
+                    parent => format!("{parent:016x}"),
+                };
+                json!({
+                    "traceId": format!("{:032x}", span.trace),
+                    "spanId": format!("{:016x}", span.span),
+                    "parentSpanId": parent,
+                    "name": span.name,
+                    "kind": span.kind as u8 + 1,
+                    "startTimeUnixNano": span.start.to_string(),
+                    "endTimeUnixNano": span.end.to_string(),
+                    "attributes": attributes.collect::<Vec<_>>(),
+                    "links": links.collect::<Vec<_>>(),
+                    "status": if span.error { json!({"code": 2}) } else { json!({}) },
+                })
+            })
+            .collect();
+        let service = attribute("service.name", &run[0].service);
+        json!({"resource": {"attributes": [service]}, "scopeSpans": [{"spans": spans}]})
+    });
+    json!({"resourceSpans": resources.collect::<Vec<_>>()})
+}
+
+/// Zipkin has no links, and names the other end apart from the tags.
+fn zipkin_json(spans: &[ForeignSpan]) -> Value {
+    let spans = spans.iter().map(|span| {
+        let mut tags: serde_json::Map<String, Value> =
+            span.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        if span.error {
+            tags.insert("error".into(), json!("true"));
+        }
+        let mut out = json!({
+            "traceId": format!("{:032x}", span.trace),
+            "id": format!("{:016x}", span.span),
+            "name": span.name,
+            "timestamp": span.start / 1_000,
+            "duration": (span.end - span.start) / 1_000,
+            "localEndpoint": {"serviceName": span.service},
+        });
+        if span.parent != 0 {
+            out["parentId"] = json!(format!("{:016x}", span.parent));
+        }
+        if span.kind != SpanKind::Internal {
+            out["kind"] = json!(format!("{:?}", span.kind).to_uppercase());
+        }
+        if let Some(peer) = tags.remove("peer.service") {
+            out["remoteEndpoint"] = json!({"serviceName": peer});
+        }
+        out["tags"] = Value::Object(tags);
+        out
+    });
+    Value::Array(spans.collect())
+}
+
+fn jaeger_proto(span: &ForeignSpan) -> Vec<u8> {
+    let reference = |trace: u128, span: u64, kind: u8| {
+        let ids = [field(1, &trace.to_be_bytes()), field(2, &span.to_be_bytes())].concat();
+        field(4, &[&ids[..], &[3 << 3, kind]].concat())
+    };
+    let time = |number: u32, nanos: Nanos| {
+        let mut out = vec![1 << 3];
+        varint(&mut out, nanos / 1_000_000_000);
+        out.push(2 << 3);
+        varint(&mut out, nanos % 1_000_000_000);
+        field(number, &out)
+    };
+    let tag = |key: &str, value: &str| {
+        field(8, &[field(1, key.as_bytes()), field(3, value.as_bytes())].concat())
+    };
+    let mut out = [
+        field(1, &span.trace.to_be_bytes()),
+        field(2, &span.span.to_be_bytes()),
+        field(3, span.name.as_bytes()),
+        time(6, span.start),
+        time(7, span.end - span.start),
+    ]
+    .concat();
+    if span.parent != 0 {
+        out.extend(reference(span.trace, span.parent, 0));
+    }
+    for (trace, span) in &span.links {
+        out.extend(reference(*trace, *span, 1));
+    }
+    if span.kind != SpanKind::Internal {
+        out.extend(tag("span.kind", &format!("{:?}", span.kind).to_lowercase()));
+    }
+    for (key, value) in &span.attributes {
+        out.extend(tag(key, value));
+    }
+    if span.error {
+        let truth = [field(1, b"error"), vec![2 << 3, 1, 4 << 3, 1]].concat();
+        out.extend(field(8, &truth));
+    }
+    out.extend(field(10, &field(1, span.service.as_bytes())));
     out
 }
 

@@ -77,7 +77,7 @@ pub(super) const KEYS: &[Key] = &[
         Form::Text,
         concat!(
             "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", ",
-            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\" or \"otlp-proto\" (spans)"
+            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\", \"otlp-proto\", \"otlp-json\", \"zipkin-json\" or \"jaeger-proto\""
         ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),

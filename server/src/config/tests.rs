@@ -264,7 +264,7 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &[],
         &expect![[r#"
             portolan.toml, line 5: kafka[0].topics[0].encoding: "avro" is not an encoding
-              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache" or "otlp-proto" (spans)"#]],
+              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache", "otlp-proto", "otlp-json", "zipkin-json" or "jaeger-proto""#]],
     );
     refused(
         &format!("{KAFKA}[[kafka.topics]]\nname = \"a\"\n"),
