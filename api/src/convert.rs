@@ -9,7 +9,11 @@ use portolan_model::{
 use portolan_proto::{counters_to_v1, entity_to_v1, nanos_to_micros, v1};
 use rustc_hash::FxHashMap;
 
-use crate::reader::Snapshot;
+use crate::reader::{Snapshot, TopologyReader};
+
+mod fused;
+
+pub(crate) use fused::{fused_edge, words};
 
 /// Makes messages of one graph, each entity once.
 pub(crate) struct Messages<'a> {
@@ -42,11 +46,7 @@ impl<'a> Messages<'a> {
             // An edge that only retractions ever timed has no first event: its last stands for it.
             first_seen_unix_us: nanos_to_micros(edge.first_ns.min(edge.last_ns)),
             last_seen_unix_us: nanos_to_micros(edge.last_ns),
-            direction: match edge.link.direction {
-                Direction::Known => "known",
-                Direction::Unknown => "unknown",
-            }
-            .to_owned(),
+            direction: direction(edge.link.direction),
             residual: edge.residual,
             calls: edge.calls.iter().map(calls).collect(),
         }
@@ -109,7 +109,7 @@ pub(crate) fn calls(said: &SourceCalls) -> v1::CallEvidence {
 }
 
 /// Nothing where nothing was measured.
-pub(crate) fn summary(latency: &Latency) -> Option<v1::LatencySummary> {
+fn summary(latency: &Latency) -> Option<v1::LatencySummary> {
     let count = u64::try_from(latency.count()).ok().filter(|count| *count > 0)?;
     let us = |ns: u64| ns as f64 / 1e3;
     let quantile = |q| latency.quantile(q).map_or(0.0, us);
@@ -133,6 +133,22 @@ fn protocol(edge: &Edge) -> String {
 /// An entity under the id by which edges know it: that of a stand-in is not its own.
 pub(crate) fn entity_to_v1_as(id: EntityId, entity: &Arc<Entity>) -> v1::Entity {
     v1::Entity { id: id.to_string(), ..entity_to_v1(entity) }
+}
+
+/// An entity by its id alone.
+pub(crate) fn entity(reader: &dyn TopologyReader, id: EntityId) -> v1::Entity {
+    match reader.entity(id) {
+        Some(entity) => entity_to_v1_as(id, &entity),
+        None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
+    }
+}
+
+pub(crate) fn direction(direction: Direction) -> String {
+    match direction {
+        Direction::Known => "known",
+        Direction::Unknown => "unknown",
+    }
+    .to_owned()
 }
 
 pub(crate) fn coverage(snapshot: &Snapshot, len: WindowLen) -> v1::Coverage {

@@ -18,9 +18,14 @@ pub enum Error {
         /// What is wrong, and what is allowed.
         problem: String,
     },
-    /// A start that names nothing.
-    #[error("start: {0}")]
-    Name(#[from] NameError),
+    /// A name that names nothing, or several.
+    #[error("{field}: {error}")]
+    Name {
+        /// The field, as the proto names it.
+        field: &'static str,
+        /// What is wrong with it.
+        error: NameError,
+    },
     /// All places for queries are taken.
     #[error("too many queries at once, try again")]
     Busy,
@@ -61,8 +66,10 @@ impl Error {
 
     fn code(&self) -> Code {
         match self {
-            Self::Invalid { .. } | Self::Name(NameError::Ambiguous { .. }) => Code::InvalidArgument,
-            Self::Name(NameError::Unknown { .. }) => Code::NotFound,
+            Self::Invalid { .. } | Self::Name { error: NameError::Ambiguous { .. }, .. } => {
+                Code::InvalidArgument
+            }
+            Self::Name { error: NameError::Unknown { .. }, .. } => Code::NotFound,
             Self::Busy | Self::TooLarge { .. } => Code::ResourceExhausted,
             Self::Future { .. } => Code::OutOfRange,
             Self::Deadline => Code::DeadlineExceeded,
@@ -79,6 +86,12 @@ impl From<Error> for Status {
             tracing::error!(error = inside as &dyn std::error::Error, "store cannot be read");
         }
         Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Self {
+        Self::Name { field: "start", error }
     }
 }
 

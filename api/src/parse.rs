@@ -62,6 +62,32 @@ pub(crate) fn range(range: Option<v1::TimeRange>) -> Result<Option<TimeRange>, E
     Ok(Some(TimeRange { from: micros_to_nanos(from), to }))
 }
 
+/// A range that has both ends.
+pub(crate) fn closed_range(
+    field: &'static str,
+    given: Option<v1::TimeRange>,
+) -> Result<TimeRange, Error> {
+    let given = given.unwrap_or_default();
+    match range(Some(given)) {
+        Ok(Some(range)) if range.from > 0 && range.to < Nanos::MAX => Ok(range),
+        Ok(_) => Err(Error::invalid(field, "give both ends of the range")),
+        Err(Error::Invalid { problem, .. }) => Err(Error::Invalid { field, problem }),
+        Err(error) => Err(error),
+    }
+}
+
+/// A filter of edges by their ends alone.
+pub(crate) fn ends_filter(given: Option<v1::Filter>) -> Result<Filter, Error> {
+    let filter = filter(given, &[])?;
+    let asks_more =
+        !filter.protocols.is_empty() || !filter.ports.is_empty() || filter.min_connections > 0;
+    if asks_more {
+        let problem = "protocols, ports and connections do not tell edges as a whole apart";
+        return Err(Error::invalid("filter", problem));
+    }
+    Ok(filter)
+}
+
 pub(crate) fn collapse(value: i32) -> Result<Collapse, Error> {
     match v1::Collapse::try_from(value) {
         Ok(v1::Collapse::None) => Ok(Collapse::None),

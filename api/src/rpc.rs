@@ -10,7 +10,10 @@ use crate::scan::Places;
 use crate::shown::Graphs;
 use crate::{Limits, StatusPort, TopologyReader};
 
+mod changes;
 mod coverage;
+mod diff;
+mod get_edge;
 mod get_graph;
 mod get_status;
 mod search;
@@ -65,6 +68,30 @@ impl TopologyService for Topology {
     ) -> Result<Response<v1::CoverageResponse>, Status> {
         let deadline = deadline(&request, self.inner.limits.deadline);
         observe("Coverage", deadline, coverage::coverage(&self.inner, request.into_inner())).await
+    }
+
+    async fn diff(
+        &self,
+        request: Request<v1::DiffRequest>,
+    ) -> Result<Response<v1::DiffResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("Diff", deadline, diff::diff(&self.inner, request.into_inner())).await
+    }
+
+    async fn changes(
+        &self,
+        request: Request<v1::ChangesRequest>,
+    ) -> Result<Response<v1::ChangesResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("Changes", deadline, changes::changes(&self.inner, request.into_inner())).await
+    }
+
+    async fn get_edge(
+        &self,
+        request: Request<v1::GetEdgeRequest>,
+    ) -> Result<Response<v1::GetEdgeResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        observe("GetEdge", deadline, get_edge::get_edge(&self.inner, request.into_inner())).await
     }
 
     async fn search(

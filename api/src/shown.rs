@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use portolan_graph::{CallsBuilder, Fused, Graph, Meeting, ViewBuilder};
-use portolan_model::{Collapse, Entity, EntityId, EntityKind};
+use portolan_model::{Collapse, Entity, EntityId, EntityKind, HopClass};
 use tokio::sync::Mutex;
 
 use crate::reader::{Past, Snapshot, TopologyReader};
 use crate::scan::Places;
-use crate::{Error, Limits, names};
+use crate::{Cancel, Error, Limits, names};
 
 /// A graph, and what it is made of.
 pub(crate) struct Shown {
@@ -74,9 +74,19 @@ impl Graphs {
             reader.calls(past.as_ref(), most, cancel, &mut rows)?;
             cancel.check()?;
             let meeting = meeting(&*reader);
-            Ok((Fused::new(&shown.graph, rows.finish(), &meeting), meeting))
+            Ok((Fused::new(shown.graph.edges(), rows.finish(), &meeting), meeting))
         });
         work.await
+    }
+
+    /// Work that reads the past, when there is a place for it. It is told how many different edges it
+    /// may hold.
+    pub(crate) async fn scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn TopologyReader, usize, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reader, most) = (self.reader.clone(), self.most);
+        self.scans.run(move |cancel| work(&*reader, most, cancel)).await
     }
 
     async fn now(&self, collapse: Collapse) -> Result<Arc<Shown>, Error> {
@@ -134,7 +144,7 @@ impl Slot {
 }
 
 /// Which services and workloads are the same.
-fn meeting(reader: &dyn TopologyReader) -> Meeting {
+pub(crate) fn meeting(reader: &dyn TopologyReader) -> Meeting {
     let mut known: Vec<(EntityId, Arc<Entity>)> = Vec::new();
     reader.entities(&mut |id, entity| {
         if matches!(entity.kind, EntityKind::Service | EntityKind::Workload) {
@@ -142,6 +152,14 @@ fn meeting(reader: &dyn TopologyReader) -> Meeting {
         }
     });
     Meeting::of(known.iter().map(|(id, entity)| (*id, entity)))
+}
+
+/// Which class of hops an entity is, if it is one.
+pub(crate) fn hop_class(reader: &dyn TopologyReader, id: EntityId) -> Option<HopClass> {
+    match reader.entity(id)?.kind {
+        EntityKind::Hop(class) => Some(class),
+        _ => None,
+    }
 }
 
 /// Folds, names and indexes.
@@ -152,10 +170,7 @@ fn show(
     snapshot: Snapshot,
     of: &'static str,
 ) -> Shown {
-    let class = |id| match reader.entity(id)?.kind {
-        EntityKind::Hop(class) => Some(class),
-        _ => None,
-    };
+    let class = |id| hop_class(reader, id);
     let mut view = rows.finish(&class);
     if !calls.is_empty() {
         view.lay_calls(calls.finish(), &meeting(reader));

@@ -50,6 +50,14 @@ impl CallsBuilder {
         sum.last_ns = sum.last_ns.max(row.last_ns);
     }
 
+    /// Adds all that another one has taken.
+    pub fn absorb(&mut self, other: &Self) {
+        for (key, said) in &other.sums {
+            let sum = self.sums.entry(*key).or_insert_with(|| SourceCalls::new(said.source));
+            sum.merge(said);
+        }
+    }
+
     /// How many edges and sources there are so far.
     pub fn len(&self) -> usize {
         self.sums.len()

@@ -1,6 +1,6 @@
 //! Filters: which edges a query keeps. Fields are combined with AND, values of a field with OR.
 
-use portolan_model::{EntityKind, Layer, Measure, Proto};
+use portolan_model::{Entity, EntityKind, Layer, Measure, Proto};
 
 use crate::Graph;
 
@@ -123,6 +123,26 @@ impl Filter {
         let asks_nodes = wanted != 0 || self.hide_node_traffic || self.hide_unresolved;
         let nodes = if asks_nodes { graph.nodes().iter().map(bits).collect() } else { Vec::new() };
         Prepared { graph, filter: self, nodes, wanted }
+    }
+}
+
+impl Filter {
+    /// Whether an edge with these ends is kept, by what the filter asks of ends alone.
+    pub fn keeps_ends(&self, client: &Entity, server: &Entity) -> bool {
+        let text = self.name_contains.to_lowercase();
+        let either = |of: &dyn Fn(&Entity) -> bool| of(client) || of(server);
+        let listed =
+            |list: &[String], value: &str| list.is_empty() || list.iter().any(|item| item == value);
+        let doubtful =
+            |e: &Entity| matches!(e.kind, EntityKind::Unresolved | EntityKind::Ambiguous);
+        let machine = |e: &Entity| e.kind == EntityKind::Node;
+        either(&|e| listed(&self.namespaces, &e.namespace))
+            && either(&|e| listed(&self.environments, &e.environment))
+            && either(&|e| self.kinds.keeps(e.kind))
+            && (text.is_empty() || either(&|e| e.to_string().to_lowercase().contains(&text)))
+            && !(self.hide_node_traffic && machine(client) && machine(server))
+            && !(self.hide_unresolved && either(&doubtful))
+            && !(self.hide_self && client == server)
     }
 }
 

@@ -15,7 +15,7 @@ use portolan_model::{
     CallMeasure, CallSource, Counters, Direction, EntityId, Latency, Layer, Measure, Nanos,
 };
 
-use crate::{Graph, Meeting, SourceCalls};
+use crate::{Edge, Meeting, SourceCalls};
 
 /// Which kinds of evidence there are, as bits.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ pub struct EvidenceBits(pub u8);
 pub struct NetworkPart {
     /// The sums.
     pub counters: Counters,
-    /// Places of the edges in the graph, sorted.
+    /// Places of the edges in the view or graph, sorted.
     pub edges: Vec<usize>,
     /// Earliest event.
     pub first_ns: Nanos,
@@ -150,9 +150,9 @@ impl FusedEdge {
 // === impl Fused ===
 
 impl Fused {
-    /// Lays calls beside the edges of a graph.
+    /// Lays calls beside the edges of a view or a graph.
     pub fn new(
-        graph: &Graph,
+        flows: &[Edge],
         calls: Vec<(EntityId, EntityId, SourceCalls)>,
         meeting: &Meeting,
     ) -> Self {
@@ -166,8 +166,8 @@ impl Fused {
             }
         }
         let called: BTreeSet<Key> = edges.keys().copied().collect();
-        for place in 0..graph.edges().len() {
-            let link = graph.edges()[place].link;
+        for (place, edge) in flows.iter().enumerate() {
+            let link = edge.link;
             if link.layer != Layer::Network {
                 continue;
             }
@@ -180,7 +180,7 @@ impl Fused {
                 (Direction::Unknown, ..) => (client, server, Direction::Unknown),
             };
             let turned = key == back && key != there;
-            edges.entry(key).or_insert_with(|| FusedEdge::new(key)).flows(graph, place, turned);
+            edges.entry(key).or_insert_with(|| FusedEdge::new(key)).flows(edge, place, turned);
         }
         let edges: Vec<FusedEdge> = edges.into_values().collect();
         let evidence = edges.iter().fold(EvidenceBits(0), |all, edge| all.and(edge.evidence()));
@@ -209,8 +209,7 @@ impl FusedEdge {
         Self { client, server, direction, network: None, calls: Vec::new() }
     }
 
-    fn flows(&mut self, graph: &Graph, place: usize, turned: bool) {
-        let edge = &graph.edges()[place];
+    fn flows(&mut self, edge: &Edge, place: usize, turned: bool) {
         let counters = if turned { turned_round(edge.counters) } else { edge.counters };
         let part = self.network.get_or_insert_with(|| NetworkPart {
             counters: Counters::ZERO,

@@ -8,6 +8,8 @@
 //! order in which they came.
 
 mod calls;
+mod changes;
+mod diff;
 mod filter;
 mod fused;
 mod graph;
@@ -21,6 +23,8 @@ mod traverse;
 mod view;
 
 pub use calls::{CallsBuilder, SourceCalls};
+pub use changes::{Changes, Happened, Happening};
+pub use diff::{Change, Diff, DiffEdge, Ends, Side, Thresholds, What, Which, diff};
 pub use filter::{Filter, KindSet, LayerSet, Prepared};
 pub use fused::{EvidenceBits, Fused, FusedEdge, NetworkPart};
 pub use graph::{Graph, Node};

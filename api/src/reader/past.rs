@@ -25,17 +25,19 @@ pub enum Cut {
     Every(u32),
     /// Into about so many, at multiples of a length that follows from the range.
     Into(u32),
+    /// Not at all.
+    Whole,
 }
 
 /// What is wanted of each step.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steps {
     /// How the past is cut.
     pub cut: Cut,
     /// How far hops are folded away.
     pub collapse: Collapse,
-    /// Only rows that have this entity as client or server.
-    pub entity: Option<EntityId>,
+    /// Only rows that have one of these as client or server; of all, if there is none.
+    pub entities: Vec<EntityId>,
     /// Most different edges of a step.
     pub most: usize,
 }
@@ -122,30 +124,72 @@ pub(super) fn steps(
     let mut missing = Answer::default();
     let range = clamp(history, asked)?;
     if let (Some(range), Some(base)) = (range, levels.first()) {
-        let step = step_of(&levels, range, ask.cut);
-        check(range, step, base.len)?;
-        let cancelled = || cancel.check().is_err();
-        for part in cut(&windows(&levels, range, step), step) {
+        let parts = match step_of(&levels, range, ask.cut) {
+            None => vec![history.plan(range)],
+            Some(step) => {
+                check(range, step, base.len)?;
+                cut(&windows(&levels, range, step), step)
+            }
+        };
+        for part in parts {
             let Some(covered) = part.covered() else { continue };
-            let select = Select {
-                entity: ask.entity,
-                known_at: past.known_at,
-                max_rows: Some(ask.most),
-                cancelled: Some(&cancelled),
+            let mut step = Step {
+                covered,
+                view: ViewBuilder::new(ask.collapse),
+                calls: CallsBuilder::default(),
             };
-            let (mut view, mut calls) = (ViewBuilder::new(ask.collapse), CallsBuilder::default());
-            let answer = flows(history, &part, &select, &mut view)?;
-            add(&mut missing, answer);
-            let max_rows = Some(ask.most.saturating_mul(ROWS_AN_EDGE));
-            let select = Select { max_rows, ..select };
-            let answer = history.calls(&part, &select, &mut |row| calls.add(row))?;
-            add(&mut missing, answer);
-            cancel.check()?;
-            visit(Step { covered, view, calls })?;
+            add(&mut missing, of_step(history, past, ask, cancel, &part, &mut step)?);
+            visit(step)?;
             all.spans.extend(part.spans);
         }
     }
     Ok(Snapshot::of_past(&checkpoint, past.range, &tidy(all), missing))
+}
+
+/// Reads a step, for each entity in turn: a row that an earlier one has is not read again.
+fn of_step(
+    history: &dyn History,
+    past: &Past,
+    ask: &Steps,
+    cancel: &Cancel,
+    part: &Plan,
+    step: &mut Step,
+) -> Result<Answer, Error> {
+    let mut missing = Answer::default();
+    let cancelled = || cancel.check().is_err();
+    let all = [None];
+    let each: Vec<Option<EntityId>> = ask.entities.iter().copied().map(Some).collect();
+    let each = if each.is_empty() { &all[..] } else { &each };
+    for (at, entity) in each.iter().enumerate() {
+        let read = |end: EntityId| each[..at].contains(&Some(end));
+        let select = Select {
+            entity: *entity,
+            known_at: past.known_at,
+            max_rows: Some(ask.most),
+            cancelled: Some(&cancelled),
+        };
+        let answer = history.paths(part, &select, &mut |row| {
+            if !read(row.key.client) && !read(row.key.server) {
+                step.view.path(row);
+            }
+        })?;
+        add(&mut missing, answer);
+        let answer = history.edges(part, &select, &mut |row| {
+            if !read(row.key.client) && !read(row.key.server) {
+                step.view.edge(row);
+            }
+        })?;
+        add(&mut missing, answer);
+        let select = Select { max_rows: Some(ask.most.saturating_mul(ROWS_AN_EDGE)), ..select };
+        let answer = history.calls(part, &select, &mut |row| {
+            if !read(row.key.client) && !read(row.key.server) {
+                step.calls.add(row);
+            }
+        })?;
+        add(&mut missing, answer);
+        cancel.check()?;
+    }
+    Ok(missing)
 }
 
 fn flows(
@@ -185,18 +229,21 @@ fn rfc3339(at: Nanos) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
-/// The length of a step in nanoseconds.
-fn step_of(levels: &[Level], range: TimeRange, cut: Cut) -> Nanos {
-    match cut {
+/// The length of a step in nanoseconds; nothing if there are none.
+fn step_of(levels: &[Level], range: TimeRange, cut: Cut) -> Option<Nanos> {
+    Some(match cut {
+        Cut::Whole => return None,
         Cut::Every(secs) => u64::from(secs) * 1_000_000_000,
         Cut::Into(parts) => {
             let wanted = (range.to - range.from).div_ceil(u64::from(parts.max(1)));
             let fits = |len: &Nanos| len.saturating_mul(WINDOWS_A_STEP) <= wanted;
-            let lens = levels.iter().map(|level| level.len.nanos());
+            // Only what is held from the beginning on makes steps of one length.
+            let held = levels.iter().filter(|level| level.first.start() <= range.from);
+            let lens = held.map(|level| level.len.nanos());
             let unit = lens.clone().filter(fits).max().or(lens.min()).unwrap_or(1);
             wanted.checked_next_multiple_of(unit).unwrap_or(wanted)
         }
-    }
+    })
 }
 
 fn check(range: TimeRange, step: Nanos, base: WindowLen) -> Result<(), Error> {
@@ -218,21 +265,19 @@ fn check(range: TimeRange, step: Nanos, base: WindowLen) -> Result<(), Error> {
 
 /// The windows of a range, none of which spans two steps unless only such are held.
 fn windows(levels: &[Level], range: TimeRange, step: Nanos) -> Vec<Span> {
-    let nests = |len: WindowLen| step.is_multiple_of(len.nanos());
-    let inside: Vec<Level> = levels.iter().filter(|level| nests(level.len)).copied().collect();
     let mut all = Vec::new();
     for span in plan(levels, range).spans {
-        if nests(span.len) {
+        if step.is_multiple_of(span.len.nanos()) {
             all.push(span);
             continue;
         }
+        let finer: Vec<Level> = levels.iter().filter(|l| l.len < span.len).copied().collect();
         let mut from = span.range.from;
         while from < span.range.to {
             let one = TimeRange { from, to: from.saturating_add(span.len.nanos()) };
-            let fine = plan(&inside, one);
-            let whole = fine.covered() == Some(one) && fine.gaps().next().is_none();
-            if whole {
-                all.extend(fine.spans);
+            let fine = plan(&finer, one);
+            if fine.covered() == Some(one) && fine.gaps().next().is_none() {
+                all.extend(windows(&finer, one, step));
             } else {
                 all.push(Span { len: span.len, range: one });
             }

@@ -227,7 +227,7 @@ fn steps_are_folded_apart_and_silent_ones_are_there() {
     let (reader, _) = reader(&[epoch(1), later(2, Window(1030))], vec![]);
     let past = Past { range: TimeRange::ALL, known_at: None };
     let cut = Cut::Every(20);
-    let steps = Steps { cut, collapse: Collapse::None, entity: None, most: 10 };
+    let steps = Steps { cut, collapse: Collapse::None, entities: vec![], most: 10 };
     let mut seen = Vec::new();
     let snapshot = reader.steps(&past, &steps, &Cancel::default(), &mut |step| {
         seen.push((step.covered.from / 1_000_000_000, step.view.len()));

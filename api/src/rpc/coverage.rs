@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use portolan_graph::{Fused, FusedEdge, SourceCalls};
-use portolan_model::{Direction, Entity, EntityId, Latency};
-use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
+use portolan_graph::{Fused, FusedEdge};
+use portolan_model::{Entity, EntityId};
+use portolan_proto::v1;
 
 use super::Inner;
-use crate::convert::{self, entity_to_v1_as, summary};
+use crate::convert::{self, entity_to_v1_as, fused_edge, words};
 use crate::reader::TopologyReader;
 use crate::shown::Shown;
 use crate::{Error, parse};
@@ -60,51 +60,14 @@ fn message(
     shown: &Shown,
     reader: &dyn TopologyReader,
 ) -> v1::FusedEdge {
-    let entity = |id: EntityId| {
-        Some(match named(shown, reader, id) {
-            Some(entity) => entity_to_v1_as(id, &entity),
-            None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
-        })
+    let entity = |id: EntityId| match named(shown, reader, id) {
+        Some(entity) => entity_to_v1_as(id, &entity),
+        None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
     };
-    let latency = |of: fn(&SourceCalls) -> &Latency| {
-        edge.latency(of).map(|(source, latency)| v1::SourceLatency {
-            source: source.as_str().to_owned(),
-            latency: summary(latency),
-        })
-    };
-    let network = edge.network.as_ref().map(|part| {
-        let ports = part.edges.iter().map(|at| u32::from(shown.graph.edges()[*at].link.port));
-        let mut ports: Vec<u32> = ports.collect();
-        ports.sort_unstable();
-        ports.dedup();
-        v1::NetworkEvidence {
-            counters: Some(counters_to_v1(&part.counters)),
-            ports,
-            first_seen_unix_us: nanos_to_micros(part.first_ns.min(part.last_ns)),
-            last_seen_unix_us: nanos_to_micros(part.last_ns),
-        }
-    });
-    v1::FusedEdge {
-        client: entity(edge.client),
-        server: entity(edge.server),
-        direction: match edge.direction {
-            Direction::Known => "known",
-            Direction::Unknown => "unknown",
-        }
-        .to_owned(),
-        evidence: words(&edge.evidence().words()),
-        agreement: fused.agreement(edge),
-        network,
-        calls: edge.calls.iter().map(convert::calls).collect(),
-        calls_source: edge.best().map_or("", |best| best.source.as_str()).to_owned(),
-        client_latency: latency(|calls| &calls.client),
-        server_latency: latency(|calls| &calls.server),
-        gap_latency: latency(|calls| &calls.gap),
-        first_seen_unix_us: nanos_to_micros(edge.first_ns().min(edge.last_ns())),
-        last_seen_unix_us: nanos_to_micros(edge.last_ns()),
-    }
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
+    let places = edge.network.iter().flat_map(|part| &part.edges);
+    let mut ports: Vec<u32> =
+        places.map(|at| u32::from(shown.graph.edges()[*at].link.port)).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    fused_edge(edge, fused.agreement(edge), ports, &entity)
 }

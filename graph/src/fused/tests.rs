@@ -40,7 +40,7 @@ fn fused(flows: &str, calls: &str) -> (World, Fused) {
     }
     let meeting = Meeting::of(world.entities.iter().map(|(id, entity)| (*id, entity)));
     let graph = world.graph(Collapse::default());
-    let fused = Fused::new(&graph, builder.finish(), &meeting);
+    let fused = Fused::new(graph.edges(), builder.finish(), &meeting);
     (world, fused)
 }
 

@@ -24,6 +24,7 @@ pub struct ViewBuilder {
     path_sums: Vec<PathSum>,
 }
 
+#[derive(Copy, Clone)]
 struct PathSum {
     counters: Counters,
     first_ns: Nanos,
@@ -66,16 +67,32 @@ impl ViewBuilder {
         }
         let PathDelta { ref key, counters, first_ns, last_ns } = *row;
         let key = PathKey { window: Window(0), ..key.clone() };
+        self.path_sum(key, &PathSum { counters, first_ns, last_ns });
+    }
+
+    fn path_sum(&mut self, key: PathKey, more: &PathSum) {
         let next = self.path_sums.len() as u32;
         let at = *self.path_places.entry(key).or_insert(next);
         if at == next {
-            self.path_sums.push(PathSum { counters, first_ns, last_ns });
+            self.path_sums.push(*more);
             return;
         }
         let sum = &mut self.path_sums[at as usize];
-        sum.counters.add(&counters);
-        sum.first_ns = sum.first_ns.min(first_ns);
-        sum.last_ns = sum.last_ns.max(last_ns);
+        sum.counters.add(&more.counters);
+        sum.first_ns = sum.first_ns.min(more.first_ns);
+        sum.last_ns = sum.last_ns.max(more.last_ns);
+    }
+
+    /// Adds all that another one has taken, of the same mode.
+    pub fn absorb(&mut self, other: &Self) {
+        debug_assert_eq!(self.collapse, other.collapse, "rows were left out by the other's mode");
+        for sum in &other.sums {
+            let at = self.place(sum.link);
+            self.sums[at as usize].add(&sum.counters, sum.first_ns, sum.last_ns);
+        }
+        for (key, at) in &other.path_places {
+            self.path_sum(key.clone(), &other.path_sums[*at as usize]);
+        }
     }
 
     /// How many different edges there are so far, before folding.

@@ -55,12 +55,22 @@ fn where_only_coarse_windows_are_held_each_is_a_step_of_its_own() {
 }
 
 #[test]
+fn windows_that_fit_no_step_are_still_the_finest_that_are_held() {
+    let levels = [level(10, 900, u32::MAX), level(60, 0, 1_200), level(600, 0, 1_200)];
+    let shown = show(&levels, secs(600, 720), 50);
+    assert_eq!(shown, ["600..660=60x1", "660..720=60x1"]);
+}
+
+#[test]
 fn length_of_free_steps_follows_from_the_range() {
     let levels = [level(10, 0, u32::MAX), level(60, 0, 7_200), level(600, 0, 7_200)];
-    let into = |range, parts| step_of(&levels, range, Cut::Into(parts)) / SEC;
+    let into = |range, parts| step_of(&levels, range, Cut::Into(parts)).unwrap() / SEC;
     assert_eq!(into(secs(0, 86_400), 12), 7_200);
     assert_eq!(into(secs(3, 603), 12), 50);
     assert_eq!(into(secs(0, 10), 12), 10, "never below a window");
+    let levels = [level(10, 900, u32::MAX), level(60, 0, 7_200), level(600, 0, 7_200)];
+    let step = step_of(&levels, secs(0, 1_200), Cut::Into(24));
+    assert_eq!(step, Some(60 * SEC), "never below a window that is held");
 }
 
 #[test]
