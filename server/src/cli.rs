@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::when::When;
-
 pub mod discover;
+mod history;
 mod load;
 
+use history::{CHANGES_HELP, DIFF_HELP, EDGE_HELP, GRAPH_HELP, TRAVERSE_HELP};
+pub use history::{ChangesArgs, DiffArgs, EdgeArgs, MomentArgs, RangeArgs};
 pub use load::{LoadCommand, ReplayArgs, ScoreArgs};
 
 /// A live map of which service calls which, for engineers on call.
@@ -72,27 +73,13 @@ Examples:
   portolan query graph --from -1h --namespace shop --output json
   portolan query traverse shop/checkout --direction both --depth 2
   portolan query coverage --only network
+  portolan query diff --from -30m --against -1d
+  portolan query changes --since -1d
+  portolan query edge shop/web shop/cart --step 1m
   portolan query search redis
   portolan query status
 
 Times are RFC 3339 (2026-11-23T03:00:00Z), seconds since 1970, `now`, or relative (-15m).";
-
-const GRAPH_HELP: &str = "\
-Examples:
-  portolan query graph
-  portolan query graph --from 2026-11-23T03:00:00Z --to 2026-11-23T03:10:00Z --namespace shop
-  portolan query graph --from -15m --port 5432 --hide-unresolved --output json
-  portolan query graph --at 2026-11-23T03:00:00Z
-  portolan query graph --at 2026-11-23T03:00:00Z --known-at 2026-11-23T03:05:00Z
-
-Times are RFC 3339, seconds since 1970, `now`, or relative (-15m).";
-
-const TRAVERSE_HELP: &str = "\
-Examples:
-  portolan query traverse shop/checkout
-  portolan query traverse pg --direction upstream --depth 2
-  portolan query traverse shop/web shop/api --direction both --output json
-  portolan query traverse shop/web --at -1d";
 
 const SEARCH_HELP: &str = "\
 Examples:
@@ -212,28 +199,6 @@ pub struct DemoArgs {
     /// Only publish the fleet: another Portolan reads it. Needs --brokers.
     #[arg(long, requires = "brokers")]
     pub publish_only: bool,
-}
-
-/// Which time a query is about.
-#[derive(Clone, Debug, Default, Args)]
-pub struct RangeArgs {
-    /// From this time on (inclusive).
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub from: Option<When>,
-    /// Until this time (exclusive).
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub to: Option<When>,
-}
-
-/// Which moment a query is about, and whose knowledge is wanted.
-#[derive(Clone, Debug, Default, Args)]
-pub struct MomentArgs {
-    /// What now was at this time: the last minutes before it.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["from", "to"])]
-    pub at: Option<When>,
-    /// What the map said at this time, and not what it says now.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub known_at: Option<When>,
 }
 
 /// Which edges to show.
@@ -360,6 +325,15 @@ pub enum QueryCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// What is different from an earlier time: edges that came, went or changed, beyond chance.
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
+    /// What happened: edges seen for the first time, seen again, and gone.
+    #[command(after_help = CHANGES_HELP)]
+    Changes(ChangesArgs),
+    /// One edge in time: what each layer says of it, and when it was first and last seen.
+    #[command(after_help = EDGE_HELP)]
+    Edge(EdgeArgs),
     /// Entities by name.
     #[command(after_help = SEARCH_HELP)]
     Search {

@@ -3,6 +3,7 @@
 mod covered;
 mod fused;
 mod graph;
+mod history;
 mod status;
 mod units;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 pub use covered::covered;
 pub use fused::{evidence, fused};
 pub use graph::{edges, entities, reached};
+pub use history::{compared, counted, differences, happenings, points, sightings};
 pub use status::status;
 pub use units::{bytes, count, time};
 

@@ -13,6 +13,8 @@ use crate::cli::{
 use crate::output;
 use crate::when::When;
 
+mod history;
+
 /// Edges asked for at a time: the most that the server gives.
 pub const PAGE: u32 = 10_000;
 /// Largest answer taken: a page of edges with long lists of hops.
@@ -60,6 +62,9 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
             let response = client.coverage(request).await.map_err(explain)?.into_inner();
             print_coverage(server.output, &response)
         }
+        QueryCommand::Diff(args) => history::diff(&args).await,
+        QueryCommand::Changes(args) => history::changes(&args).await,
+        QueryCommand::Edge(args) => history::edge(args).await,
         QueryCommand::Search { query, kind, limit, server } => {
             let request = v1::SearchRequest { query, kinds: kind, limit };
             let mut client = connect(&server).await?;
