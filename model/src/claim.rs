@@ -181,7 +181,7 @@ pub enum OwnerEvent {
         watermark: Nanos,
     },
     /// Nothing of the scope was seen in `[from, to)`: a watch broke and listed anew. Who lived in it
-    /// only was never told of, so whatever is not certain there may be somebody else's.
+    /// only was never told of, so an address that nobody claims there may be anybody's.
     Gap {
         /// Scope name.
         scope: Arc<str>,

@@ -21,8 +21,8 @@ fn is_right(faults: &str, lag: Duration) {
         assert!(edges.real > 20, "{}: the fleet does something", class.faults);
         assert_eq!((edges.invented, bytes.misattributed), (0, 0), "{class:#?}");
         assert_eq!((edges.missing, edges.miscounted, edges.beyond_error), (0, 0, 0), "{class:#?}");
-        // At one deploy a second among twenty services, a watch that is broken two seconds of five
-        // leaves more than one byte in a hundred without a name.
+        // At one deploy a second among twenty services, and clocks two seconds off, a watch that is broken
+        // two seconds of five leaves more than one byte in a hundred without a name.
         let broken = faults.contains("relist") && ["relist", "all"].contains(&&*class.faults);
         assert!(class.ok || broken, "{class:#?}");
     }

@@ -138,7 +138,7 @@ fn edge_may_lack_what_is_shown_without_a_name_and_no_more() {
     };
     for (name, by, expected) in [
         ("ns/b | ns/c", 2, (1, 0)),
-        ("ns/c | untold", 2, (1, 0)),
+        ("ns/c | 3 more", 2, (1, 0)),
         ("ns/c | ns/d", 2, (0, 1)),
         ("ns/b | ns/c", 1, (0, 1)),
     ] {

@@ -49,7 +49,7 @@ impl<'a> End<'a> {
         match name.3 {
             EntityKind::Ambiguous => {
                 let names: Vec<&str> = name.2.split(" | ").collect();
-                let open = names.iter().any(|n| *n == "untold" || n.ends_with(" more"));
+                let open = names.iter().any(|n| n.ends_with(" more"));
                 Self::OneOf((!open).then_some(names))
             }
             EntityKind::Unresolved | EntityKind::Overflow => Self::OneOf(None),

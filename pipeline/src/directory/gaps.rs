@@ -1,6 +1,6 @@
-//! Gaps: when nobody watched a scope. Whoever lived in one only was never told of, so that a claim
-//! which does not surely hold there proves nothing: the address may have been somebody else's
-//! meanwhile.
+//! Gaps: when nobody watched a scope. Whoever lived in one only was never told of: an address that no
+//! claim holds there, surely or possibly, may have been anybody's, and is neither the next owner's
+//! already nor the last one's still.
 
 use portolan_model::{Nanos, OwnerKey, OwnerKind, OwnerRecord, ScopeId, ValidTime};
 use rustc_hash::FxHashMap;

@@ -1,7 +1,7 @@
 //! Lookup of an address at an instant (flow semantics, section 1.3).
 
 use portolan_model::{Ip, Nanos, Proto, Resolution, ScopeId};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::Directory;
 use super::builtin::Builtin;
@@ -45,8 +45,7 @@ pub struct Lookup {
 pub enum Found {
     /// One owner, and how sure that is.
     One(OwnerIdx, Resolution),
-    /// Several owners, in order of name; none is chosen. One alone stands among others that nobody
-    /// was told of.
+    /// Several owners, in order of name; none is chosen.
     Many(SmallVec<[OwnerIdx; 4]>),
     /// An address that means the same everywhere.
     Builtin(Builtin),
@@ -137,16 +136,10 @@ impl Directory {
         while let Some((kind, same, weaker)) = AddrClaims::by_rank(rest) {
             rest = weaker;
             let about = AddrClaims::about(kind, same, look.proto, look.port);
-            let found = match at_instant(about, &self.owners, look) {
-                Found::Nobody => continue,
-                // Not for sure, and who else there was nobody saw: one candidate among strangers.
-                Found::One(owner, resolution)
-                    if resolution != Resolution::Exact && self.is_unwatched(look) =>
-                {
-                    Found::Many(smallvec![owner])
-                }
-                found => found,
-            };
+            let found = at_instant(about, &self.owners, look);
+            if found == Found::Nobody {
+                continue;
+            }
             // Every node of the scope opens the ports of the services.
             if kind == ClaimKind::Node
                 && let Some(ports) = self.node_ports.get(look.scope)
@@ -160,6 +153,7 @@ impl Directory {
             }
             return found;
         }
+        // Who came before the next owner, or after the last one, nobody saw.
         if self.is_unwatched(look) {
             return Found::Nobody;
         }

@@ -111,7 +111,7 @@ fn clock_of_the_owners_own_node_is_no_nearer_to_that_of_ownership() {
 }
 
 #[test]
-fn in_a_gap_of_the_watch_only_what_surely_held_through_it_has_an_owner() {
+fn in_a_gap_of_the_watch_nobody_is_early_and_nobody_lingers() {
     let script = "own pod a-1 owner=a ip=10.0.0.5 t=0..
          own pod b-1 owner=b ip=10.0.0.6 t=0..20
          own pod c-1 owner=c ip=10.0.0.6 t=60..
@@ -134,7 +134,7 @@ fn in_a_gap_of_the_watch_only_what_surely_held_through_it_has_an_owner() {
             40 10.0.0.6:80 sends: nobody
             40 10.0.0.6:80: nobody
             57 10.0.0.6:80 sends: c early
-            40 10.0.0.7:80: d
+            40 10.0.0.7:80: d tolerant
             49 10.0.0.7:80: d | e
             51 10.0.0.7:80: e exact
             61 10.0.0.6:80: c exact

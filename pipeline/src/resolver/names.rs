@@ -72,8 +72,7 @@ impl Names {
         owner.id
     }
 
-    /// Several owners are possible: an entity that says so, never one of them. One alone is so because
-    /// others were never told of.
+    /// Several owners are possible: an entity that says so, never one of them.
     pub(super) fn ambiguous<'a>(
         &mut self,
         candidates: impl Iterator<Item = &'a Entity>,
@@ -132,9 +131,6 @@ pub(crate) fn ambiguous<'a>(
     let more = names.len().saturating_sub(CANDIDATES);
     names.truncate(CANDIDATES);
     let mut name = names.join(" | ");
-    if names.len() == 1 {
-        name.push_str(" | untold");
-    }
     if more > 0 {
         name = format!("{name} | {more} more");
     }
