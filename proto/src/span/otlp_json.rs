@@ -42,6 +42,7 @@ struct ScopeSpans<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the format")]
 struct Span<'a> {
     #[serde(borrow)]
     trace_id: Text<'a>,
@@ -93,6 +94,7 @@ struct KeyValue<'a> {
 /// Lists and maps are not read.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the format")]
 struct AnyValue<'a> {
     #[serde(borrow)]
     string_value: Option<Text<'a>>,

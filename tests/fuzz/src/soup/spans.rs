@@ -46,7 +46,6 @@ fn span() -> impl Strategy<Value = ForeignSpan> {
         |((trace, span, parent), kind, name, service, (ago, took), (attributes, links, error))| {
             let start = NOW - ago;
             let end = start + took;
-            let service = service.to_owned();
             ForeignSpan {
                 trace,
                 span,
