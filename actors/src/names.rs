@@ -79,6 +79,8 @@ pub const STORE_RETRIES: &str = "portolan_store_retries_total";
 pub const INVARIANTS_BROKEN: &str = "portolan_invariants_broken_total";
 /// Bytes of the store on disk; set by whoever opened it.
 pub const STORE_BYTES: &str = "portolan_store_bytes";
+/// Bytes on disk of each level; set by whoever opened the store.
+pub const STORE_LEVEL_BYTES: &str = "portolan_store_level_bytes";
 /// Resets of the line after a failure.
 pub const RESTARTS: &str = "portolan_restarts_total";
 /// Generation of the line.
@@ -194,6 +196,12 @@ pub const ALL: &[MetricInfo] = &[
         "Commits that would have broken an invariant and were not written: the process ends.",
     ),
     info(STORE_BYTES, Kind::Gauge, &[], "Bytes of the store on disk."),
+    info(
+        STORE_LEVEL_BYTES,
+        Kind::Gauge,
+        &["window_secs"],
+        "Bytes on disk of a level, by the length of its windows.",
+    ),
     info(RESTARTS, Kind::Counter, &["stage"], "Resets of the line, by the stage that failed."),
     info(GENERATION, Kind::Gauge, &[], "Generation of the line: resets since the start, plus one."),
 ];

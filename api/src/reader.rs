@@ -21,6 +21,8 @@ pub struct StoreFacts {
     pub checkpoint: Checkpoint,
     /// Bytes on disk.
     pub disk_bytes: u64,
+    /// The levels, finest first.
+    pub levels: Vec<portolan_storage::Level>,
     /// Entities known.
     pub entities: u64,
     /// Oldest and newest stored window.
@@ -181,6 +183,7 @@ impl TopologyReader for StoreReader {
         Ok(StoreFacts {
             checkpoint: self.store.checkpoint()?,
             disk_bytes: self.store.disk_bytes(),
+            levels: self.store.history().levels(),
             entities,
             span: span.map(|(from, to)| TimeRange { from: from.start(), to: to.end(len) }),
         })

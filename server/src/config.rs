@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use portolan_pipeline::LineConfig;
 use portolan_proto::{Encoding, FlowEncoding, InventoryEncoding, OwnerEncoding};
+use portolan_storage::LevelOptions;
 use serde::{Deserialize, Serialize};
 
 mod check;
@@ -87,8 +88,26 @@ pub struct Store {
     /// How long base windows are kept; zero keeps them for ever.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// Bytes on disk that it may take; zero for no bound. Over it the finest level that can be is shortened.
+    pub max_bytes: u64,
+    /// Levels above the base windows, finest first. Absent: 1 min, 10 min, 1 h and 1 d, those of them that are multiples of
+    /// the base window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<Vec<Level>>,
     /// What to do with a store that does not open.
     pub on_damage: OnDamage,
+}
+
+/// `[[store.levels]]`: a level above the base windows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// Length of its windows.
+    #[serde(with = "humantime_serde")]
+    pub length: Duration,
+    /// How long they are kept; zero keeps them for ever.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
 }
 
 /// What to do with a store whose bytes are damaged.
@@ -261,8 +280,19 @@ impl Default for Store {
             path: PathBuf::from("portolan-store"),
             window_secs: line.window.secs(),
             retention: Duration::from_secs(u64::from(line.retention_secs)),
+            max_bytes: 0,
+            levels: None,
             on_damage: OnDamage::Recover,
         }
+    }
+}
+
+// === impl Level ===
+
+impl From<Level> for LevelOptions {
+    fn from(level: Level) -> Self {
+        let seconds = |of: Duration| u32::try_from(of.as_secs()).unwrap_or(u32::MAX);
+        Self { secs: seconds(level.length), retention_secs: seconds(level.retention) }
     }
 }
 

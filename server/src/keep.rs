@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use portolan_model::EpochCommit;
-use portolan_storage::{CommitEpoch, Error, FjallStore, Options, Recovery, good_copy};
+use portolan_storage::{
+    CommitEpoch, Error, FjallStore, LevelOptions, Options, Recovery, good_copy,
+};
 
 use crate::config::{Config, OnDamage};
 
@@ -36,8 +38,11 @@ pub fn open(config: &Config) -> anyhow::Result<(Kept, Option<Recovery>)> {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let window = config.line_config().window;
-    let (store, recovery) =
-        portolan_storage::open_or_recover(path, window, &Options::default(), policy, now)?;
+    let mut options = Options { max_bytes: config.store.max_bytes, ..Options::default() };
+    if let Some(levels) = &config.store.levels {
+        options.levels = levels.iter().map(|level| LevelOptions::from(*level)).collect();
+    }
+    let (store, recovery) = portolan_storage::open_or_recover(path, window, &options, policy, now)?;
     Ok((Kept { store, next_copy: Instant::now() + FIRST_COPY, copying: None }, recovery))
 }
 

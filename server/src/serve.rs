@@ -123,6 +123,11 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         // Looking at every file is too much for every epoch.
         if epochs % 10 == 1 {
             metrics::gauge!(portolan_actors::names::STORE_BYTES).set(measured.disk_bytes() as f64);
+            for level in measured.history().levels() {
+                let secs = level.len.secs().to_string();
+                metrics::gauge!(portolan_actors::names::STORE_LEVEL_BYTES, "window_secs" => secs)
+                    .set(level.disk_bytes as f64);
+            }
         }
     });
     let checkpoint = kept.store().reader();

@@ -36,6 +36,7 @@ mod open;
 mod packs;
 mod read;
 mod seal;
+mod squeeze;
 mod synced;
 
 pub use copy::PendingCopy;
@@ -63,6 +64,8 @@ pub struct Options {
     pub cached_rows: usize,
     /// Bytes of journals on disk; at least 64 MiB.
     pub journal_bytes: u64,
+    /// Bytes on disk that the store may take; 0 for no bound. Over it the finest level that can be is shortened.
+    pub max_bytes: u64,
     /// Levels above the base windows, finest first. One whose length is not a multiple of the one before is left out.
     pub levels: Vec<LevelOptions>,
 }
@@ -87,6 +90,8 @@ pub struct FjallStore {
     edges: RowCache<EdgeDelta>,
     paths: RowCache<PathDelta>,
     calls: RowCache<CallDelta>,
+    /// See [`Options::max_bytes`].
+    max_bytes: u64,
     holes: Arc<Holes>,
     touched: Touched,
     checkpoint: Arc<Checkpoint>,
@@ -135,6 +140,7 @@ impl Default for Options {
             cached_rows: 250_000,
             // The least that the engine takes. Its items are replayed at start, 1 M a second.
             journal_bytes: 64 << 20,
+            max_bytes: 0,
             levels: LevelOptions::DEFAULT.to_vec(),
         }
     }
@@ -159,6 +165,7 @@ impl Options {
             memtable_bytes: 4 << 20,
             cached_rows: 20_000,
             journal_bytes: 64 << 20,
+            max_bytes: 0,
             levels: Vec::new(),
         }
     }

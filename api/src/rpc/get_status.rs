@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portolan_model::{DeadLetter, Loss, Position};
 use portolan_proto::{nanos_to_micros, v1};
+use portolan_storage::Level;
 
 use super::Inner;
 use crate::status::{LineStatus, PartitionStatus, StageStatus};
@@ -37,7 +38,7 @@ fn unwell(line: &mut LineStatus) {
 }
 
 fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
-    let StoreFacts { checkpoint, disk_bytes, entities, span } = facts;
+    let StoreFacts { checkpoint, disk_bytes, levels, entities, span } = facts;
     v1::GetStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: line.state.as_str().to_owned(),
@@ -59,6 +60,7 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
             disk_bytes,
             entities,
             span: span.map(convert::range),
+            levels: levels.iter().map(level).collect(),
         }),
         freshness: Some(v1::Freshness {
             samples: line.freshness.samples,
@@ -67,6 +69,15 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
             max_us: line.freshness.max_us,
         }),
         restarts: line.restarts,
+    }
+}
+
+fn level(level: &Level) -> v1::LevelStatus {
+    v1::LevelStatus {
+        window_secs: level.len.secs(),
+        disk_bytes: level.disk_bytes,
+        from_unix_us: nanos_to_micros(level.first.start()),
+        sealed_unix_us: nanos_to_micros(level.sealed.start()),
     }
 }
 

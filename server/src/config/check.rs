@@ -8,7 +8,7 @@ use portolan_model::WindowLen;
 use portolan_proto::{Encoding, FlowDecoder, FlowEncoding};
 
 use super::properties::OWNED;
-use super::{Config, Kafka, Topic};
+use super::{Config, Kafka, Level, Store, Topic};
 
 type Problem = (String, String);
 
@@ -19,6 +19,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Seconds of it fit into 32 bits, as the line counts them; window starts end in 2106 anyway.
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 31_557_600);
+
+/// More would be merged again and again for little.
+const MOST_LEVELS: usize = 8;
+
+/// Four times what the journals alone may take.
+const LEAST_BYTES: u64 = 256 << 20;
 
 /// All checks, in the order of the sections.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
@@ -83,6 +89,38 @@ fn store(config: &Config) -> Result<(), Problem> {
         if store.retention < config.line.horizon {
             return problem("store.retention", "it is shorter than line.horizon");
         }
+    }
+    if store.max_bytes > 0 && store.max_bytes < LEAST_BYTES {
+        return problem("store.max_bytes", format!("{} is not allowed", store.max_bytes));
+    }
+    store.levels.as_deref().map_or(Ok(()), |all| levels(store, all))
+}
+
+/// Each level is merged from the one before: its length is a multiple of that one's, and it lasts as long at least.
+fn levels(store: &Store, levels: &[Level]) -> Result<(), Problem> {
+    if levels.len() > MOST_LEVELS {
+        return problem("store.levels", format!("there are more than {MOST_LEVELS}"));
+    }
+    let mut finer = Duration::from_secs(u64::from(store.window_secs));
+    let mut kept = store.retention;
+    for (at, level) in levels.iter().enumerate() {
+        let (length, retention) =
+            (format!("store.levels[{at}].length"), format!("store.levels[{at}].retention"));
+        let secs = u32::try_from(level.length.as_secs()).ok();
+        let whole = level.length.subsec_nanos() == 0;
+        if !whole || secs.and_then(WindowLen::try_new).is_none() {
+            return problem(&length, "it does not divide a day into whole seconds");
+        }
+        if level.length <= finer || !level.length.as_secs().is_multiple_of(finer.as_secs()) {
+            return problem(&length, "it is no multiple of the length before");
+        }
+        if !level.retention.is_zero() {
+            lasting(&retention, level.retention, level.length..=LONGEST_RETENTION)?;
+            if kept.is_zero() || level.retention < kept {
+                return problem(&retention, "it is shorter than that of the finer level");
+            }
+        }
+        (finer, kept) = (level.length, level.retention);
     }
     Ok(())
 }

@@ -35,6 +35,21 @@ pub(super) const KEYS: &[Key] = &[
         Form::Text,
         "\"0s\" for ever, or a duration from 10m to 100years and no shorter than line.horizon",
     ),
+    key(
+        "store.max_bytes",
+        Form::Number,
+        "0 for no bound, or a whole number of bytes from 268435456 (256 MiB)",
+    ),
+    key(
+        "store.levels[].length",
+        Form::Text,
+        "a duration that divides a day and is a multiple of the level before, such as \"1m\"",
+    ),
+    key(
+        "store.levels[].retention",
+        Form::Text,
+        "\"0s\" for ever, or a duration no shorter than that of the finer level, such as \"30days\"",
+    ),
     key("store.on_damage", Form::Text, "\"recover\" or \"refuse\""),
     key("line.horizon", Form::Text, "a duration from 10s to 1h in whole seconds, such as \"60s\""),
     key("line.clock_tolerance", Form::Text, "a duration from 0ms to 1m, such as \"2s\""),

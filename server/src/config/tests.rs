@@ -65,6 +65,7 @@ fn the_whole_is_shown_without_its_secrets() {
         path = "portolan-store"
         window_secs = 10
         retention = "7days"
+        max_bytes = 0
         on_damage = "recover"
 
         [line]
@@ -414,6 +415,8 @@ fn every_key_that_is_shown_says_what_is_allowed() {
     config.kafka[0].topics[0].fields = Some(portolan_proto::DEFAULT_VPC_FIELDS.to_owned());
     config.receive.otlp_grpc = Some(([127, 0, 0, 1], 4317).into());
     config.receive.otlp_http = Some(([127, 0, 0, 1], 4318).into());
+    let day = std::time::Duration::from_secs(86_400);
+    config.store.levels = Some(vec![Level { length: day, retention: day }]);
     config.inventory.push(InventoryFile {
         name: "main".into(),
         path: "inventory.yaml".into(),
@@ -490,4 +493,33 @@ fn image_and_compose_file_set_real_keys() {
 fn missing_file_is_named() {
     let error = Config::load(Some(std::path::Path::new("/nowhere/portolan.toml"))).unwrap_err();
     assert_eq!(error.to_string(), "configuration /nowhere/portolan.toml cannot be read");
+}
+
+#[test]
+fn levels_are_merged_one_from_the_other_and_a_mistake_is_named() {
+    let with = |levels: &[(&str, &str)]| {
+        let each = levels.iter().map(|(length, retention)| {
+            format!("[[store.levels]]\nlength = \"{length}\"\nretention = \"{retention}\"\n")
+        });
+        parse(&format!("{}{KAFKA}", each.collect::<String>()), &[])
+    };
+    let config = with(&[("1m", "30days"), ("1h", "0s")]).unwrap();
+    let levels = config.store.levels.unwrap();
+    assert_eq!(levels[0].length.as_secs(), 60);
+    assert_eq!(levels[1].retention.as_secs(), 0);
+    assert!(parse(&format!("[store]\nlevels = []\n{KAFKA}"), &[]).is_ok());
+    let refused = |levels: &[(&str, &str)]| with(levels).unwrap_err().to_string();
+    for (levels, at) in [
+        (&[("7m", "30days")][..], "store.levels[0].length"),
+        (&[("15s", "30days")], "store.levels[0].length"),
+        (&[("10m", "30days"), ("1m", "60days")], "store.levels[1].length"),
+        (&[("1m", "1day")], "store.levels[0].retention"),
+        (&[("1m", "30days"), ("1h", "20days")], "store.levels[1].retention"),
+        (&[("1m", "0s"), ("1h", "60days")], "store.levels[1].retention"),
+    ] {
+        let error = refused(levels);
+        assert!(error.contains(at), "{levels:?}: {error}");
+    }
+    let small = parse(&format!("[store]\nmax_bytes = 1000\n{KAFKA}"), &[]).unwrap_err();
+    assert!(small.to_string().contains("store.max_bytes"), "{small}");
 }

@@ -41,6 +41,7 @@ pub fn status(status: &v1::GetStatusResponse) -> String {
             store.path
         );
     }
+    levels(&mut out, status);
     partitions(&mut out, status);
     stages(&mut out, status);
     let mut tallies: Vec<_> = status.tallies.iter().collect();
@@ -68,6 +69,24 @@ pub fn status(status: &v1::GetStatusResponse) -> String {
         );
     }
     out
+}
+
+fn levels(out: &mut String, status: &v1::GetStatusResponse) {
+    let Some(store) = &status.store else { return };
+    let mut table = table(&["LEVEL", "DISK", "HELD FROM", "PACKED UNTIL"]);
+    let instant = |us: i64| if us == 0 { String::new() } else { time(us) };
+    for level in &store.levels {
+        let length = std::time::Duration::from_secs(u64::from(level.window_secs));
+        table.add_row([
+            humantime::format_duration(length).to_string(),
+            bytes(level.disk_bytes),
+            instant(level.from_unix_us),
+            instant(level.sealed_unix_us),
+        ]);
+    }
+    if !store.levels.is_empty() {
+        let _ = writeln!(out, "\n{table}");
+    }
 }
 
 fn partitions(out: &mut String, status: &v1::GetStatusResponse) {

@@ -195,6 +195,17 @@ impl Buckets {
         self.map.map.values().filter(move |keyspace| seen.insert(keyspace.name().to_string()))
     }
 
+    /// The first window of the oldest bucket.
+    pub(super) fn oldest(&self) -> Option<Window> {
+        self.map.map.keys().next().map(|number| self.map.bounds(*number).0)
+    }
+
+    /// The first window after the oldest bucket, if that one has files of its own: what has to expire for them to go.
+    pub(super) fn after_oldest(&self) -> Option<Window> {
+        let number = *self.map.map.keys().find(|number| !self.in_rest.contains(number))?;
+        Some(Window(self.map.bounds(number).1.0.saturating_add(1)))
+    }
+
     /// Whether some bucket lies wholly before `first`.
     pub(super) fn has_expired(&self, first: Window) -> bool {
         let oldest = self.map.map.keys().next();

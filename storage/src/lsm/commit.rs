@@ -64,6 +64,7 @@ impl FjallStore {
     fn write(&mut self, commit: &EpochCommit) -> Result<(), Error> {
         let shared = self.shared.clone();
         let number = self.written + 1;
+        let shortened = self.squeeze(commit.epoch);
         let marks = self.expiry(commit);
         let sealed = marks[0].sealed;
         let rows = (tidy(&commit.edges), tidy(&commit.paths), tidy(&commit.calls));
@@ -94,6 +95,9 @@ impl FjallStore {
         let Late { mut batch, mut touched, dropped, .. } = late;
         let mut next = Checkpoint::clone(&self.checkpoint);
         checkpoint::advance(&mut next, commit, marks[0].expired, dropped);
+        for (tally, secs) in &shortened {
+            checkpoint::add(&mut next, tally, *secs);
+        }
         put_catalogue(&mut batch, &shared.meta, commit);
         if let Some(agents) = &commit.agents {
             batch.insert(&shared.meta, [AGENTS], built(|out| put_agents(out, agents)));
@@ -132,6 +136,7 @@ impl FjallStore {
                 _ => kept_from(level.len, level.retention_secs, newest),
             };
             let merged = self.levels.get(at + 1).map_or(Window(u32::MAX), |coarser| coarser.sealed);
+            let wanted = wanted.max(level.squeezed);
             let expired = wanted.min(level.len.window(merged.start())).max(before);
             let sealed = level.sealed.max(expired);
             marks.push(Mark { secs: level.len.secs(), sealed, expired });

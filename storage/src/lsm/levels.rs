@@ -40,6 +40,8 @@ pub(super) struct LevelState {
     pub(super) len: WindowLen,
     /// 0 keeps for ever.
     pub(super) retention_secs: u32,
+    /// Windows before this one go for want of room.
+    pub(super) squeezed: Window,
     pub(super) sealed: Window,
     pub(super) expired: Window,
     pub(super) packs: Buckets,
@@ -119,6 +121,7 @@ impl LevelState {
             levels.push(Self {
                 len,
                 retention_secs,
+                squeezed: Window(0),
                 sealed: mark.map_or(first, |mark| mark.sealed),
                 expired: mark.map_or(first, |mark| mark.expired),
                 packs: Buckets::load(db, path, names("pack", &packs::KINDS))?,

@@ -128,6 +128,7 @@ impl FjallStore {
             edges: RowCache::new(options.cached_rows),
             paths: RowCache::new(options.cached_rows),
             calls: RowCache::new(options.cached_rows),
+            max_bytes: options.max_bytes,
             holes,
             touched,
             checkpoint,

@@ -220,3 +220,57 @@ fn window_merged_from_one_that_does_not_read_is_named_at_every_level() {
         .unwrap();
     assert_eq!(ask(&store, 600), (161, true));
 }
+
+#[test]
+fn store_over_its_bound_shortens_the_finest_level_first_and_counts_it() {
+    const SPAN: u32 = 6 * 3_600;
+    let dir = tempfile::tempdir().unwrap();
+    let levels = vec![LevelOptions { secs: 60, retention_secs: 0 }];
+    // Whatever it takes is too much.
+    let options = Options { levels, max_bytes: 1, ..Options::small() };
+    let mut store = FjallStore::open(dir.path(), LEN, &options).unwrap();
+    let first = Window(SPAN * 50_000);
+    let mut epoch = 0;
+    let mut commit = |store: &mut FjallStore, edges: Vec<EdgeDelta>, folded: u32| {
+        epoch += 1;
+        let folded = Window(first.0 + folded);
+        store.commit(&EpochCommit { epoch, edges, folded, ..Default::default() }).unwrap();
+    };
+    let expired = |store: &FjallStore| -> Vec<u32> {
+        store.levels.iter().map(|l| l.expired.0.saturating_sub(first.0)).collect()
+    };
+    // A row in each of three spans, all sealed but the last; fifteen epochs.
+    let rows = (0..3).map(|n| row(Window(first.0 + n * SPAN), 1)).collect();
+    commit(&mut store, rows, 2 * SPAN + 120);
+    for _ in 0..14 {
+        commit(&mut store, Vec::new(), 2 * SPAN + 120);
+    }
+    assert_eq!(expired(&store), [0, 0], "nobody has looked yet");
+    commit(&mut store, Vec::new(), 2 * SPAN + 120);
+    assert_eq!(expired(&store), [SPAN, 0]);
+    for _ in 0..16 {
+        commit(&mut store, Vec::new(), 2 * SPAN + 120);
+    }
+    assert_eq!(expired(&store), [2 * SPAN, 0]);
+    // The finest holds nothing but its newest span: the next level gives.
+    let names = keyspaces(&store);
+    assert!(!names.contains(&format!("pack-10-{}", 50_001)), "{names:?}");
+    commit(&mut store, vec![row(Window(first.0 + 3 * SPAN), 1)], 3 * SPAN);
+    let tally = |store: &FjallStore| -> Vec<(String, i64)> {
+        let all = store.checkpoint.tallies.iter();
+        all.filter(|(name, _)| name.starts_with("shortened"))
+            .map(|(n, by)| (n.to_string(), *by))
+            .collect()
+    };
+    assert_eq!(tally(&store), [("shortened/10s".to_string(), i64::from(2 * SPAN))]);
+    // The minutes hold what the finer level gave up.
+    use crate::{Plan, ReadHistory, Select};
+    let history = store.history();
+    let plan: Plan =
+        history.plan(TimeRange { from: first.start(), to: first.start() + 60_000_000_000 });
+    let mut flows = 0;
+    history
+        .edges(&plan, &Select::default(), &mut |row| flows += row.counters[Measure::Flows])
+        .unwrap();
+    assert_eq!((plan.coarsest().map(WindowLen::secs), flows), (Some(60), 1));
+}
