@@ -6,7 +6,7 @@ use portolan_model::{
 
 use super::buckets::OPEN_SECS;
 use super::*;
-use crate::{CommitEpoch, ReadEdges};
+use crate::{CommitEpoch, Plan, ReadEdges, ReadHistory, Select, Span};
 
 const LEN: WindowLen = WindowLen::BASE;
 
@@ -194,7 +194,6 @@ fn window_merged_from_one_that_does_not_read_is_named_at_every_level() {
     drop(packs);
     store.commit(&upto(2, 700, Vec::new())).unwrap();
     let ask = |store: &FjallStore, secs: u32| {
-        use crate::{Plan, ReadHistory, Select, Span};
         let len = WindowLen::try_new(secs).unwrap();
         let window = len.window(first.start());
         let range = TimeRange { from: window.start(), to: window.end(len) };
@@ -264,7 +263,6 @@ fn store_over_its_bound_shortens_the_finest_level_first_and_counts_it() {
     };
     assert_eq!(tally(&store), [("shortened/10s".to_string(), i64::from(2 * SPAN))]);
     // The minutes hold what the finer level gave up.
-    use crate::{Plan, ReadHistory, Select};
     let history = store.history();
     let plan: Plan =
         history.plan(TimeRange { from: first.start(), to: first.start() + 60_000_000_000 });
