@@ -27,6 +27,7 @@ pub(super) struct EventFile {
     pub(super) newest: Nanos,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one of each file")]
 enum Reader {
     Flows { encoding: FlowEncoding, decoder: Box<FlowDecoder>, columns: FlowColumns },
     Spans { encoding: SpanEncoding, columns: SpanColumns },
