@@ -107,7 +107,7 @@ fn merged(history: &dyn History, len: WindowLen, present: u64) -> anyhow::Result
         let began = cpu_now();
         let mut seen = 0;
         history.edges(&plan, &Select::default(), &mut |_| seen += 1)?;
-        let took = cpu_now() - began;
+        let took = cpu_now().saturating_sub(began);
         anyhow::ensure!(seen == EDGES, "{seen} rows");
         rates.push(rows as f64 / took.as_secs_f64() / 1e6);
     }

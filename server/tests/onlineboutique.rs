@@ -1,5 +1,7 @@
 //! A real trace of a real shop: its spans alone give the edges that are known of it.
 
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
