@@ -201,8 +201,7 @@ impl Conn {
     pub(super) fn renew(&mut self) {
         self.tallies.clear();
         self.near.clear();
-        let emitted = self.emitted.take();
-        drop(emitted);
+        self.emitted = None;
         let Self {
             tallies: _,
             near: _,
