@@ -66,8 +66,10 @@ pub struct PathCollapser {
     /// Cleared: a new window takes over the memory of one that is forgotten.
     spare: Vec<Joins>,
     touched: Vec<(Window, Client)>,
-    /// Agents that sample and were found to show both halves of a connection, with the latest window.
-    both: FxHashMap<Sampler, Window>,
+    /// Agents that sample and were found to show both halves of a connection.
+    both: FxHashMap<Sampler, Shown>,
+    /// Those that came in or fell out since they were last asked for.
+    moved: SmallVec<[Sampler; 2]>,
 }
 
 /// What is remembered of one window.
@@ -91,7 +93,18 @@ struct Group {
 struct Towards {
     hop: Socket,
     state: Arc<HopConnection>,
+    /// The agent that was found to show this connection behind the hop as well.
+    both: Sampler,
     emitted: Option<Box<Emitted>>,
+}
+
+/// Of how many connections an agent shows both halves.
+#[derive(Copy, Clone, Default)]
+struct Shown {
+    /// In the windows that are remembered: what is shown may turn out otherwise.
+    now: u32,
+    /// The latest of the windows that are forgotten.
+    last: Option<Window>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +190,7 @@ impl PathCollapser {
             spare: Vec::new(),
             touched: Vec::new(),
             both: FxHashMap::default(),
+            moved: SmallVec::new(),
         }
     }
 
@@ -201,11 +215,14 @@ impl PathCollapser {
         match (place, change.state) {
             (Some(place), Some(state)) => group.hops[place].state = state,
             (None, Some(state)) => {
-                group.hops.push(Towards { hop: change.hop, state, emitted: None });
+                let (hop, both) = (change.hop, Sampler::NONE);
+                group.hops.push(Towards { hop, state, both, emitted: None });
             }
             (Some(place), None) => {
                 let gone = group.hops.remove(place);
                 emit(gone.emitted.as_deref(), None, out);
+                let moved = shows(&mut self.both, gone.both, Sampler::NONE);
+                self.moved.extend(moved);
             }
             (None, None) => {}
         }
@@ -244,32 +261,30 @@ impl PathCollapser {
 
     fn join(&mut self, rebuild: bool) -> Vec<PathDelta> {
         let mut out = Vec::new();
-        while !self.touched.is_empty() {
-            let found = self.join_touched(rebuild, &mut out);
-            if !found.is_empty() {
-                self.touch_sampled_by(&found);
+        loop {
+            self.join_touched(rebuild, &mut out);
+            if self.moved.is_empty() {
+                return out;
             }
+            let moved = std::mem::take(&mut self.moved);
+            self.touch_sampled_by(&moved);
         }
-        out
     }
 
-    /// Joins what was touched, and says which agents were found to show both halves of connections.
-    fn join_touched(&mut self, rebuild: bool, out: &mut Vec<PathDelta>) -> SmallVec<[Sampler; 2]> {
-        let mut found = SmallVec::new();
+    /// Joins what was touched, and notes for which agents it matters that they show, or no longer show,
+    /// both halves of connections.
+    fn join_touched(&mut self, rebuild: bool, out: &mut Vec<PathDelta>) {
         for (window, client) in std::mem::take(&mut self.touched) {
             let landings = self.landings(window, client);
             let Some(group) = self.windows.get_mut(&window).and_then(|w| w.group(client)) else {
                 continue;
             };
             group.touched = false;
-            for Towards { hop, state, emitted } in &mut group.hops {
-                if state.sampler != Sampler::NONE && shows_both(state, &landings) {
-                    let last = self.both.entry(state.sampler).or_insert_with(|| {
-                        found.push(state.sampler);
-                        window
-                    });
-                    *last = window.max(*last);
-                }
+            for Towards { hop, state, both, emitted } in &mut group.hops {
+                let sampled = state.sampler != Sampler::NONE && shows_both(state, &landings);
+                let now = if sampled { state.sampler } else { Sampler::NONE };
+                let was = std::mem::replace(both, now);
+                self.moved.extend(shows(&mut self.both, was, now));
                 let again = self.both.contains_key(&state.sampler);
                 let new = path(window, client.proto, *hop, state, &landings, again);
                 if !rebuild {
@@ -278,7 +293,19 @@ impl PathCollapser {
                 *emitted = new.map(Box::new);
             }
         }
-        found
+    }
+
+    /// Keeps who showed both halves in a window that is forgotten.
+    fn keep_shown(&mut self, window: Window, joins: &Joins) {
+        if self.both.is_empty() {
+            return;
+        }
+        let towards = joins.groups.iter().flat_map(|group| &group.hops);
+        for sampler in towards.map(|t| t.both).filter(|both| *both != Sampler::NONE) {
+            let shown = self.both.entry(sampler).or_default();
+            shown.now = shown.now.saturating_sub(1);
+            shown.last = shown.last.max(Some(window));
+        }
     }
 
     fn touch_sampled_by(&mut self, samplers: &[Sampler]) {
@@ -313,14 +340,16 @@ impl Stage for PathCollapser {
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
         let paths = self.join(barrier.rebuild);
         let (folded, window) = (barrier.folded.start(), self.window);
-        self.both.retain(|_, last| last.end(window).saturating_add(BOTH_SHOWN) > folded);
         let kept = self.windows.split_off(&barrier.folded);
-        for mut joins in std::mem::replace(&mut self.windows, kept).into_values() {
+        for (window, mut joins) in std::mem::replace(&mut self.windows, kept) {
+            self.keep_shown(window, &joins);
             if self.spare.len() < SPARE {
                 joins.clear();
                 self.spare.push(joins);
             }
         }
+        let lately = |last: Window| last.end(window).saturating_add(BOTH_SHOWN) > folded;
+        self.both.retain(|_, shown| shown.now > 0 || shown.last.is_some_and(lately));
         if barrier.rebuild {
             return None;
         }
@@ -340,6 +369,33 @@ struct Landed {
     socket: Socket,
     entity: EntityId,
     sampler: Sampler,
+}
+
+/// Counts a connection for another agent than before; gives those for whom it was the first or the last.
+fn shows(
+    both: &mut FxHashMap<Sampler, Shown>,
+    was: Sampler,
+    now: Sampler,
+) -> SmallVec<[Sampler; 2]> {
+    let mut moved = SmallVec::new();
+    if was == now {
+        return moved;
+    }
+    if let Some(shown) = both.get_mut(&was) {
+        shown.now = shown.now.saturating_sub(1);
+        if shown.now == 0 && shown.last.is_none() {
+            both.remove(&was);
+            moved.push(was);
+        }
+    }
+    if now != Sampler::NONE {
+        let shown = both.entry(now).or_default();
+        if shown.now == 0 && shown.last.is_none() {
+            moved.push(now);
+        }
+        shown.now += 1;
+    }
+    moved
 }
 
 /// Whether the agent that shows a connection towards a service address shows it behind that too.

@@ -1,15 +1,19 @@
 //! Laws of the line, by property: what holds for every set of records.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use expect_test::expect;
 use portolan_model::{
-    Counters, EdgeKey, EntityId, FlowBatch, FlowRow, Measure, OwnerEvent, PartitionId, PathKey,
+    Counters, EdgeKey, EntityId, FlowBatch, FlowRow, Measure, Nanos, OwnerEvent, PartitionId,
+    PathKey,
 };
 use proptest::prelude::*;
 
 use crate::check::{Lab, T0, at, barrier, flow, own};
 use crate::{Line, LineConfig, Restored};
+
+mod sources;
 
 /// What one run comes to.
 type Graph = (BTreeMap<EdgeKey, Counters>, BTreeMap<PathKey, Counters>);
@@ -26,11 +30,33 @@ const OWNERS: [&str; 8] = [
 ];
 
 /// One thing that happens to the line.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Step {
     Flow(FlowRow),
     Own(usize),
     Barrier,
+}
+
+/// A line each, near to what [`Lab::run`] reads: what a law breaks on is long.
+impl fmt::Debug for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flow(f) => {
+                let secs = |at: Nanos| at / 1_000_000_000 - T0;
+                write!(out, "flow {}..{} {}:{}>", secs(f.start), secs(f.end), f.src, f.src_port)?;
+                write!(out, "{}:{} {}B {} {:#x}", f.dst, f.dst_port, f.bytes, f.proto, f.flags.0)?;
+                write!(out, " {:?} {:?} @{} sample={}", f.source, f.role, f.agent, f.sampling)?;
+                match f.xlat {
+                    Some(to) => {
+                        write!(out, " xlat={}:{}>{}:{}", to.src, to.src_port, to.dst, to.dst_port)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::Own(which) => write!(out, "own {}", OWNERS[*which]),
+            Self::Barrier => write!(out, "barrier"),
+        }
+    }
 }
 
 fn arb_flow() -> impl Strategy<Value = FlowRow> {
@@ -79,18 +105,22 @@ fn arb_runs() -> impl Strategy<Value = (Vec<Step>, Vec<Step>)> {
             let key = (f.src, f.src_port, f.dst, f.dst_port, f.agent, f.start, f.end);
             seen.entry(key).or_insert(f);
         }
-        let plain: Vec<Step> =
-            (0..OWNERS.len()).map(Step::Own).chain(seen.into_values().map(Step::Flow)).collect();
-        let doubled = (Just(plain.clone()), proptest::collection::vec(any::<bool>(), plain.len()));
-        let mixed = doubled.prop_map(|(steps, twice)| {
-            let again = steps.iter().zip(twice).filter(|(_, t)| *t).map(|(s, _)| s.clone());
-            let mut all = steps.clone();
-            all.extend(again.collect::<Vec<_>>());
-            all.extend([Step::Barrier, Step::Barrier, Step::Barrier]);
-            all
-        });
-        (Just(plain), mixed.prop_shuffle())
+        mixed(seen.into_values())
     })
+}
+
+/// All owners and these flows in order, and once more with some twice, barriers between, and shuffled.
+fn mixed(flows: impl Iterator<Item = FlowRow>) -> impl Strategy<Value = (Vec<Step>, Vec<Step>)> {
+    let plain: Vec<Step> = (0..OWNERS.len()).map(Step::Own).chain(flows.map(Step::Flow)).collect();
+    let doubled = (Just(plain.clone()), proptest::collection::vec(any::<bool>(), plain.len()));
+    let mixed = doubled.prop_map(|(steps, twice)| {
+        let again = steps.iter().zip(twice).filter(|(_, t)| *t).map(|(s, _)| s.clone());
+        let mut all = steps.clone();
+        all.extend(again.collect::<Vec<_>>());
+        all.extend([Step::Barrier, Step::Barrier, Step::Barrier]);
+        all
+    });
+    (Just(plain), mixed.prop_shuffle())
 }
 
 proptest! {

@@ -198,12 +198,14 @@ impl FlowResolver {
         self.addrs.clean();
     }
 
-    /// Which agents sample decides how much each one's word counts for.
+    /// Which agents sample in a window decides how much each one's word counts for in it.
     fn touch_sampled(&mut self) {
-        for (_, table) in self.tables.iter_mut() {
-            for place in 0..table.len() as u32 {
-                if table.conns[place].tallies.iter().any(|tally| tally.sampled > 0) {
-                    table.touch(place);
+        for moved in self.agents.take_moved() {
+            for (_, table) in self.tables.iter_mut().filter(|(window, _)| moved.contains(window)) {
+                for place in 0..table.len() as u32 {
+                    if table.conns[place].tallies.iter().any(|tally| tally.sampled > 0) {
+                        table.touch(place);
+                    }
                 }
             }
         }
@@ -211,9 +213,7 @@ impl FlowResolver {
 
     /// Judges every touched connection and emits the differences.
     fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
-        if self.agents.take_moved() {
-            self.touch_sampled();
-        }
+        self.touch_sampled();
         let windows: Vec<Window> = self.tables.iter().map(|(window, _)| window).collect();
         let mut emission = std::mem::take(&mut self.emission);
         let ordered = self.names.may_run_out(self.addrs.len());
@@ -335,7 +335,7 @@ impl FlowResolver {
                 for tally in &conn.tallies {
                     used[tally.agent as usize] = true;
                 }
-                for (agent, _) in &conn.near {
+                for (agent, ..) in &conn.near {
                     used[*agent as usize] = true;
                 }
                 for rewrite in conn.rewrites {

@@ -1,5 +1,7 @@
 //! Agents: when each was heard of, and whether it looks at every packet.
 
+use std::ops::RangeInclusive;
+
 use portolan_model::{FlowColumns, Ip, Nanos, Window, WindowLen};
 use rustc_hash::FxHashMap;
 
@@ -14,8 +16,8 @@ const STEP: Nanos = 60_000_000_000;
 #[derive(Default)]
 pub(super) struct Agents {
     by_ip: FxHashMap<Ip, Agent>,
-    /// Some agent that samples came, went or came back since last asked.
-    moved: bool,
+    /// Windows in which some agent counts as one that samples, and did not before.
+    moved: Vec<RangeInclusive<Window>>,
 }
 
 #[derive(Copy, Clone)]
@@ -28,6 +30,15 @@ struct Agent {
     samples: bool,
 }
 
+// === impl Agent ===
+
+impl Agent {
+    /// The windows that it reported about, and one more to either side.
+    fn windows(&self, len: WindowLen) -> RangeInclusive<Window> {
+        len.window(self.first).previous(len)..=len.window(self.last).next(len)
+    }
+}
+
 // === impl Agents ===
 
 impl Agents {
@@ -35,7 +46,7 @@ impl Agents {
     pub(super) fn restored(alive: &[(Ip, Nanos)]) -> Self {
         let silent = |until| Agent { first: Nanos::MAX, last: 0, until, samples: false };
         let by_ip = alive.iter().map(|(ip, until)| (*ip, silent(*until))).collect();
-        Self { by_ip, moved: false }
+        Self { by_ip, moved: Vec::new() }
     }
 
     /// Those that are alive, and the end of the minute in which each was heard of last, sorted.
@@ -61,23 +72,31 @@ impl Agents {
     }
 
     fn hear(&mut self, ip: Ip, news: Agent, len: WindowLen) {
-        let known = self.by_ip.entry(ip).or_insert_with(|| {
-            self.moved |= news.samples;
-            news
-        });
-        let away = news.first > known.last.saturating_add(len.nanos())
-            || known.first > news.last.saturating_add(len.nanos());
-        let begins = news.samples && !known.samples;
-        self.moved |= begins || (away && (known.samples || news.samples));
+        let silent = Agent { first: Nanos::MAX, last: 0, until: 0, samples: false };
+        let known = self.by_ip.entry(ip).or_insert(silent);
+        let was = known.samples.then(|| known.windows(len));
         known.first = known.first.min(news.first);
         known.last = known.last.max(news.last);
         known.until = known.until.max(news.until);
         known.samples |= news.samples;
+        if known.samples {
+            let now = known.windows(len);
+            let Some(was) = was else { return self.moved.push(now) };
+            if now.start() < was.start() {
+                self.moved.push(*now.start()..=was.start().previous(len));
+            }
+            if was.end() < now.end() {
+                self.moved.push(was.end().next(len)..=*now.end());
+            }
+        }
     }
 
-    /// Whether which agents sample has changed since the last call.
-    pub(super) fn take_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved)
+    /// Windows in which other agents came to sample since the last call, or were found to.
+    pub(super) fn take_moved(&mut self) -> Vec<RangeInclusive<Window>> {
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.sort_unstable_by_key(|windows| (*windows.start(), *windows.end()));
+        moved.dedup();
+        moved
     }
 
     /// Whether an agent there is counted on.
@@ -88,11 +107,8 @@ impl Agents {
     /// Whether an agent there reported about a window, give or take one, and samples (flow semantics,
     /// section 3.3).
     pub(super) fn samples(&self, node: Ip, window: Window, len: WindowLen) -> bool {
-        let alive = |agent: &&Agent| {
-            agent.first <= window.end(len).saturating_add(len.nanos())
-                && agent.last.saturating_add(len.nanos()) >= window.start()
-        };
-        !node.is_none() && self.by_ip.get(&node).filter(alive).is_some_and(|agent| agent.samples)
+        let agent = self.by_ip.get(&node).filter(|agent| !node.is_none() && agent.samples);
+        agent.is_some_and(|agent| agent.windows(len).contains(&window))
     }
 
     /// Forgets those that have been silent for long.
@@ -107,7 +123,7 @@ mod tests {
 
     const SECOND: Nanos = 1_000_000_000;
 
-    fn heard(agents: &mut Agents, from: u64, to: u64, sampling: u32) -> bool {
+    fn heard(agents: &mut Agents, from: u64, to: u64, sampling: u32) -> Vec<(u64, u64)> {
         let mut flows = FlowColumns::default();
         flows.push(&portolan_model::FlowRow {
             agent: Ip::v4(1),
@@ -117,7 +133,8 @@ mod tests {
             ..portolan_model::FlowRow::default()
         });
         agents.note(&flows, WindowLen::BASE);
-        agents.take_moved()
+        let start = |window: &Window| u64::from(window.0);
+        agents.take_moved().iter().map(|w| (start(w.start()), start(w.end()))).collect()
     }
 
     #[test]
@@ -127,14 +144,16 @@ mod tests {
             let window = WindowLen::BASE.window(second * SECOND);
             agents.samples(Ip::v4(1), window, WindowLen::BASE)
         };
-        assert!(!heard(&mut agents, 100, 105, 1), "it looks at all");
+        assert_eq!(heard(&mut agents, 100, 105, 1), [], "it looks at all");
         assert!(!samples(&agents, 100));
-        assert!(heard(&mut agents, 106, 109, 50), "now it does not");
+        assert_eq!(heard(&mut agents, 106, 109, 50), [(90, 110)], "now it does not");
         assert_eq!(
-            [90, 100, 110, 119, 120].map(|s| samples(&agents, s)),
-            [true, true, true, true, false]
+            [80, 90, 100, 110, 119, 120].map(|s| samples(&agents, s)),
+            [false, true, true, true, true, false]
         );
-        assert!(!heard(&mut agents, 110, 118, 50), "it goes on");
-        assert!(heard(&mut agents, 140, 145, 50), "it was away");
+        assert_eq!(heard(&mut agents, 108, 109, 50), [], "nothing new");
+        assert_eq!(heard(&mut agents, 110, 118, 50), [(120, 120)], "it goes on");
+        assert_eq!(heard(&mut agents, 140, 145, 50), [(130, 150)], "it was away");
+        assert_eq!(heard(&mut agents, 85, 88, 1), [(70, 80)], "what is late");
     }
 }

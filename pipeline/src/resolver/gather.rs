@@ -179,9 +179,12 @@ impl FlowResolver {
         }
         tally.marks.push(mark);
         let is_first_of_its_reporter = tally.marks.len() == 1;
+        let may_begin_earlier = is_first_of_its_reporter || flows.start[at] < tally.begin;
         let reached = tally.reach(part.window, self.window, self.tolerance);
         fill(tally, flows, at, part);
         let reach = tally.reach(part.window, self.window, self.tolerance);
+        // Better sources are looked for from where the connection begins.
+        conn.looked &= !(self.mixed && may_begin_earlier);
         if part.is_last {
             fill_extra(&mut conn.extra, flows, at);
         }

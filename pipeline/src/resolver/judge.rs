@@ -232,7 +232,7 @@ impl<'a> Judge<'a> {
         key: ConnKey,
         (side, source): (Side, Source),
         home: Ip,
-        near: &mut Vec<(AddrId, Side)>,
+        near: &mut Vec<(AddrId, Side, Source)>,
     ) -> bool {
         if home.is_none() {
             return false;
@@ -241,7 +241,7 @@ impl<'a> Judge<'a> {
         for window in ends {
             let Some(conn) = self.tables.get(window).and_then(|t| t.get(key)) else { continue };
             for tally in &conn.tallies {
-                let seen = (tally.agent, tally.from);
+                let seen = (tally.agent, tally.from, tally.source);
                 let reaches = tally.reach(window, self.len, self.tolerance);
                 let touches = if window < self.window { reaches.end } else { reaches.start };
                 let as_good = tally.source == source && tally.sampled == 0;
@@ -251,7 +251,8 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        near.iter().any(|(agent, from)| *from == side && self.addrs.get(*agent).ip == home)
+        let saw = |it: &(AddrId, Side, Source)| (it.1, it.2) == (side, source);
+        near.iter().any(|it| saw(it) && self.addrs.get(it.0).ip == home)
     }
 
     /// Connections that source NAT made, by the word of neighbouring windows: their near side may have

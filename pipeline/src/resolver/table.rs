@@ -119,7 +119,7 @@ pub(super) struct Conn {
     /// When the connection began, as far as it is remembered; 0 until it is judged.
     pub(super) begin: Nanos,
     /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
-    pub(super) near: Vec<(AddrId, Side)>,
+    pub(super) near: Vec<(AddrId, Side, Source)>,
     /// Which sides sent an ICMP echo request, or were sent the answer to one.
     pub(super) echo: [bool; 2],
     /// Which sides the sources themselves call the client: by socket, and by connection tracking.
