@@ -11,7 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 
-    let own = ["proto/portolan/v1/topology.proto", "proto/portolan/v1/ownership.proto"];
+    let own = [
+        "proto/portolan/v1/topology.proto",
+        "proto/portolan/v1/ownership.proto",
+        "proto/portolan/v1/notes.proto",
+    ];
     let own = protox::compile(own, ["proto"])?;
     // `compile_fds` ignores `file_descriptor_set_path`, so the set is written here.
     std::fs::write(out.join("portolan_v1.bin"), own.encode_to_vec())?;

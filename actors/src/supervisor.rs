@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
+use portolan_model::{Nanos, Notes, TimeRange};
 use portolan_pipeline::Restored;
 use portolan_storage::{Checkpoint, CommitEpoch, ReadStore};
 use tokio::sync::{mpsc, watch};
@@ -384,5 +385,11 @@ fn restore(store: &dyn ReadStore) -> Result<(Checkpoint, Restored), portolan_sto
     });
     let folded = checkpoint.folded;
     let agents = checkpoint.agents.to_vec();
-    Ok((checkpoint, Restored { owners, folded, agents, strangers, named }))
+    let mut notes = Notes::default();
+    notes.catalogue.extend(store.catalogue().values().map(|row| (**row).clone()));
+    store.changes(TimeRange { from: 0, to: Nanos::MAX }, &mut |change| {
+        notes.changes.push(change);
+        true
+    })?;
+    Ok((checkpoint, Restored { owners, folded, agents, strangers, named, notes }))
 }

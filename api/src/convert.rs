@@ -1,15 +1,12 @@
 //! The graph as messages of `portolan.v1`.
 
-use std::sync::Arc;
-
 use portolan_graph::{Edge, Graph, SourceCalls};
-use portolan_model::{
-    CallMeasure, Direction, Entity, EntityId, Latency, Nanos, TimeRange, WindowLen,
-};
-use portolan_proto::{counters_to_v1, entity_to_v1, nanos_to_micros, v1};
+use portolan_model::{CallMeasure, Direction, EntityId, Latency, Nanos, TimeRange, WindowLen};
+use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
 use rustc_hash::FxHashMap;
 
-use crate::reader::{Snapshot, TopologyReader};
+use crate::described::Described;
+use crate::reader::Snapshot;
 
 mod fused;
 
@@ -18,14 +15,15 @@ pub(crate) use fused::{fused_edge, words};
 /// Makes messages of one graph, each entity once.
 pub(crate) struct Messages<'a> {
     graph: &'a Graph,
+    described: &'a Described,
     entities: FxHashMap<EntityId, v1::Entity>,
 }
 
 // === impl Messages ===
 
 impl<'a> Messages<'a> {
-    pub(crate) fn of(graph: &'a Graph) -> Self {
-        Self { graph, entities: FxHashMap::default() }
+    pub(crate) fn of(graph: &'a Graph, described: &'a Described) -> Self {
+        Self { graph, described, entities: FxHashMap::default() }
     }
 
     pub(crate) fn edge(&mut self, place: usize) -> v1::Edge {
@@ -54,11 +52,11 @@ impl<'a> Messages<'a> {
 
     /// An entity of the graph.
     pub(crate) fn entity(&mut self, id: EntityId) -> v1::Entity {
-        let graph = self.graph;
+        let (graph, described) = (self.graph, self.described);
         self.entities
             .entry(id)
             .or_insert_with(|| match graph.entity(id) {
-                Some(entity) => entity_to_v1_as(id, entity),
+                Some(entity) => described.shown(id, entity),
                 None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
             })
             .clone()
@@ -127,19 +125,6 @@ fn protocol(edge: &Edge) -> String {
     match edge.calls.first() {
         None => edge.link.proto.to_string(),
         Some(best) => best.protocols.last().map_or("unknown", |p| p.as_str()).to_owned(),
-    }
-}
-
-/// An entity under the id by which edges know it: that of a stand-in is not its own.
-pub(crate) fn entity_to_v1_as(id: EntityId, entity: &Arc<Entity>) -> v1::Entity {
-    v1::Entity { id: id.to_string(), ..entity_to_v1(entity) }
-}
-
-/// An entity by its id alone.
-pub(crate) fn entity(reader: &dyn TopologyReader, id: EntityId) -> v1::Entity {
-    match reader.entity(id) {
-        Some(entity) => entity_to_v1_as(id, &entity),
-        None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
     }
 }
 

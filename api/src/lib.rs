@@ -12,6 +12,7 @@
 //! 4. The line is asked through ports ([`TopologyReader`], [`StatusPort`]): actors are unknown here.
 
 mod convert;
+mod described;
 mod errors;
 mod limits;
 mod names;

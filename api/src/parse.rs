@@ -131,6 +131,9 @@ pub(crate) fn filter(filter: Option<v1::Filter>, layers: &[String]) -> Result<Fi
     list("filter.namespaces", &filter.namespaces)?;
     list("filter.protocols", &filter.protocols)?;
     list("filter.environments", &filter.environments)?;
+    list("filter.owners", &filter.owners)?;
+    list("filter.tiers", &filter.tiers)?;
+    list("filter.domains", &filter.domains)?;
     text("filter.name_contains", &filter.name_contains)?;
     if filter.ports.len() > MAX_LIST {
         return Err(too_many("filter.ports", filter.ports.len()));
@@ -153,6 +156,9 @@ pub(crate) fn filter(filter: Option<v1::Filter>, layers: &[String]) -> Result<Fi
         namespaces: filter.namespaces,
         name_contains: filter.name_contains,
         environments: filter.environments,
+        owners: filter.owners,
+        tiers: filter.tiers,
+        domains: filter.domains,
         hide_node_traffic: filter.hide_node_traffic,
         hide_unresolved: filter.hide_unresolved,
         hide_self: filter.hide_self,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
-use portolan_model::{Entity, EntityId, Nanos, TimeRange, WindowLen};
-use portolan_storage::{Checkpoint, Live, ReadStore};
+use arc_swap::ArcSwapOption;
+use portolan_graph::{CallsBuilder, Catalogue, ViewBuilder, Visit};
+use portolan_model::{ChangeRecord, Entity, EntityId, Nanos, TimeRange, WindowLen};
+use portolan_storage::{CatalogueRows, Checkpoint, Live, ReadStore};
 
 use crate::{Cancel, Error};
 
@@ -77,6 +78,16 @@ pub trait TopologyReader: Send + Sync {
     /// Visits every entity.
     fn entities(&self, visit: &mut Visit<'_>);
 
+    /// The catalogue, the same value until it changes, and the clock of the last epoch.
+    fn catalogue(&self) -> Result<(Arc<Catalogue>, Nanos), Error>;
+
+    /// Visits the changes that people made in a range, in the order of time, until told to stop.
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error>;
+
     /// How the store is.
     fn facts(&self) -> Result<StoreFacts, Error>;
 }
@@ -86,6 +97,14 @@ pub trait TopologyReader: Send + Sync {
 pub struct StoreReader {
     store: Arc<dyn ReadStore>,
     live: Arc<Live>,
+    /// The catalogue as it was asked for last, ready to be asked.
+    catalogue: Arc<ArcSwapOption<Indexed>>,
+}
+
+/// Rows of the store, and the catalogue made of them.
+struct Indexed {
+    rows: Arc<CatalogueRows>,
+    catalogue: Arc<Catalogue>,
 }
 
 // === impl StoreReader ===
@@ -93,7 +112,7 @@ pub struct StoreReader {
 impl StoreReader {
     /// Reads this store; `live` holds its last minutes.
     pub fn new(store: Arc<dyn ReadStore>, live: Arc<Live>) -> Self {
-        Self { store, live }
+        Self { store, live, catalogue: Arc::default() }
     }
 }
 
@@ -173,6 +192,27 @@ impl TopologyReader for StoreReader {
 
     fn entities(&self, visit: &mut Visit<'_>) {
         self.store.entities(visit);
+    }
+
+    fn catalogue(&self) -> Result<(Arc<Catalogue>, Nanos), Error> {
+        let clock = self.store.checkpoint()?.clock;
+        let rows = self.store.catalogue();
+        let held = self.catalogue.load_full();
+        if let Some(held) = held.filter(|held| Arc::ptr_eq(&held.rows, &rows)) {
+            return Ok((held.catalogue.clone(), clock));
+        }
+        let catalogue = Arc::new(Catalogue::new(rows.values().cloned()));
+        let indexed = Indexed { rows, catalogue: catalogue.clone() };
+        self.catalogue.store(Some(Arc::new(indexed)));
+        Ok((catalogue, clock))
+    }
+
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error> {
+        Ok(self.store.changes(range, visit)?)
     }
 
     fn facts(&self) -> Result<StoreFacts, Error> {

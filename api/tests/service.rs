@@ -15,6 +15,8 @@ mod harness;
 mod history;
 #[path = "service/load.rs"]
 mod load;
+#[path = "service/notes.rs"]
+mod notes;
 #[path = "service/search.rs"]
 mod search;
 #[path = "service/status.rs"]

@@ -173,13 +173,17 @@ fn main() {
                 let walk = Walk { direction, depth: 3, max_nodes, max_edges: 100_000 };
                 let what = format!("traverse 3 hops {direction:?}, {bound}, {name}");
                 measure(&what, starts.len(), |at| {
-                    black_box(traverse(&filter.prepare(&graph), &[starts[at]], walk));
+                    black_box(traverse(
+                        &filter.prepare(&graph, &|_| portolan_model::Attributes::default()),
+                        &[starts[at]],
+                        walk,
+                    ));
                 });
             }
         }
     }
     measure("first page of 1000, filter by name", 200, |_| {
-        black_box(narrow.prepare(&graph).page(0, 1000));
+        black_box(narrow.prepare(&graph, &|_| portolan_model::Attributes::default()).page(0, 1000));
     });
     let visit = |visit: &mut portolan_graph::Visit<'_>| {
         world.entities.iter().for_each(|(id, entity)| visit(*id, entity));

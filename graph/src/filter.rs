@@ -1,6 +1,8 @@
 //! Filters: which edges a query keeps. Fields are combined with AND, values of a field with OR.
 
-use portolan_model::{Entity, EntityKind, Layer, Measure, Proto};
+use std::sync::Arc;
+
+use portolan_model::{Attributes, Entity, EntityKind, Layer, Measure, Proto};
 
 use crate::Graph;
 
@@ -29,6 +31,12 @@ pub struct Filter {
     pub name_contains: String,
     /// Edges that touch one of these environments.
     pub environments: Vec<String>,
+    /// Edges that touch an entity of one of these owners.
+    pub owners: Vec<String>,
+    /// Edges that touch an entity of one of these tiers.
+    pub tiers: Vec<String>,
+    /// Edges that touch an entity of one of these domains.
+    pub domains: Vec<String>,
     /// Drop edges whose ends are both nodes (machines).
     pub hide_node_traffic: bool,
     /// Drop edges with an end that is unresolved or ambiguous.
@@ -43,17 +51,23 @@ pub struct Filter {
 pub struct Prepared<'a> {
     graph: &'a Graph,
     filter: &'a Filter,
-    nodes: Vec<u8>,
+    nodes: Vec<u16>,
     /// Bits of which at least one end must have each.
-    wanted: u8,
+    wanted: u16,
 }
 
-const NAMESPACE: u8 = 1;
-const KIND: u8 = 2;
-const NAME: u8 = 4;
-const ENVIRONMENT: u8 = 8;
-const MACHINE: u8 = 16;
-const DOUBTFUL: u8 = 32;
+/// What the catalogue says of an entity.
+pub type Said<'a> = dyn Fn(&Entity) -> Attributes + 'a;
+
+const NAMESPACE: u16 = 1;
+const KIND: u16 = 2;
+const NAME: u16 = 4;
+const ENVIRONMENT: u16 = 8;
+const MACHINE: u16 = 16;
+const DOUBTFUL: u16 = 32;
+const OWNER: u16 = 64;
+const TIER: u16 = 128;
+const DOMAIN: u16 = 256;
 
 // === impl LayerSet ===
 
@@ -99,7 +113,7 @@ impl KindSet {
 
 impl Filter {
     /// Answers for every node of a graph what the filter asks of nodes.
-    pub fn prepare<'a>(&'a self, graph: &'a Graph) -> Prepared<'a> {
+    pub fn prepare<'a>(&'a self, graph: &'a Graph, said: &Said<'_>) -> Prepared<'a> {
         let text = self.name_contains.to_lowercase();
         let listed = |list: &[String], value: &str| list.iter().any(|item| item == value);
         let bits = |node: &crate::Node| {
@@ -112,6 +126,12 @@ impl Filter {
             set(ENVIRONMENT, listed(&self.environments, &entity.environment));
             set(MACHINE, entity.kind == EntityKind::Node);
             set(DOUBTFUL, matches!(entity.kind, EntityKind::Unresolved | EntityKind::Ambiguous));
+            if self.asks_catalogue() {
+                let said = said(entity);
+                set(OWNER, listed(&self.owners, &said.owner));
+                set(TIER, listed(&self.tiers, &said.tier));
+                set(DOMAIN, listed(&self.domains, &said.domain));
+            }
             bits
         };
         let mut wanted = 0;
@@ -120,6 +140,9 @@ impl Filter {
         want(KIND, self.kinds != KindSet::default());
         want(NAME, !text.is_empty());
         want(ENVIRONMENT, !self.environments.is_empty());
+        want(OWNER, !self.owners.is_empty());
+        want(TIER, !self.tiers.is_empty());
+        want(DOMAIN, !self.domains.is_empty());
         let asks_nodes = wanted != 0 || self.hide_node_traffic || self.hide_unresolved;
         let nodes = if asks_nodes { graph.nodes().iter().map(bits).collect() } else { Vec::new() };
         Prepared { graph, filter: self, nodes, wanted }
@@ -127,8 +150,19 @@ impl Filter {
 }
 
 impl Filter {
+    /// Whether it asks what the catalogue says.
+    fn asks_catalogue(&self) -> bool {
+        !self.owners.is_empty() || !self.tiers.is_empty() || !self.domains.is_empty()
+    }
+
+    /// Whether what happens to one entity is kept, by what the filter asks of entities.
+    pub fn keeps_entity(&self, entity: &Entity, said: &Said<'_>) -> bool {
+        let alone = Self { hide_node_traffic: false, hide_self: false, ..self.clone() };
+        alone.keeps_ends(entity, entity, said)
+    }
+
     /// Whether an edge with these ends is kept, by what the filter asks of ends alone.
-    pub fn keeps_ends(&self, client: &Entity, server: &Entity) -> bool {
+    pub fn keeps_ends(&self, client: &Entity, server: &Entity, said: &Said<'_>) -> bool {
         let text = self.name_contains.to_lowercase();
         let either = |of: &dyn Fn(&Entity) -> bool| of(client) || of(server);
         let listed =
@@ -143,6 +177,15 @@ impl Filter {
             && !(self.hide_node_traffic && machine(client) && machine(server))
             && !(self.hide_unresolved && either(&doubtful))
             && !(self.hide_self && client == server)
+            && (!self.asks_catalogue() || {
+                let (client, server) = (said(client), said(server));
+                let either = |list: &[String], of: &dyn Fn(&Attributes) -> Arc<str>| {
+                    listed(list, &of(&client)) || listed(list, &of(&server))
+                };
+                either(&self.owners, &|said| said.owner.clone())
+                    && either(&self.tiers, &|said| said.tier.clone())
+                    && either(&self.domains, &|said| said.domain.clone())
+            })
     }
 }
 

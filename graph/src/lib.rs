@@ -8,6 +8,7 @@
 //! order in which they came.
 
 mod calls;
+mod catalogue;
 mod changes;
 mod diff;
 mod filter;
@@ -23,9 +24,10 @@ mod traverse;
 mod view;
 
 pub use calls::{CallsBuilder, SourceCalls};
+pub use catalogue::{Catalogue, Moment};
 pub use changes::{Changes, Happened, Happening};
 pub use diff::{Change, Diff, DiffEdge, Ends, Side, Thresholds, What, Which, diff};
-pub use filter::{Filter, KindSet, LayerSet, Prepared};
+pub use filter::{Filter, KindSet, LayerSet, Prepared, Said};
 pub use fused::{EvidenceBits, Fused, FusedEdge, NetworkPart};
 pub use graph::{Graph, Node};
 pub use meet::Meeting;

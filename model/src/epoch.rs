@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    CallDelta, EdgeDelta, Entity, EntityId, Ip, Nanos, OwnerKey, OwnerRecord, PathDelta, Reject,
-    Window,
+    CallDelta, EdgeDelta, Entity, EntityId, Ip, Nanos, Notes, OwnerKey, OwnerRecord, PathDelta,
+    Reject, Window,
 };
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
@@ -95,6 +95,8 @@ pub struct EpochCommit {
     pub owners: Vec<OwnerRecord>,
     /// Versions that nothing kept asks for any more: removed.
     pub owners_gone: Vec<OwnerKey>,
+    /// What changes in the catalogue and the changes that people made.
+    pub notes: Notes,
     /// How far every partition is read.
     pub positions: Vec<Position>,
     /// Losses to remember.

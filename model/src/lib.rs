@@ -13,6 +13,7 @@ mod epoch;
 mod flow;
 mod invariant;
 mod latency;
+mod note;
 mod reject;
 mod span;
 mod time;
@@ -35,6 +36,10 @@ pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartitio
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
 pub use invariant::{Invariant, Standing};
 pub use latency::Latency;
+pub use note::{
+    Attributes, BadLink, CatalogueKey, CatalogueRecord, ChangeKey, ChangeKind, ChangeRecord,
+    LinkTemplate, Note, Notes, Subject,
+};
 pub use reject::{DeadLetter, Reject};
 pub use span::{
     MessagingOperation, SpanBatch, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text,

@@ -42,6 +42,10 @@ impl Stage for EdgeAggregator {
         self.rest.entities.extend(batch.entities);
         self.rest.owners.extend(batch.owners);
         self.rest.owners_gone.extend(batch.owners_gone);
+        // The first stage emits them once an epoch.
+        if !batch.notes.is_empty() {
+            self.rest.notes = batch.notes;
+        }
         self.rest.agents = batch.agents.or(self.rest.agents.take());
         None
     }

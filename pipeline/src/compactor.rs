@@ -45,7 +45,7 @@ impl Stage for WindowCompactor {
     }
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<EpochCommit> {
-        let Deltas { edges, paths, calls, entities, owners, owners_gone, agents } =
+        let Deltas { edges, paths, calls, entities, owners, owners_gone, notes, agents } =
             std::mem::take(&mut self.pending);
         if barrier.rebuild {
             return None;
@@ -77,6 +77,7 @@ impl Stage for WindowCompactor {
             entities,
             owners,
             owners_gone,
+            notes,
             positions,
             losses: barrier.losses.clone(),
             tallies,

@@ -27,6 +27,19 @@ pub struct LineConfig {
     pub environment: String,
     /// Settings of the span linker.
     pub traces: TraceConfig,
+    /// Bounds of notes.
+    pub notes: NoteConfig,
+}
+
+/// Bounds of the catalogue and of the changes that people made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteConfig {
+    /// Most subjects of the catalogue; records of others are counted and dropped.
+    pub max_subjects: usize,
+    /// Most rows of a subject; over it what was corrected goes first, then the oldest.
+    pub max_versions: usize,
+    /// Most changes; over it the oldest go.
+    pub max_changes: usize,
 }
 
 /// Settings of the span linker (trace semantics, C.5 to C.10).
@@ -90,6 +103,20 @@ impl Default for LineConfig {
             scope_links: Vec::new(),
             environment: String::new(),
             traces: TraceConfig::default(),
+            notes: NoteConfig::default(),
+        }
+    }
+}
+
+impl Default for NoteConfig {
+    fn default() -> Self {
+        Self {
+            // Ten times the services of a large fleet; some 500 bytes each.
+            max_subjects: 100_000,
+            // A change of owner or tier a week for a year.
+            max_versions: 64,
+            // A deploy of each of 1,000 services a day for three months; some 500 bytes each.
+            max_changes: 100_000,
         }
     }
 }

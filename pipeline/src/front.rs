@@ -3,7 +3,8 @@
 //! ```text
 //! flows, owners ─► FlowResolver ─┐
 //!                      │ owners  ├─► Hops
-//! spans ─────────► SpanLinker ───┘
+//! spans ─────────► SpanLinker ───┤
+//! notes ─────────► Notebook ─────┘
 //! ```
 //!
 //! One directory in memory, one thread, one order: the resolver settles what the epoch said of
@@ -11,7 +12,7 @@
 
 use portolan_model::Barrier;
 
-use crate::{FlowResolver, Hops, Intake, LineConfig, Restored, SpanLinker, Stage};
+use crate::{FlowResolver, Hops, Intake, LineConfig, Notebook, Restored, SpanLinker, Stage};
 
 /// See the module.
 pub struct Front {
@@ -19,6 +20,8 @@ pub struct Front {
     pub flows: FlowResolver,
     /// Spans.
     pub spans: SpanLinker,
+    /// What is said of entities.
+    pub notes: Notebook,
 }
 
 impl Front {
@@ -27,6 +30,7 @@ impl Front {
         Self {
             flows: FlowResolver::new(config, restored),
             spans: SpanLinker::new(config, restored),
+            notes: Notebook::new(&config.notes, restored),
         }
     }
 }
@@ -42,6 +46,10 @@ impl Stage for Front {
                 self.spans.gather(&batch);
                 None
             }
+            Intake::Notes(notes) => {
+                self.notes.gather(notes);
+                None
+            }
             other => self.flows.apply(other),
         }
     }
@@ -50,6 +58,7 @@ impl Stage for Front {
         let mut hops = self.flows.barrier(barrier)?;
         let (directory, moved) = (self.flows.directory(), self.flows.moved());
         self.spans.barrier(directory, moved, barrier, &mut hops.deltas);
+        hops.deltas.notes = self.notes.barrier(barrier);
         Some(hops)
     }
 

@@ -25,13 +25,14 @@ mod laws;
 mod line;
 mod linker;
 mod messages;
+mod notes;
 mod resolver;
 mod stage;
 
 pub use aggregator::EdgeAggregator;
 pub use collapser::PathCollapser;
 pub use compactor::WindowCompactor;
-pub use config::{LineConfig, ScopeLink, TraceConfig};
+pub use config::{LineConfig, NoteConfig, ScopeLink, TraceConfig};
 pub use directory::{Builtin, Changed, Directory, Found, Lookup, Owner, OwnerIdx};
 pub use front::Front;
 pub use line::{Line, Restored};
@@ -39,5 +40,6 @@ pub use linker::{SpanLinker, is_named_by_spans};
 pub use messages::{
     Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange, Sampler,
 };
+pub use notes::Notebook;
 pub use resolver::{FlowResolver, stranger};
 pub use stage::Stage;

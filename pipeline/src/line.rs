@@ -1,7 +1,8 @@
 //! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
 
 use portolan_model::{
-    Barrier, Entity, EpochCommit, FlowBatch, Ip, Nanos, OwnerEvent, OwnerRecord, SpanBatch, Window,
+    Barrier, Entity, EpochCommit, FlowBatch, Ip, Nanos, Notes, OwnerEvent, OwnerRecord, SpanBatch,
+    Window,
 };
 
 use crate::{EdgeAggregator, Front, Intake, LineConfig, PathCollapser, Stage, WindowCompactor};
@@ -20,6 +21,8 @@ pub struct Restored {
     pub strangers: Vec<Ip>,
     /// Entities that spans may have named: they keep their place under the bounds, too.
     pub named: Vec<Entity>,
+    /// All rows of the catalogue and all changes.
+    pub notes: Notes,
 }
 
 /// The four stages, wired.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, Nanos, OwnerEvent,
-    OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
+    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, Nanos, Note, Notes,
+    OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -18,6 +18,8 @@ pub enum Intake {
     Owners(Vec<OwnerEvent>),
     /// Spans of one partition.
     Spans(SpanBatch),
+    /// What people and tools say of entities.
+    Notes(Vec<Note>),
 }
 
 /// What an epoch changes in the graph. All rows are additive.
@@ -35,6 +37,8 @@ pub struct Deltas {
     pub owners: Vec<OwnerRecord>,
     /// Versions that nothing kept asks for any more.
     pub owners_gone: Vec<OwnerKey>,
+    /// What changes in the notes.
+    pub notes: Notes,
     /// All agents that count as alive, if any changed: see [`EpochCommit::agents`](portolan_model::EpochCommit).
     pub agents: Option<Arc<[(Ip, Nanos)]>>,
 }

@@ -20,6 +20,7 @@ pub fn entity_to_v1(entity: &Entity) -> v1::Entity {
         kind: entity.kind.as_str().to_owned(),
         detail: entity.detail.to_string(),
         hop_class: hop_class.to_owned(),
+        ..v1::Entity::default()
     }
 }
 

@@ -55,6 +55,19 @@ pub enum SpanEncoding {
     JaegerProto,
 }
 
+/// How notes are written: records of the catalogue, and changes that people made.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoteEncoding {
+    /// `portolan-catalogue-pb`: one `portolan.v1.CatalogueRecord` a message.
+    CataloguePb,
+    /// `portolan-catalogue-json`: the same as JSON: one object a message, an array, or one a line.
+    CatalogueJson,
+    /// `portolan-changes-pb`: one `portolan.v1.ChangeRecord` a message.
+    ChangesPb,
+    /// `portolan-changes-json`: the same as JSON.
+    ChangesJson,
+}
+
 /// Any encoding.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
@@ -64,6 +77,8 @@ pub enum Encoding {
     Owner(OwnerEncoding),
     /// Of spans.
     Span(SpanEncoding),
+    /// Of notes.
+    Note(NoteEncoding),
 }
 
 /// A word that names no encoding; the message lists those that do.
@@ -139,6 +154,13 @@ words!(SpanEncoding:
     Self::JaegerProto => "jaeger-proto",
 );
 
+words!(NoteEncoding:
+    Self::CataloguePb => "portolan-catalogue-pb",
+    Self::CatalogueJson => "portolan-catalogue-json",
+    Self::ChangesPb => "portolan-changes-pb",
+    Self::ChangesJson => "portolan-changes-json",
+);
+
 words!(Encoding:
     Self::Flow(FlowEncoding::NetobservPb) => "netobserv-pb",
     Self::Flow(FlowEncoding::NetobservJson) => "netobserv-json",
@@ -157,6 +179,10 @@ words!(Encoding:
     Self::Span(SpanEncoding::OtlpJson) => "otlp-json",
     Self::Span(SpanEncoding::ZipkinJson) => "zipkin-json",
     Self::Span(SpanEncoding::JaegerProto) => "jaeger-proto",
+    Self::Note(NoteEncoding::CataloguePb) => "portolan-catalogue-pb",
+    Self::Note(NoteEncoding::CatalogueJson) => "portolan-catalogue-json",
+    Self::Note(NoteEncoding::ChangesPb) => "portolan-changes-pb",
+    Self::Note(NoteEncoding::ChangesJson) => "portolan-changes-json",
 );
 
 #[cfg(test)]
@@ -174,6 +200,9 @@ mod tests {
         for span in SpanEncoding::ALL {
             assert_eq!(span.to_string().parse(), Ok(Encoding::Span(*span)));
         }
+        for note in NoteEncoding::ALL {
+            assert_eq!(note.to_string().parse(), Ok(Encoding::Note(*note)));
+        }
         for owner in OwnerEncoding::ALL {
             assert_eq!(owner.to_string().parse(), Ok(Encoding::Owner(*owner)));
         }
@@ -187,7 +216,8 @@ mod tests {
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
              goflow2-pb, goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, \
              envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache, otlp-proto, \
-             otlp-json, zipkin-json, jaeger-proto"
+             otlp-json, zipkin-json, jaeger-proto, portolan-catalogue-pb, portolan-catalogue-json, \
+             portolan-changes-pb, portolan-changes-json"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
         assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");

@@ -10,6 +10,7 @@ mod encoding;
 mod flow;
 mod inventory;
 mod json;
+mod note;
 mod ownership;
 mod refused;
 mod span;
@@ -18,7 +19,9 @@ mod wire;
 
 pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};
 pub use convert::{counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros};
-pub use encoding::{Encoding, FlowEncoding, OwnerEncoding, SpanEncoding, UnknownEncoding};
+pub use encoding::{
+    Encoding, FlowEncoding, NoteEncoding, OwnerEncoding, SpanEncoding, UnknownEncoding,
+};
 pub use flow::{
     DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_VPC_FIELDS, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT,
     MAX_RTT_NANOS, MAX_SLICE_NANOS, UnknownVpcFields, is_vpc_header,
@@ -26,6 +29,10 @@ pub use flow::{
 pub use inventory::{
     Entry, FIELDS as INVENTORY_FIELDS, Inventory, InventoryEncoding, InventoryFault, MAX_FAULTS,
     MAX_INVENTORY_BYTES, When, read_inventory,
+};
+pub use note::{
+    DEFAULT_MAX_NOTE_BYTES, MAX_LABELS, MAX_LINK_BYTES, MAX_VALUE_BYTES, decode_notes,
+    encode_catalogue, encode_change,
 };
 pub use ownership::{
     DEFAULT_MAX_OWNER_BYTES, MAX_DETAILED, MAX_LIST, MAX_NAME_BYTES, decode_owners, encode_event,

@@ -219,6 +219,15 @@ pub struct FilterArgs {
     /// Keep edges of this environment (repeats).
     #[arg(long, value_name = "NAME")]
     pub environment: Vec<String>,
+    /// Keep edges that touch an entity of this owner, by the catalogue (repeats).
+    #[arg(long, value_name = "NAME")]
+    pub owner: Vec<String>,
+    /// Keep edges that touch an entity of this tier (repeats).
+    #[arg(long, value_name = "NAME")]
+    pub tier: Vec<String>,
+    /// Keep edges that touch an entity of this domain (repeats).
+    #[arg(long, value_name = "NAME")]
+    pub domain: Vec<String>,
     /// Keep edges with an end whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub name: String,
@@ -315,6 +324,9 @@ pub enum QueryCommand {
         /// Time.
         #[command(flatten)]
         range: RangeArgs,
+        /// Moment.
+        #[command(flatten)]
+        moment: MomentArgs,
         /// How far hops are folded away.
         #[arg(long, value_enum, default_value_t)]
         collapse: CollapseArg,
@@ -364,6 +376,7 @@ Examples:
   portolan query coverage
   portolan query coverage --only network
   portolan query coverage --only ipc,trace --from -1h --output json
+  portolan query coverage --at 2026-11-23T03:00:00Z
 
 Counts of different layers are never added: each stands in its own column.";
 

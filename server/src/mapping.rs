@@ -95,6 +95,7 @@ impl Input<FlowEncoding> {
             Encoding::Flow(encoding) => Ok(Self { path: path.into(), encoding }),
             Encoding::Owner(_) => bail!("--flows {text}: {word} is an encoding of ownership"),
             Encoding::Span(_) => bail!("--flows {text}: {word} is an encoding of spans"),
+            Encoding::Note(_) => bail!("--flows {text}: {word} is an encoding of notes"),
         }
     }
 }

@@ -4,6 +4,7 @@ mod covered;
 mod fused;
 mod graph;
 mod history;
+mod notes;
 mod status;
 mod units;
 
@@ -15,6 +16,7 @@ pub use covered::covered;
 pub use fused::{evidence, fused};
 pub use graph::{edges, entities, reached};
 pub use history::{compared, counted, differences, happenings, points, sightings};
+pub use notes::{catalogue, details, made};
 pub use status::status;
 pub use units::{bytes, count, time};
 

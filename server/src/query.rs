@@ -51,12 +51,14 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
             let response = client.traverse(request).await.map_err(explain)?.into_inner();
             print_walk(server.output, &response)
         }
-        QueryCommand::Coverage { only, range, collapse, limit, server } => {
+        QueryCommand::Coverage { only, range, moment, collapse, limit, server } => {
             let request = v1::CoverageRequest {
                 range: time_range(&range),
                 collapse: collapse.into(),
                 evidence: only,
                 limit,
+                at_unix_us: unix_us(moment.at),
+                known_at_unix_us: unix_us(moment.known_at),
             };
             let mut client = connect(&server).await?;
             let response = client.coverage(request).await.map_err(explain)?.into_inner();
@@ -74,6 +76,7 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
                 Output::Table => {
                     output::say(&output::entities(&response.entities))?;
                     more(response.entities.len() as u64, response.total, "entities")?;
+                    output::say(&output::details(&response.entities))?;
                 }
             }
             Ok(())
@@ -233,6 +236,9 @@ fn filter_of(filter: &FilterArgs) -> v1::Filter {
         ports: filter.port.iter().map(|p| u32::from(*p)).collect(),
         name_contains: filter.name.clone(),
         environments: filter.environment.clone(),
+        owners: filter.owner.clone(),
+        tiers: filter.tier.clone(),
+        domains: filter.domain.clone(),
         hide_node_traffic: filter.hide_node_traffic,
         hide_unresolved: filter.hide_unresolved,
         hide_self: filter.hide_self,

@@ -15,6 +15,7 @@ mod live;
 mod local;
 mod lsm;
 mod memory;
+mod notes;
 mod pack;
 mod records;
 mod recover;
@@ -28,6 +29,7 @@ pub use local::{
 };
 pub use lsm::{FORMAT, FjallReader, FjallStore, LevelOptions, Options, PendingCopy};
 pub use memory::MemoryStore;
+pub use notes::{CatalogueRows, ReadNotes};
 pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
 
 use portolan_model::{
@@ -97,9 +99,9 @@ pub trait ReadCheckpoint: Send + Sync {
 }
 
 /// Reads all of a store.
-pub trait ReadStore: ReadEdges + ReadCheckpoint + ReadHistory {}
+pub trait ReadStore: ReadEdges + ReadCheckpoint + ReadHistory + ReadNotes {}
 
-impl<T: ReadEdges + ReadCheckpoint + ReadHistory> ReadStore for T {}
+impl<T: ReadEdges + ReadCheckpoint + ReadHistory + ReadNotes> ReadStore for T {}
 
 /// Writes epochs.
 pub trait CommitEpoch: Send {

@@ -23,7 +23,7 @@ use portolan_model::{CallDelta, EdgeDelta, Entity, EntityId, PathDelta, Window, 
 use rustc_hash::FxBuildHasher;
 
 use crate::cache::RowCache;
-use crate::{Checkpoint, Error, ReadStore};
+use crate::{CatalogueRows, Checkpoint, Error, ReadStore};
 
 mod buckets;
 mod commit;
@@ -93,6 +93,7 @@ pub struct FjallStore {
     /// See [`Options::max_bytes`].
     max_bytes: u64,
     holes: Arc<Holes>,
+    catalogue: Arc<CatalogueRows>,
     touched: Touched,
     checkpoint: Arc<Checkpoint>,
     /// Number of the next loss.
@@ -124,6 +125,7 @@ struct View {
     open: Arc<BucketMap>,
     levels: Vec<LevelView>,
     holes: Arc<Holes>,
+    catalogue: Arc<CatalogueRows>,
     checkpoint: Arc<Checkpoint>,
 }
 

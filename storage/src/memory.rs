@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use portolan_model::{
-    CallDelta, CallKey, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit, OwnerKey, OwnerRecord,
-    PathDelta, PathKey, TimeRange, Window, WindowLen,
+    CallDelta, CallKey, ChangeKey, ChangeRecord, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit,
+    OwnerKey, OwnerRecord, PathDelta, PathKey, TimeRange, Window, WindowLen,
 };
 
 use crate::codec::{CallSums, Sums};
 use crate::history::{History, Naive};
+use crate::notes::{self, CatalogueRows, ReadNotes};
 use crate::row::{Row, Sum};
 use crate::{Checkpoint, CommitEpoch, Error, ReadCheckpoint, ReadEdges, ReadHistory, checkpoint};
 
@@ -27,6 +28,8 @@ struct Inner {
     calls: BTreeMap<CallKey, CallSums>,
     entities: BTreeMap<EntityId, Arc<Entity>>,
     owners: BTreeMap<OwnerKey, OwnerRecord>,
+    catalogue: Arc<CatalogueRows>,
+    changes: BTreeMap<ChangeKey, ChangeRecord>,
     checkpoint: Checkpoint,
 }
 
@@ -100,6 +103,26 @@ impl ReadCheckpoint for MemoryStore {
     }
 }
 
+impl ReadNotes for MemoryStore {
+    fn catalogue(&self) -> Arc<CatalogueRows> {
+        self.read().catalogue.clone()
+    }
+
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error> {
+        let from = ChangeKey { at: range.from, id: "".into() };
+        for (key, change) in self.read().changes.range(from..) {
+            if key.at >= range.to || !visit(change.clone()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl ReadHistory for MemoryStore {
     fn history(&self) -> Box<dyn History + '_> {
         let inner = self.read().clone();
@@ -137,6 +160,13 @@ impl CommitEpoch for MemoryStore {
         }
         for owner in &commit.owners {
             inner.owners.insert(owner.key(), owner.clone());
+        }
+        notes::advance(&mut inner.catalogue, &commit.notes);
+        for gone in &commit.notes.changes_gone {
+            inner.changes.remove(gone);
+        }
+        for change in &commit.notes.changes {
+            inner.changes.insert(change.key(), change.clone());
         }
         checkpoint::advance(&mut inner.checkpoint, commit, expired, late);
         Ok(())

@@ -12,6 +12,12 @@ use portolan_model::{
 use crate::codec::{put_signed, put_str, put_varint, take_signed, take_str, take_u8, take_varint};
 use crate::keys::put_text;
 
+mod notes;
+
+pub(crate) use notes::{
+    catalogue_key, change_key, changes_from, put_catalogue, put_change, read_catalogue, read_change,
+};
+
 /// First bytes of the keys in `meta`. 0 is the ledger.
 pub(crate) const FORMAT: u8 = 1;
 pub(crate) const HEAD: u8 = 2;
@@ -24,6 +30,8 @@ pub(crate) const OWNER: u8 = 8;
 pub(crate) const MARKS: u8 = 9;
 pub(crate) const AGENTS: u8 = 10;
 pub(crate) const HOLE: u8 = 11;
+pub(crate) const CATALOGUE: u8 = 12;
+pub(crate) const CHANGE: u8 = 13;
 
 /// Bits of an owner's flags.
 const HOST_NETWORK: u8 = 1;

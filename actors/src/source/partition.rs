@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use metrics::Counter;
 use portolan_model::{
-    DeadLetter, FlowBatch, FlowColumns, Loss, Nanos, OwnerEvent, PartitionId, Reject, ScopeId,
-    SpanBatch, SpanColumns, TopicPartition,
+    DeadLetter, FlowBatch, FlowColumns, Loss, Nanos, Note, OwnerEvent, PartitionId, Reject,
+    ScopeId, SpanBatch, SpanColumns, TopicPartition,
 };
 use portolan_pipeline::Intake;
 use portolan_pipeline::feed::{Ends, Parcel, Progress, Reading, Taken};
 use portolan_proto::{
-    DEFAULT_MAX_OWNER_BYTES, Encoding, FlowDecoder, FlowEncoding, OwnerEncoding, Refused,
-    SpanEncoding, decode_owners, decode_spans,
+    DEFAULT_MAX_NOTE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, FlowDecoder, FlowEncoding,
+    NoteEncoding, OwnerEncoding, Refused, SpanEncoding, decode_notes, decode_owners, decode_spans,
 };
 
 use crate::config::Topic;
@@ -38,6 +38,7 @@ pub(crate) enum Kind {
     Flows(FlowEncoding, ScopeId, FlowDecoder),
     Owners(OwnerEncoding, String),
     Spans(SpanEncoding, ScopeId),
+    Notes(NoteEncoding),
 }
 
 /// A message as it was fetched.
@@ -74,6 +75,7 @@ struct Filling {
     flows: FlowColumns,
     owners: Vec<OwnerEvent>,
     spans: SpanColumns,
+    notes: Vec<Note>,
     first_offset: i64,
     rejects: [u64; Reject::ALL.len()],
     losses: Vec<Loss>,
@@ -87,7 +89,7 @@ struct Filling {
 impl Filling {
     /// How many records it holds; of one kind only.
     fn rows(&self) -> usize {
-        self.flows.len() + self.owners.len() + self.spans.len()
+        self.flows.len() + self.owners.len() + self.spans.len() + self.notes.len()
     }
 }
 
@@ -110,6 +112,7 @@ impl Kind {
             ),
             Encoding::Owner(encoding) => Self::Owners(encoding, topic.scope.clone()),
             Encoding::Span(encoding) => Self::Spans(encoding, ScopeId::of(&topic.scope)),
+            Encoding::Note(encoding) => Self::Notes(encoding),
         }
     }
 
@@ -216,7 +219,7 @@ impl Part {
             _ => Ends::of(&filled.flows.end),
         };
         let accepted = (filled.flows.len() + filled.spans.len()) as u64;
-        let records = accepted + filled.owners.len() as u64;
+        let records = accepted + (filled.owners.len() + filled.notes.len()) as u64;
         self.meters.messages.increment(filled.messages);
         self.meters.bytes.increment(filled.bytes);
         self.meters.records.increment(records);
@@ -249,7 +252,7 @@ impl Part {
         if self.filling.rows() == 0 {
             self.filling.first_offset = message.offset;
         }
-        let Filling { flows, owners, spans, rejects, room, .. } = &mut self.filling;
+        let Filling { flows, owners, spans, notes, rejects, room, .. } = &mut self.filling;
         let now = if counts { tools.now } else { tools.then };
         let head = message.payload.unwrap_or_default();
         let head = &head[..head.len().min(tools.dead_letter_head)];
@@ -267,6 +270,9 @@ impl Part {
                 });
             }
         };
+        // A record without a time of its own gets that of the message, so that reading it again, or in
+        // another replica, means the same.
+        let received = if message.stamped == 0 { now } else { message.stamped.min(now) };
         match (&mut self.kind, message.payload) {
             (Kind::Flows(encoding, scope, decoder), Some(payload)) => {
                 if flows.is_empty() && *room > 0 {
@@ -282,17 +288,18 @@ impl Part {
                 reason: Reject::Undecodable,
                 detail: "a message without a payload".into(),
             }),
+            (Kind::Notes(encoding), Some(payload)) => {
+                let most = tools.max_message_bytes.min(DEFAULT_MAX_NOTE_BYTES);
+                decode_notes(*encoding, received, most, payload, notes, &mut refused);
+            }
             (Kind::Owners(encoding, scope), Some(payload)) => {
-                // A record without a time of its own gets that of the message, so that reading it
-                // again, or in another replica, means the same.
-                let received = if message.stamped == 0 { now } else { message.stamped.min(now) };
                 let most = tools.max_message_bytes.min(DEFAULT_MAX_OWNER_BYTES);
                 let (events, refusals) = decode_owners(*encoding, scope, received, most, payload);
                 owners.extend(events);
                 refusals.into_iter().for_each(refused);
             }
-            // A tombstone: compaction will remove the key. The owner's end was its own record.
-            (Kind::Owners(..), None) => {}
+            // A tombstone: compaction will remove the key. The end of what it said was its own record.
+            (Kind::Owners(..) | Kind::Notes(..), None) => {}
         }
     }
 
@@ -311,6 +318,9 @@ impl Part {
                 scope: *scope,
                 spans: std::mem::take(&mut filled.spans),
             }));
+        }
+        if !filled.notes.is_empty() {
+            return Some(Intake::Notes(std::mem::take(&mut filled.notes)));
         }
         if filled.owners.is_empty() {
             return None;

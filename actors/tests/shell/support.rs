@@ -135,6 +135,7 @@ impl Stage for OnceResolver {
         match batch {
             Intake::Flows(batch) => batch.flows.len(),
             Intake::Owners(events) => events.len(),
+            Intake::Notes(notes) => notes.len(),
             Intake::Spans(batch) => batch.spans.len(),
         }
     }

@@ -2,13 +2,13 @@ use std::sync::Mutex;
 
 use portolan_graph::Graph;
 use portolan_model::{
-    CallDelta, Collapse, Counters, Direction, EdgeDelta, EdgeKey, EntityKind, EpochCommit,
-    Evidence, HopClass, Layer, Loss, Measure, OwnerRecord, PathDelta, PathKey, PathKind, Position,
-    Proto, TopicPartition, Window,
+    CallDelta, ChangeRecord, Collapse, Counters, Direction, EdgeDelta, EdgeKey, EntityKind,
+    EpochCommit, Evidence, HopClass, Layer, Loss, Measure, OwnerRecord, PathDelta, PathKey,
+    PathKind, Position, Proto, TopicPartition, Window,
 };
 use portolan_storage::{
-    Answer, CommitEpoch, Error as StoreError, History, Level, MemoryStore, NowRange, Plan,
-    ReadCheckpoint, ReadEdges, ReadHistory, Select,
+    Answer, CatalogueRows, CommitEpoch, Error as StoreError, History, Level, MemoryStore, NowRange,
+    Plan, ReadCheckpoint, ReadEdges, ReadHistory, ReadNotes, Select,
 };
 
 use super::*;
@@ -94,6 +94,19 @@ impl ReadEdges for Racing {
 impl ReadHistory for Racing {
     fn history(&self) -> Box<dyn History + '_> {
         Box::new(Look { racing: self, history: self.store.history() })
+    }
+}
+
+impl ReadNotes for Racing {
+    fn catalogue(&self) -> Arc<CatalogueRows> {
+        self.store.catalogue()
+    }
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), StoreError> {
+        self.store.changes(range, visit)
     }
 }
 

@@ -1,16 +1,19 @@
-//! `Changes`: what happened to edges in a range.
+//! `Changes`: what happened to edges in a range, and what people changed.
 
 use portolan_graph::{Changes, Ends, Fused, FusedEdge, Happened, Happening, ViewBuilder};
-use portolan_model::{Entity, EntityKind, Nanos, TimeRange};
+use portolan_model::{Entity, Nanos, TimeRange};
 use portolan_proto::{nanos_to_micros, v1};
 use rustc_hash::FxHashSet;
 
 use super::Inner;
 use super::diff::ever;
 use crate::convert::{self, direction, words};
+use crate::described::{Described, named};
 use crate::reader::{Cut, Past, Steps, TopologyReader};
 use crate::shown::{hop_class, meeting};
 use crate::{Error, parse};
+
+mod made;
 
 const DEFAULT_LIMIT: u32 = 1000;
 const MAX_LIMIT: u32 = 10_000;
@@ -68,9 +71,12 @@ pub(super) async fn changes(
         let view = whole.finish(&class);
         all.extend(Fused::new(&view.edges, called.finish(), &meeting).edges.iter().map(ends));
         let mut found = changes.finish(until, &all);
-        let nobody = Entity::new(EntityKind::Unresolved, "", "");
-        let named = |id| reader.entity(id).unwrap_or_else(|| nobody.clone().into());
-        found.retain(|at| filter.keeps_ends(&named(at.ends.0), &named(at.ends.1)));
+        let described = Described::of(reader, Some(&past), &snapshot)?;
+        let said = |entity: &Entity| described.said(entity);
+        let named = |id| named(reader, id);
+        found.retain(|at| filter.keeps_ends(&named(at.ends.0), &named(at.ends.1), &said));
+        let limit = limit as usize;
+        let (made, total_made) = made::made(reader, range, &filter, &described, limit, cancel)?;
         let count = |of: fn(&Happened) -> bool| {
             found.iter().filter(|happening| of(&happening.what)).count() as u64
         };
@@ -80,9 +86,11 @@ pub(super) async fn changes(
             returned: count(|what| matches!(what, Happened::Returned(_))),
             gone: count(|what| *what == Happened::Gone),
             quiet_secs,
-            changes: found.iter().take(limit as usize).map(|at| message(reader, at)).collect(),
+            changes: found.iter().take(limit).map(|at| message(reader, &described, at)).collect(),
             coverage: Some(convert::coverage(&snapshot, reader.window_len())),
             before: Some(convert::coverage(&before, reader.window_len())),
+            made,
+            total_made,
         })
     });
     answer.await
@@ -108,7 +116,11 @@ fn ends(edge: &FusedEdge) -> Ends {
     (edge.client, edge.server, edge.direction)
 }
 
-fn message(reader: &dyn TopologyReader, at: &Happening) -> v1::TopologyChange {
+fn message(
+    reader: &dyn TopologyReader,
+    described: &Described,
+    at: &Happening,
+) -> v1::TopologyChange {
     let (kind, silent) = match at.what {
         Happened::FirstSeen => ("first_seen", 0),
         Happened::Returned(silent) => ("returned", silent),
@@ -117,8 +129,8 @@ fn message(reader: &dyn TopologyReader, at: &Happening) -> v1::TopologyChange {
     v1::TopologyChange {
         at_unix_us: nanos_to_micros(at.at),
         kind: kind.to_owned(),
-        client: Some(convert::entity(reader, at.ends.0)),
-        server: Some(convert::entity(reader, at.ends.1)),
+        client: Some(described.by_id(reader, at.ends.0)),
+        server: Some(described.by_id(reader, at.ends.1)),
         direction: direction(at.ends.2),
         evidence: words(&at.evidence.words()),
         silent_us: nanos_to_micros(silent),

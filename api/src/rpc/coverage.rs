@@ -7,7 +7,8 @@ use portolan_model::{Entity, EntityId};
 use portolan_proto::v1;
 
 use super::Inner;
-use crate::convert::{self, entity_to_v1_as, fused_edge, words};
+use crate::convert::{self, fused_edge, words};
+use crate::described::Described;
 use crate::reader::TopologyReader;
 use crate::shown::Shown;
 use crate::{Error, parse};
@@ -20,13 +21,15 @@ pub(super) async fn coverage(
     request: v1::CoverageRequest,
 ) -> Result<v1::CoverageResponse, Error> {
     let limit = parse::bounded("limit", request.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let past = parse::time(request.range, 0, 0, 0)?;
+    let reach = inner.reader.reach();
+    let past = parse::time(request.range, request.at_unix_us, request.known_at_unix_us, reach)?;
     let collapse = parse::collapse(request.collapse)?;
     let wanted = parse::evidence(&request.evidence)?;
     let shown = inner.graphs.get(past, collapse).await?;
     let (fused, meeting) = inner.graphs.fuse(past, shown.clone()).await?;
     let reader = inner.reader.clone();
     let answer = inner.queries.run(move |_| {
+        let described = Described::of(&*reader, past.as_ref(), &shown.snapshot)?;
         let keeps = |edge: &&FusedEdge| wanted.is_none_or(|bits| bits == edge.evidence());
         let mut kept: Vec<_> = fused.edges.iter().filter(keeps).collect();
         kept.sort_by_cached_key(|edge| {
@@ -41,7 +44,10 @@ pub(super) async fn coverage(
             counts: counts
                 .map(|(bits, edges)| v1::EvidenceCount { evidence: words(&bits.words()), edges })
                 .collect(),
-            edges: kept.into_iter().map(|e| message(&fused, e, &shown, &*reader)).collect(),
+            edges: kept
+                .into_iter()
+                .map(|e| message(&fused, e, &shown, &*reader, &described))
+                .collect(),
             coverage: Some(convert::coverage(&shown.snapshot, reader.window_len())),
             total_edges,
             ambiguous_services: meeting.ambiguous,
@@ -59,9 +65,10 @@ fn message(
     edge: &FusedEdge,
     shown: &Shown,
     reader: &dyn TopologyReader,
+    described: &Described,
 ) -> v1::FusedEdge {
     let entity = |id: EntityId| match named(shown, reader, id) {
-        Some(entity) => entity_to_v1_as(id, &entity),
+        Some(entity) => described.shown(id, &entity),
         None => v1::Entity { id: id.to_string(), ..v1::Entity::default() },
     };
     let places = edge.network.iter().flat_map(|part| &part.edges);

@@ -3,15 +3,18 @@
 use portolan_graph::{
     Change, DiffEdge, Ends, Fused, Side, Thresholds, ViewBuilder, What, Which, diff as compare,
 };
-use portolan_model::{CallSource, Collapse, Entity, Nanos, TimeRange};
+use portolan_model::{CallSource, Collapse, Entity, EntityId, Nanos, TimeRange};
 use portolan_proto::v1;
 use rustc_hash::FxHashSet;
 
 use super::Inner;
 use crate::convert::{self, direction, fused_edge};
+use crate::described::{Described, named};
 use crate::reader::{Cut, Past, Snapshot, Steps, TopologyReader};
 use crate::shown::{hop_class, meeting};
 use crate::{Cancel, Error, parse};
+
+mod catalogue;
 
 const DEFAULT_LIMIT: u32 = 1000;
 const MAX_LIMIT: u32 = 10_000;
@@ -49,6 +52,14 @@ pub(super) async fn diff(
         };
         let (one, before_is) = side(before)?;
         let (other, after_is) = side(after)?;
+        let described = |range, snapshot: &Snapshot| {
+            Described::of(reader, Some(&Past { range, known_at: None }), snapshot)
+        };
+        let (first, then) = (described(before, &before_is)?, described(after, &after_is)?);
+        let mut seen: Vec<_> = one.ends().chain(other.ends()).flat_map(|of| [of.0, of.1]).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        let message = |edge: &DiffEdge| message(reader, (&first, &then), edge);
         let mut failed = None;
         let mut older = |added: &[Ends]| {
             let known = seen_before(reader, added, after.from, collapse, most, cancel);
@@ -61,9 +72,13 @@ pub(super) async fn diff(
         if let Some(error) = failed {
             return Err(error);
         }
-        let nobody = Entity::new(portolan_model::EntityKind::Unresolved, "", "");
-        let named = |id| reader.entity(id).unwrap_or_else(|| nobody.clone().into());
-        found.edges.retain(|edge| filter.keeps_ends(&named(edge.ends.0), &named(edge.ends.1)));
+        let named = |id| named(reader, id);
+        let said = |entity: &Entity| then.said(entity);
+        let keeps = |of: &Ends| filter.keeps_ends(&named(of.0), &named(of.1), &said);
+        found.edges.retain(|edge| keeps(&edge.ends));
+        let limit = limit as usize;
+        let (catalogue, total_catalogue) =
+            catalogue::compare(reader, &seen, &filter, (&first, &then), limit);
         let count = |of: fn(&Which) -> bool| {
             found.edges.iter().filter(|edge| of(&edge.which)).count() as u64
         };
@@ -77,10 +92,12 @@ pub(super) async fn diff(
             tests: found.tests,
             by_chance: found.by_chance,
             unjudged: found.unjudged,
-            edges: found.edges.iter().take(limit as usize).map(|e| message(reader, e)).collect(),
+            edges: found.edges.iter().take(limit).map(message).collect(),
             before: Some(convert::coverage(&before_is, reader.window_len())),
             after: Some(convert::coverage(&after_is, reader.window_len())),
             thresholds: Some(thresholds_to_v1(&thresholds)),
+            catalogue,
+            total_catalogue,
         })
     });
     answer.await
@@ -127,9 +144,15 @@ pub(super) fn ever(
     Ok((Fused::new(&view.edges, calls.finish(), &meeting(reader)), snapshot))
 }
 
-fn message(reader: &dyn TopologyReader, edge: &DiffEdge) -> v1::EdgeDiff {
-    let entity = |id| convert::entity(reader, id);
-    let whole = |edge: &portolan_graph::FusedEdge| fused_edge(edge, 0.0, Vec::new(), &entity);
+fn message(
+    reader: &dyn TopologyReader,
+    (first, then): (&Described, &Described),
+    edge: &DiffEdge,
+) -> v1::EdgeDiff {
+    let entity = |id| then.by_id(reader, id);
+    let whole = |edge: &portolan_graph::FusedEdge, described: &Described| {
+        fused_edge(edge, 0.0, Vec::new(), &|id| described.by_id(reader, id))
+    };
     v1::EdgeDiff {
         client: Some(entity(edge.ends.0)),
         server: Some(entity(edge.ends.1)),
@@ -141,14 +164,14 @@ fn message(reader: &dyn TopologyReader, edge: &DiffEdge) -> v1::EdgeDiff {
             Which::Changed => "changed",
         }
         .to_owned(),
-        changes: edge.changes.iter().map(|change| change_to_v1(reader, change)).collect(),
+        changes: edge.changes.iter().map(|change| change_to_v1(&entity, change)).collect(),
         p: edge.p,
-        before: edge.before.as_ref().map(whole),
-        after: edge.after.as_ref().map(whole),
+        before: edge.before.as_ref().map(|edge| whole(edge, first)),
+        after: edge.after.as_ref().map(|edge| whole(edge, then)),
     }
 }
 
-fn change_to_v1(reader: &dyn TopologyReader, change: &Change) -> v1::EdgeChange {
+fn change_to_v1(entity: &dyn Fn(EntityId) -> v1::Entity, change: &Change) -> v1::EdgeChange {
     let (what, source): (_, Option<CallSource>) = match change.what {
         What::Calls(source) => ("calls", Some(source)),
         What::Connections => ("connections", None),
@@ -165,7 +188,7 @@ fn change_to_v1(reader: &dyn TopologyReader, change: &Change) -> v1::EdgeChange 
         before: change.before,
         after: change.after,
         p: change.p,
-        hops: change.hops.iter().map(|hop| convert::entity(reader, *hop)).collect(),
+        hops: change.hops.iter().map(|hop| entity(*hop)).collect(),
     }
 }
 

@@ -6,6 +6,7 @@ use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
 
 use super::Inner;
 use crate::convert::{self, Messages, calls, fused_edge};
+use crate::described::Described;
 use crate::reader::{Cut, Past, Steps, TopologyReader};
 use crate::shown::{hop_class, meeting};
 use crate::{Error, parse};
@@ -62,13 +63,14 @@ pub(super) async fn get_edge(
             times = found.map(|edge| (edge.first_ns().min(edge.last_ns()), edge.last_ns()));
             Ok(())
         })?;
-        let entity = |id| convert::entity(reader, id);
+        let described = Described::of(reader, Some(&past), &snapshot)?;
+        let entity = |id| described.by_id(reader, id);
         let places =
             whole.iter().flat_map(|edge| edge.network.iter()).flat_map(|n| n.edges.clone());
         let kept: Vec<_> = places.map(|at| view.edges[at].clone()).collect();
         let kept = View { edges: kept, doubts: view.doubts };
         let graph = Graph::new(kept, &|id| reader.entity(id));
-        let mut messages = Messages::of(&graph);
+        let mut messages = Messages::of(&graph, &described);
         let mut ports: Vec<u32> =
             graph.edges().iter().map(|edge| u32::from(edge.link.port)).collect();
         ports.sort_unstable();

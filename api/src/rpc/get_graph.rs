@@ -1,10 +1,12 @@
 //! `GetGraph`: the graph, page by page.
 
 use portolan_graph::PageToken;
+use portolan_model::Entity;
 use portolan_proto::v1;
 
 use super::Inner;
 use crate::convert::{self, Messages};
+use crate::described::Described;
 use crate::{Error, parse};
 
 const DEFAULT_PAGE: u32 = 1000;
@@ -31,8 +33,10 @@ pub(super) async fn get_graph(
                 graph.after(&token.last, &|id| reader.entity(id)).ok_or_else(begin_again)?
             }
         };
-        let page = filter.prepare(graph).page(start, size as usize);
-        let mut messages = Messages::of(graph);
+        let described = Described::of(&*reader, past.as_ref(), &shown.snapshot)?;
+        let said = |entity: &Entity| described.said(entity);
+        let page = filter.prepare(graph, &said).page(start, size as usize);
+        let mut messages = Messages::of(graph, &described);
         let edges = page.edges.iter().map(|edge| messages.edge(*edge)).collect();
         let next = page.last.map(|last| PageToken { query, last }.encode());
         Ok(v1::GetGraphResponse {

@@ -4,7 +4,7 @@ use portolan_graph::Search;
 use portolan_proto::v1;
 
 use super::Inner;
-use crate::convert::entity_to_v1_as;
+use crate::described::Described;
 use crate::{Error, parse};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -22,7 +22,8 @@ pub(super) async fn search(
         let mut search = Search::new(&request.query, kinds, limit as usize);
         reader.entities(&mut |id, entity| search.offer(id, entity));
         let found = search.finish();
-        let entities = found.entities.iter().map(|(id, entity)| entity_to_v1_as(*id, entity));
+        let described = Described::now(&*reader)?;
+        let entities = found.entities.iter().map(|(id, entity)| described.shown(*id, entity));
         Ok(v1::SearchResponse { entities: entities.collect(), total: found.total })
     });
     answer.await

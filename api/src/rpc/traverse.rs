@@ -1,10 +1,12 @@
 //! `Traverse`: what can be reached from some entities.
 
 use portolan_graph::{Names, Walk, traverse as walk};
+use portolan_model::Entity;
 use portolan_proto::v1;
 
 use super::Inner;
-use crate::convert::{self, Messages, entity_to_v1_as};
+use crate::convert::{self, Messages};
+use crate::described::Described;
 use crate::{Error, parse};
 
 const DEFAULT_DEPTH: u32 = 3;
@@ -34,14 +36,16 @@ pub(super) async fn traverse(
         let lookup = |id| reader.entity(id);
         let names = Names { lookup: &lookup, visit: &|visit| reader.entities(visit) };
         let starts = names.resolve(&request.start, graph)?;
-        let found = walk(&filter.prepare(graph), &starts, bounds);
-        let mut messages = Messages::of(graph);
+        let described = Described::of(&*reader, past.as_ref(), &shown.snapshot)?;
+        let said = |entity: &Entity| described.said(entity);
+        let found = walk(&filter.prepare(graph, &said), &starts, bounds);
+        let mut messages = Messages::of(graph, &described);
         let edges = found.edges.iter().map(|edge| messages.edge(*edge)).collect();
         let nodes = found.nodes.iter().map(|node| {
             let known = graph.entity(node.id).is_none().then(|| lookup(node.id)).flatten();
             let entity = known.map_or_else(
                 || messages.entity(node.id),
-                |entity| entity_to_v1_as(node.id, &entity),
+                |entity| described.shown(node.id, &entity),
             );
             v1::ReachedNode { entity: Some(entity), distance: node.distance }
         });

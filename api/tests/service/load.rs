@@ -9,8 +9,8 @@ use portolan_api::{
     Cancel, Error, Limits, LineStatus, Past, Snapshot, Step, Steps, StoreFacts, StoreReader,
     TopologyReader,
 };
-use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
-use portolan_model::{Entity, EntityId, Nanos, WindowLen};
+use portolan_graph::{CallsBuilder, Catalogue, ViewBuilder, Visit};
+use portolan_model::{ChangeRecord, Entity, EntityId, Nanos, TimeRange, WindowLen};
 use portolan_proto::v1::{Collapse, GetGraphRequest};
 use tokio::sync::mpsc;
 use tonic::{Code, Request};
@@ -100,6 +100,16 @@ impl TopologyReader for Slow {
     }
     fn entities(&self, visit: &mut Visit<'_>) {
         self.inner.entities(visit);
+    }
+    fn catalogue(&self) -> Result<(Arc<Catalogue>, Nanos), Error> {
+        self.inner.catalogue()
+    }
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error> {
+        self.inner.changes(range, visit)
     }
     fn facts(&self) -> Result<StoreFacts, Error> {
         self.inner.facts()

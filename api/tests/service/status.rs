@@ -4,10 +4,10 @@ use portolan_api::{
     Cancel, Error, FreshnessStatus, Limits, LineState, LineStatus, PartitionStatus, Past, Snapshot,
     StageStatus, Step, Steps, StoreFacts, TopologyReader,
 };
-use portolan_graph::{CallsBuilder, ViewBuilder, Visit};
+use portolan_graph::{CallsBuilder, Catalogue, ViewBuilder, Visit};
 use portolan_model::{
-    DeadLetter, Entity, EntityId, EpochCommit, Loss, Nanos, Position, Reject, TopicPartition,
-    WindowLen,
+    ChangeRecord, DeadLetter, Entity, EntityId, EpochCommit, Loss, Nanos, Position, Reject,
+    TimeRange, TopicPartition, WindowLen,
 };
 use portolan_proto::v1::{self, GetGraphRequest, GetStatusRequest};
 use tonic::Code;
@@ -138,6 +138,12 @@ impl TopologyReader for Broken {
         None
     }
     fn entities(&self, _: &mut Visit<'_>) {}
+    fn catalogue(&self) -> Result<(Arc<Catalogue>, Nanos), Error> {
+        broken()
+    }
+    fn changes(&self, _: TimeRange, _: &mut dyn FnMut(ChangeRecord) -> bool) -> Result<(), Error> {
+        broken()
+    }
     fn facts(&self) -> Result<StoreFacts, Error> {
         broken()
     }

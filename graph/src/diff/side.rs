@@ -101,6 +101,11 @@ impl Side {
         self.rows.len()
     }
 
+    /// Its edges, as steps showed them.
+    pub fn ends(&self) -> impl Iterator<Item = Ends> {
+        self.tallies.keys().copied()
+    }
+
     /// Whether there is no flow in it.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

@@ -11,10 +11,21 @@ const WORLD: &str = "shop/web > shop/cart:80 5
      @n1 > shop/web:80 1
      shop/web > [shop/cart]:80 3";
 
+/// Everything of namespace `pay` is of team red, tier 1; carts are of domain sales.
+fn said(entity: &Entity) -> Attributes {
+    let of = |fits: bool, text: &str| if fits { text.into() } else { "".into() };
+    Attributes {
+        owner: of(&*entity.namespace == "pay", "red"),
+        tier: of(&*entity.namespace == "pay", "1"),
+        domain: of(&*entity.name == "cart", "sales"),
+        ..Attributes::default()
+    }
+}
+
 fn kept(filter: &Filter) -> Vec<String> {
     let world = World::parse(WORLD);
     let graph = world.graph(Collapse::None);
-    let prepared = filter.prepare(&graph);
+    let prepared = filter.prepare(&graph, &said);
     let mut shown: Vec<String> = (0..graph.edges().len())
         .filter(|at| prepared.keeps(*at))
         .map(|at| world.show_edge(&graph.edges()[at]))
@@ -48,6 +59,28 @@ fn values_of_a_field_are_alternatives_and_fields_must_all_hold() {
         ..Filter::default()
     };
     assert_eq!(kept(&both), ["shop/web > pay/gateway:443 2"]);
+}
+
+#[test]
+fn what_the_catalogue_says_of_either_end_is_asked_like_its_name() {
+    let red = || Filter { owners: vec!["red".into(), "blue".into()], ..Filter::default() };
+    assert_eq!(kept(&red()), ["pay/gateway > ?10.0.0.9:53 1", "shop/web > pay/gateway:443 2"]);
+    let both = Filter { domains: vec!["sales".into()], ..red() };
+    assert_eq!(kept(&both), [""; 0]);
+    let sales = Filter { domains: vec!["sales".into()], ports: vec![80], ..Filter::default() };
+    assert_eq!(kept(&sales), ["shop/web > [shop/cart]:80 3", "shop/web > shop/cart:80 5"]);
+    let none = Filter { tiers: vec!["2".into()], ..Filter::default() };
+    assert_eq!(kept(&none), [""; 0]);
+
+    let [gateway, web] = ["pay/gateway", "shop/web"].map(|name| {
+        let (namespace, name) = name.split_once('/').unwrap();
+        Entity::new(EntityKind::Workload, namespace, name)
+    });
+    assert!(red().keeps_ends(&web, &gateway, &said));
+    assert!(!red().keeps_ends(&web, &web, &said));
+    let alone = Filter { hide_self: true, ..red() };
+    assert!(alone.keeps_entity(&gateway, &said), "one entity is no edge to itself");
+    assert!(!alone.keeps_entity(&web, &said));
 }
 
 #[test]

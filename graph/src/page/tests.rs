@@ -1,4 +1,4 @@
-use portolan_model::Collapse;
+use portolan_model::{Attributes, Collapse};
 use proptest::prelude::*;
 
 use super::*;
@@ -19,7 +19,7 @@ fn pages_together_are_all_edges_once() {
     let mut seen = vec![];
     let mut start = 0;
     loop {
-        let page = filter.prepare(&graph).page(start, 2);
+        let page = filter.prepare(&graph, &|_| Attributes::default()).page(start, 2);
         assert_eq!(page.total, 5);
         seen.extend(page.edges);
         let Some(last) = page.last else { break };
@@ -31,7 +31,7 @@ fn pages_together_are_all_edges_once() {
 #[test]
 fn full_last_page_has_no_next_one() {
     let (_, graph) = graph(&[(1, 2), (1, 3)]);
-    assert_eq!(Filter::default().prepare(&graph).page(0, 2).last, None);
+    assert_eq!(Filter::default().prepare(&graph, &|_| Attributes::default()).page(0, 2).last, None);
 }
 
 proptest! {
@@ -47,7 +47,7 @@ proptest! {
         drop(old);
         let first = graph(&before.iter().copied().collect::<Vec<_>>()).1;
         let filter = Filter::default();
-        let page = filter.prepare(&first).page(0, size);
+        let page = filter.prepare(&first, &|_| Attributes::default()).page(0, size);
         if let Some(last) = page.last {
             let last_pair = *before.iter().nth(size - 1).unwrap();
             let start = new.after(&last, &|id| world.entities.get(&id).cloned()).unwrap();

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use portolan_model::{Collapse, Entity, EntityKind};
+use portolan_model::{Attributes, Collapse, Entity, EntityKind};
 use proptest::prelude::*;
 
 use super::*;
@@ -28,7 +28,7 @@ fn go(filter: &Filter, starts: &[&str], walk: Walk) -> (String, Vec<String>, boo
     let world = World::parse(WORLD);
     let graph = world.graph(Collapse::None);
     let starts: Vec<EntityId> = starts.iter().map(|name| id(name)).collect();
-    let found = traverse(&filter.prepare(&graph), &starts, walk);
+    let found = traverse(&filter.prepare(&graph, &|_| Attributes::default()), &starts, walk);
     let name = |id| world.entities.get(&id).map_or("?".into(), ToString::to_string);
     let nodes = found.nodes.iter().map(|n| format!("{}{}", name(n.id), n.distance));
     let edges = found.edges.iter().map(|at| world.show_edge(&graph.edges()[*at]));
@@ -122,7 +122,7 @@ proptest! {
         let graph = World::parse(&text.join("\n")).graph(Collapse::None);
         let direction = [WalkDirection::Downstream, WalkDirection::Upstream, WalkDirection::Both]
             [direction];
-        let found = traverse(&Filter::default().prepare(&graph), &[id(&format!("n{start}"))],
+        let found = traverse(&Filter::default().prepare(&graph, &|_| Attributes::default()), &[id(&format!("n{start}"))],
             walk(direction, depth));
         let mut seen = BTreeSet::from([start]);
         for _ in 0..depth {

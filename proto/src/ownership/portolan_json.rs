@@ -174,7 +174,7 @@ fn narrow(number: Number) -> u32 {
 }
 
 /// The number of an enum value: by its word (`load_balancer`), its full name, or its number.
-fn word(
+pub(crate) fn word(
     field: &str,
     value: Option<&RawValue>,
     prefix: &str,
@@ -191,7 +191,8 @@ fn word(
     found.ok_or_else(|| bad(format!("{field}: {value} is not known")))
 }
 
-fn instant(field: &str, value: Option<&RawValue>) -> Result<Option<v1::Time>, Refused> {
+/// The instant that a JSON value says.
+pub(crate) fn instant(field: &str, value: Option<&RawValue>) -> Result<Option<v1::Time>, Refused> {
     let Some(value) = value else { return Ok(None) };
     let written = time::parse(value.get()).map(|unix_ns| v1::Time { unix_ns });
     // `{"unix_ns": …}` is what the message itself looks like in JSON.

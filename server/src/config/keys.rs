@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
         Form::Text,
         concat!(
             "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", ",
-            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\", \"otlp-proto\", \"otlp-json\", \"zipkin-json\" or \"jaeger-proto\""
+            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\", \"otlp-proto\", \"otlp-json\", \"zipkin-json\", \"jaeger-proto\", \"portolan-catalogue-pb\", \"portolan-catalogue-json\", \"portolan-changes-pb\" or \"portolan-changes-json\""
         ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),

@@ -3,11 +3,12 @@
 use comfy_table::{CellAlignment, Table, presets};
 use portolan_proto::v1;
 
+use super::notes::said;
 use super::units::{bytes, count, time};
 
 /// The edges of a graph, one a row, the busiest first.
 pub fn edges(edges: &[v1::Edge]) -> String {
-    let mut table = table(&[
+    let mut header = vec![
         "CLIENT",
         "",
         "SERVER",
@@ -19,7 +20,13 @@ pub fn edges(edges: &[v1::Edge]) -> String {
         "RTT",
         "VIA",
         "LAST SEEN",
-    ]);
+    ];
+    let ends = |edge: &v1::Edge| [edge.client.clone(), edge.server.clone()];
+    let owned = edges.iter().flat_map(ends).flatten().any(|entity| !entity.owner.is_empty());
+    if owned {
+        header.push("OWNERS");
+    }
+    let mut table = table(&header);
     let mut rows: Vec<&v1::Edge> = edges.iter().collect();
     rows.sort_by_key(|e| {
         let c = e.counters.unwrap_or_default();
@@ -31,7 +38,7 @@ pub fn edges(edges: &[v1::Edge]) -> String {
             Some(us) => format!("{:.2} ms", us as f64 / 1e3),
             None => "-".to_owned(),
         };
-        table.add_row([
+        let mut row = vec![
             name(edge.client.as_ref()),
             if edge.direction == "unknown" { "--" } else { "->" }.to_owned(),
             name(edge.server.as_ref()),
@@ -49,7 +56,11 @@ pub fn edges(edges: &[v1::Edge]) -> String {
             rtt,
             via(edge),
             time(edge.last_seen_unix_us),
-        ]);
+        ];
+        if owned {
+            row.push(owners(edge));
+        }
+        table.add_row(row);
     }
     for column in 4..=8 {
         if let Some(column) = table.column_mut(column) {
@@ -77,29 +88,66 @@ fn via(edge: &v1::Edge) -> String {
     hops.join(", ")
 }
 
-/// Entities, one a row.
+/// Entities, one a row; what the catalogue says of them where it says anything.
 pub fn entities(entities: &[v1::Entity]) -> String {
-    let mut table = table(&["KIND", "NAMESPACE", "NAME", "DETAIL", "ID"]);
+    let mut header = vec!["KIND", "NAMESPACE", "NAME", "DETAIL", "ID"];
+    let catalogued = entities.iter().any(is_catalogued);
+    if catalogued {
+        header.extend(CATALOGUE);
+    }
+    let mut table = table(&header);
     for entity in entities {
         let kind = if entity.hop_class.is_empty() {
             entity.kind.clone()
         } else {
             format!("{} ({})", entity.kind, entity.hop_class)
         };
-        table.add_row([&kind, &entity.namespace, &entity.name, &entity.detail, &entity.id]);
+        let plain = [&kind, &entity.namespace, &entity.name, &entity.detail, &entity.id];
+        let mut row: Vec<String> = plain.map(String::clone).to_vec();
+        if catalogued {
+            row.extend(catalogue(Some(entity)));
+        }
+        table.add_row(row);
     }
     table.to_string()
 }
 
 /// Entities that a walk reached, nearest first.
 pub fn reached(nodes: &[v1::ReachedNode]) -> String {
-    let mut table = table(&["HOPS", "ENTITY", "KIND"]);
+    let mut header = vec!["HOPS", "ENTITY", "KIND"];
+    let catalogued = nodes.iter().filter_map(|node| node.entity.as_ref()).any(is_catalogued);
+    if catalogued {
+        header.extend(CATALOGUE);
+    }
+    let mut table = table(&header);
     for node in nodes {
         let entity = node.entity.as_ref();
         let kind = entity.map_or(String::new(), |e| e.kind.clone());
-        table.add_row([node.distance.to_string(), name(entity), kind]);
+        let mut row = vec![node.distance.to_string(), name(entity), kind];
+        if catalogued {
+            row.extend(catalogue(entity));
+        }
+        table.add_row(row);
     }
     table.to_string()
+}
+
+const CATALOGUE: [&str; 3] = ["OWNER", "TIER", "DOMAIN"];
+
+fn is_catalogued(entity: &v1::Entity) -> bool {
+    [&entity.owner, &entity.tier, &entity.domain].iter().any(|text| !text.is_empty())
+}
+
+fn catalogue(entity: Option<&v1::Entity>) -> [String; 3] {
+    let nobody = v1::Entity::default();
+    let entity = entity.unwrap_or(&nobody);
+    [&entity.owner, &entity.tier, &entity.domain].map(|text| said(text))
+}
+
+/// Who answers for both ends.
+fn owners(edge: &v1::Edge) -> String {
+    let owner = |entity: Option<&v1::Entity>| said(entity.map_or("", |e| e.owner.as_str()));
+    format!("{} -> {}", owner(edge.client.as_ref()), owner(edge.server.as_ref()))
 }
 
 pub(super) fn name(entity: Option<&v1::Entity>) -> String {

@@ -40,6 +40,12 @@ pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     output::say(&output::differences(&response.edges))?;
     more(response.edges.len() as u64, response.total_edges, "differences")?;
     output::say(&output::compared(&response))?;
+    if !response.catalogue.is_empty() {
+        output::say("")?;
+        output::say(&output::catalogue(&response.catalogue))?;
+        let shown = response.catalogue.len() as u64;
+        more(shown, response.total_catalogue, "differences in the catalogue")?;
+    }
     output::say("before:")?;
     covered(response.before.as_ref())?;
     output::say("after:")?;
@@ -79,6 +85,11 @@ pub(super) async fn changes(args: &ChangesArgs) -> anyhow::Result<()> {
     output::say(&output::happenings(&response.changes))?;
     more(response.changes.len() as u64, response.total_changes, "changes")?;
     output::say(&output::counted(&response))?;
+    if !response.made.is_empty() {
+        output::say("")?;
+        output::say(&output::made(&response.made))?;
+        more(response.made.len() as u64, response.total_made, "changes that people made")?;
+    }
     covered(response.coverage.as_ref())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
-use portolan_model::{EpochCommit, Window};
+use portolan_model::{EpochCommit, Notes, Window};
 
 use super::buckets::rows;
 use super::holes::{self, Hole, Holes};
@@ -12,11 +12,12 @@ use super::levels::{LevelState, Mark, kept_from, put_marks};
 use super::{FjallStore, Shared, View, packs};
 use crate::cache::{Outcome, RowCache, Source};
 use crate::records::{
-    AGENTS, HEAD, Head, MARKS, entity_key, loss_key, owner_key, position_key, put_agents,
-    put_entity, put_head, put_loss, put_owner, put_position, put_tally, tally_key,
+    AGENTS, HEAD, Head, MARKS, catalogue_key, change_key, entity_key, loss_key, owner_key,
+    position_key, put_agents, put_catalogue, put_change, put_entity, put_head, put_loss, put_owner,
+    put_position, put_tally, tally_key,
 };
 use crate::row::{Row, Sum, put_value, read_row, tidy};
-use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys};
+use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys, notes};
 
 /// Longest list of hops that a path may have.
 const MAX_VIA: usize = keys::MAX_VIA;
@@ -98,7 +99,8 @@ impl FjallStore {
         for (tally, secs) in &shortened {
             checkpoint::add(&mut next, tally, *secs);
         }
-        put_catalogue(&mut batch, &shared.meta, commit);
+        put_names(&mut batch, &shared.meta, commit);
+        put_notes(&mut batch, &shared.meta, &commit.notes);
         if let Some(agents) = &commit.agents {
             batch.insert(&shared.meta, [AGENTS], built(|out| put_agents(out, agents)));
         }
@@ -115,6 +117,7 @@ impl FjallStore {
         self.touched = touched;
         self.written = number;
         self.name_entities(commit);
+        notes::advance(&mut self.catalogue, &commit.notes);
         self.publish();
         self.edges.trim();
         self.paths.trim();
@@ -238,6 +241,7 @@ impl FjallStore {
             open: self.open.snapshot(),
             levels: self.levels.iter().map(LevelState::view).collect(),
             holes: self.holes.clone(),
+            catalogue: self.catalogue.clone(),
             checkpoint: self.checkpoint.clone(),
         }));
     }
@@ -303,7 +307,7 @@ impl FjallStore {
 }
 
 /// Writes entities and owners.
-fn put_catalogue(batch: &mut OwnedWriteBatch, meta: &Keyspace, commit: &EpochCommit) {
+fn put_names(batch: &mut OwnedWriteBatch, meta: &Keyspace, commit: &EpochCommit) {
     for (id, entity) in &commit.entities {
         batch.insert(meta, entity_key(*id), built(|out| put_entity(out, entity)));
     }
@@ -312,6 +316,22 @@ fn put_catalogue(batch: &mut OwnedWriteBatch, meta: &Keyspace, commit: &EpochCom
     }
     for owner in &commit.owners {
         batch.insert(meta, owner_key(&owner.key()), built(|out| put_owner(out, owner)));
+    }
+}
+
+/// Writes what people and tools say.
+fn put_notes(batch: &mut OwnedWriteBatch, meta: &Keyspace, notes: &Notes) {
+    for gone in &notes.catalogue_gone {
+        batch.remove(meta, catalogue_key(gone));
+    }
+    for row in &notes.catalogue {
+        batch.insert(meta, catalogue_key(&row.key()), built(|out| put_catalogue(out, row)));
+    }
+    for gone in &notes.changes_gone {
+        batch.remove(meta, change_key(gone));
+    }
+    for change in &notes.changes {
+        batch.insert(meta, change_key(&change.key()), built(|out| put_change(out, change)));
     }
 }
 

@@ -15,10 +15,11 @@ use super::levels::{LevelState, Mark, read_marks};
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
 use crate::cache::RowCache;
 use crate::records::{
-    AGENTS, ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, MARKS, POSITION, TALLY, read_agents,
-    read_entity, read_entity_key, read_head, read_loss, read_position, read_tally,
+    AGENTS, CATALOGUE, ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, MARKS, POSITION, TALLY,
+    read_agents, read_catalogue, read_entity, read_entity_key, read_head, read_loss, read_position,
+    read_tally,
 };
-use crate::{Checkpoint, Error};
+use crate::{CatalogueRows, Checkpoint, Error};
 
 /// Bytes of new rows of `meta` held in memory: it is written every epoch and read at start only.
 const META_MEMTABLE: u64 = 4 << 20;
@@ -28,6 +29,7 @@ struct Contents {
     head: Head,
     checkpoint: Checkpoint,
     entities: Entities,
+    catalogue: CatalogueRows,
 }
 
 // === impl FjallStore ===
@@ -72,7 +74,8 @@ impl FjallStore {
 
         let snapshot = db.snapshot();
         let contents = read_contents(path, &snapshot, &meta)?;
-        let Contents { head, checkpoint, entities } = contents;
+        let Contents { head, checkpoint, entities, catalogue } = contents;
+        let catalogue = Arc::new(catalogue);
         let damaged = |detail| Error::Damaged { path: path.display().to_string(), detail };
         let synced = synced::read(path).map_err(|e| fault::io(path, &e))?;
         if synced > head.epoch {
@@ -109,6 +112,7 @@ impl FjallStore {
             open: open.snapshot(),
             levels: levels.iter().map(LevelState::view).collect(),
             holes: holes.clone(),
+            catalogue: catalogue.clone(),
             checkpoint: checkpoint.clone(),
         };
         let shared = Shared {
@@ -130,6 +134,7 @@ impl FjallStore {
             calls: RowCache::new(options.cached_rows),
             max_bytes: options.max_bytes,
             holes,
+            catalogue,
             touched,
             checkpoint,
             next_loss: head.next_loss,
@@ -220,7 +225,13 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
         let (id, entity) = read.ok_or_else(|| unreadable("an entity"))?;
         entities.insert(id, Arc::new(entity));
     }
-    Ok(Contents { head, checkpoint, entities })
+    let mut catalogue = CatalogueRows::new();
+    for guard in snapshot.prefix(meta, [CATALOGUE]) {
+        let value = guard.value().map_err(engine)?;
+        let row = read_catalogue(&value).ok_or_else(|| unreadable("a row of the catalogue"))?;
+        catalogue.insert(row.key(), Arc::new(row));
+    }
+    Ok(Contents { head, checkpoint, entities, catalogue })
 }
 
 fn read_level_marks(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Vec<Mark>, Error> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use fjall::Readable;
 use portolan_model::{
-    CallDelta, EdgeDelta, Entity, EntityId, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
+    CallDelta, ChangeRecord, EdgeDelta, Entity, EntityId, OwnerRecord, PathDelta, TimeRange,
+    Window, WindowLen,
 };
 
 use super::buckets::rows;
@@ -12,9 +13,9 @@ use super::packs::{self, Reading};
 use super::{FjallStore, Shared, View};
 use crate::history::{Answer, History, Level, Plan, Select};
 use crate::keys::{self, Reader};
-use crate::records::{OWNER, read_owner};
+use crate::records::{CHANGE, OWNER, changes_from, read_change, read_owner};
 use crate::row::{Row, read_row};
-use crate::{Checkpoint, Error, ReadCheckpoint, ReadEdges, ReadHistory};
+use crate::{CatalogueRows, Checkpoint, Error, ReadCheckpoint, ReadEdges, ReadHistory, ReadNotes};
 
 /// A reader of a store on disk. Cheap to clone; keeps the directory locked while it lives.
 #[derive(Clone)]
@@ -169,6 +170,34 @@ impl ReadCheckpoint for FjallReader {
             let owner =
                 read_owner(&value).ok_or_else(|| self.shared.damaged("an owner does not read"))?;
             visit(owner);
+        }
+        Ok(())
+    }
+}
+
+impl ReadNotes for FjallReader {
+    fn catalogue(&self) -> Arc<CatalogueRows> {
+        self.view().catalogue.clone()
+    }
+
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error> {
+        if range.from >= range.to {
+            return Ok(());
+        }
+        let view = self.view();
+        // The last instant of time stands for an open end.
+        let to = if range.to == u64::MAX { vec![CHANGE + 1] } else { changes_from(range.to) };
+        for guard in view.snapshot.range(&self.shared.meta, changes_from(range.from)..to) {
+            let value = guard.value().map_err(|e| self.shared.fault(&e))?;
+            let change =
+                read_change(&value).ok_or_else(|| self.shared.damaged("a change does not read"))?;
+            if !visit(change) {
+                break;
+            }
         }
         Ok(())
     }
@@ -329,6 +358,20 @@ impl ReadCheckpoint for FjallStore {
 
     fn owners(&self, visit: &mut dyn FnMut(OwnerRecord)) -> Result<(), Error> {
         self.fjall_reader().owners(visit)
+    }
+}
+
+impl ReadNotes for FjallStore {
+    fn catalogue(&self) -> Arc<CatalogueRows> {
+        self.catalogue.clone()
+    }
+
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error> {
+        self.fjall_reader().changes(range, visit)
     }
 }
 

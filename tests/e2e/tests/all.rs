@@ -13,6 +13,7 @@ mod all {
     mod growth;
     mod harness;
     mod lab;
+    mod notes;
     mod openshift;
     mod outage;
     mod poison;

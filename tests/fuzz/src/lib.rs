@@ -5,12 +5,12 @@
 //! rules, what is refused can be shown. [`soup`] makes the bytes.
 
 use portolan_model::{
-    FlowColumns, FlowRow, Ip, Nanos, OwnerEvent, OwnerRecord, ScopeId, SpanColumns, SpanRow,
+    FlowColumns, FlowRow, Ip, Nanos, Note, OwnerEvent, OwnerRecord, ScopeId, SpanColumns, SpanRow,
 };
 use portolan_proto::{
-    Encoding, FlowDecoder, FlowEncoding, MAX_AHEAD_NANOS, MAX_COUNT, MAX_DETAIL_BYTES, MAX_LIST,
-    MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS, Refused, SpanEncoding, decode_owners,
-    decode_spans,
+    Encoding, FlowDecoder, FlowEncoding, MAX_AHEAD_NANOS, MAX_COUNT, MAX_DETAIL_BYTES, MAX_LABELS,
+    MAX_LINK_BYTES, MAX_LIST, MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS, MAX_VALUE_BYTES,
+    NoteEncoding, Refused, SpanEncoding, decode_notes, decode_owners, decode_spans,
 };
 
 pub mod soup;
@@ -31,6 +31,7 @@ pub fn feed(encoding: Encoding, payload: &[u8]) -> (usize, usize) {
     let (accepted, refused) = match encoding {
         Encoding::Flow(encoding) => feed_flows(encoding, payload),
         Encoding::Span(encoding) => feed_spans(encoding, payload),
+        Encoding::Note(encoding) => feed_notes(encoding, payload),
         Encoding::Owner(encoding) => {
             let (events, refused) = decode_owners(encoding, "fuzz/pod", NOW, MAX_BYTES, payload);
             events.iter().for_each(check_event);
@@ -85,6 +86,49 @@ fn feed_spans(encoding: SpanEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
     decode(&mut again, &mut |_| {});
     assert_eq!(again.rows(), out.rows(), "decoding is a function");
     (out.len() - 1, refused)
+}
+
+fn feed_notes(encoding: NoteEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
+    let mut refused = Vec::new();
+    let decode = |out: &mut Vec<Note>, refuse: &mut dyn FnMut(Refused)| {
+        decode_notes(encoding, NOW, MAX_BYTES, payload, out, refuse);
+    };
+    let (mut out, mut again) = (Vec::new(), Vec::new());
+    decode(&mut out, &mut |why| refused.push(why));
+    out.iter().for_each(check_note);
+    decode(&mut again, &mut |_| {});
+    assert_eq!(again, out, "decoding is a function");
+    (out.len(), refused)
+}
+
+/// Checks what holds for any note that is taken.
+fn check_note(note: &Note) {
+    let (subject, times, labels) = match note {
+        Note::Catalogue(record) => {
+            let said = &record.said;
+            for text in [&said.owner, &said.tier, &said.domain] {
+                check_name(text);
+            }
+            assert!(said.links.len() <= MAX_LABELS, "{note:?}");
+            for (name, link) in &said.links {
+                check_name(name);
+                assert!(link.as_str().starts_with("http") && link.as_str().len() <= MAX_LINK_BYTES);
+            }
+            (&record.subject, [record.from, record.observed_at], &said.labels)
+        }
+        Note::Change(change) => {
+            check_name(&change.id);
+            assert!(!change.id.is_empty() && change.title.len() <= MAX_VALUE_BYTES, "{note:?}");
+            assert!(change.url.is_empty() || change.url.starts_with("http"), "{note:?}");
+            (&change.subject, [change.at, change.observed_at], &change.labels)
+        }
+    };
+    for text in [&subject.environment, &subject.namespace, &subject.name, &subject.kind] {
+        check_name(text);
+    }
+    assert!(!subject.is_anybody(), "{note:?}");
+    assert!(times.iter().all(|at| *at > 0 && *at <= NOW + MAX_AHEAD_NANOS), "{note:?}");
+    assert!(labels.len() <= MAX_LABELS && labels.is_sorted(), "{note:?}");
 }
 
 fn check_span(out: &SpanColumns, row: usize) {

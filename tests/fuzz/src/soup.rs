@@ -76,6 +76,45 @@ pub fn owner_pb() -> impl Strategy<Value = Vec<u8>> {
     owner().prop_map(|record| record.encode_to_vec())
 }
 
+/// Notes that are well formed, of both kinds and in both forms.
+pub fn notes() -> impl Strategy<Value = Vec<u8>> {
+    let text =
+        || prop_oneof![16 => Just("shop"), 2 => Just(""), 1 => Just("a\u{7}"), 1 => Just("\u{fc}")];
+    let link =
+        prop_oneof![16 => Just("https://a/{name}"), 1 => Just("https://a/{pod}"), 1 => Just("x")];
+    let secs = prop_oneof![16 => 1..1_795_435_000_u64, 1 => any::<u64>()];
+    let catalogue = (text(), text(), text(), link, secs.clone(), any::<bool>()).prop_map(
+        |(namespace, name, owner, link, secs, deleted)| v1::CatalogueRecord {
+            namespace: namespace.into(),
+            name: name.into(),
+            owner: owner.into(),
+            links: [("l".to_owned(), link.to_owned())].into(),
+            valid_from: Some(v1::Time { unix_ns: secs.saturating_mul(1_000_000_000) }),
+            deleted,
+            ..v1::CatalogueRecord::default()
+        },
+    );
+    let change =
+        (text(), text(), text(), secs, -1..4_i32).prop_map(|(id, name, title, secs, kind)| {
+            v1::ChangeRecord {
+                id: id.into(),
+                name: name.into(),
+                title: title.into(),
+                kind,
+                at: Some(v1::Time { unix_ns: secs.saturating_mul(1_000_000_000) }),
+                ..v1::ChangeRecord::default()
+            }
+        });
+    // Both JSON forms know the names and times of the messages.
+    let json = |record: serde_json::Result<Vec<u8>>| record.expect("a message is JSON");
+    prop_oneof![
+        catalogue.clone().prop_map(|record| record.encode_to_vec()),
+        catalogue.prop_map(move |record| json(serde_json::to_vec(&record))),
+        change.clone().prop_map(|record| record.encode_to_vec()),
+        change.prop_map(move |record| json(serde_json::to_vec(&record))),
+    ]
+}
+
 /// JSON of flows or owners that is well formed, with values of any type now and then: one object,
 /// an array, or lines.
 pub fn json() -> impl Strategy<Value = Vec<u8>> {
@@ -125,6 +164,7 @@ pub fn any_message() -> impl Strategy<Value = Vec<u8>> {
         wire(),
         flows_pb(),
         owner_pb(),
+        notes(),
         json(),
         capture(),
         formats::goflow2_pb(),

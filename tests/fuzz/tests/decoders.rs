@@ -115,6 +115,7 @@ fn soup_reaches_past_the_gate() {
             soup::flows_pb().boxed(),
             soup::json().boxed(),
             soup::owner_pb().boxed(),
+            soup::notes().boxed(),
             soup::formats::goflow2_pb().boxed(),
             soup::formats::otlp().boxed(),
             soup::formats::k8scache().boxed(),

@@ -1,0 +1,38 @@
+//! Notes as readers see them: the catalogue, ready in memory, and the changes of a range.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portolan_model::{CatalogueKey, CatalogueRecord, ChangeRecord, Notes, TimeRange};
+
+use crate::Error;
+
+/// Every row of the catalogue: bounded by the line's settings.
+pub type CatalogueRows = BTreeMap<CatalogueKey, Arc<CatalogueRecord>>;
+
+/// Reads what people and tools say of entities. Every method sees one whole epoch.
+pub trait ReadNotes: Send + Sync {
+    /// The catalogue; the same value until it changes.
+    fn catalogue(&self) -> Arc<CatalogueRows>;
+
+    /// Visits the changes of a range, in the order of time, until told to stop.
+    fn changes(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(ChangeRecord) -> bool,
+    ) -> Result<(), Error>;
+}
+
+/// What an epoch makes of the catalogue. Readers keep the one that they have.
+pub(crate) fn advance(rows: &mut Arc<CatalogueRows>, notes: &Notes) {
+    if notes.catalogue.is_empty() && notes.catalogue_gone.is_empty() {
+        return;
+    }
+    let rows = Arc::make_mut(rows);
+    for gone in &notes.catalogue_gone {
+        rows.remove(gone);
+    }
+    for row in &notes.catalogue {
+        rows.insert(row.key(), Arc::new(row.clone()));
+    }
+}

@@ -1,0 +1,101 @@
+//! What every store promises of notes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use portolan_model::{
+    Attributes, CatalogueRecord, ChangeKind, ChangeRecord, EpochCommit, Notes, Subject, TimeRange,
+    WindowLen,
+};
+use portolan_storage::{CommitEpoch, FjallStore, MemoryStore, Options, ReadNotes};
+
+fn row(name: &str, from: u64, known: u64, owner: &str) -> CatalogueRecord {
+    CatalogueRecord {
+        subject: Subject { name: name.into(), ..Subject::default() },
+        from,
+        known,
+        observed_at: from,
+        said: Attributes { owner: owner.into(), ..Attributes::default() },
+    }
+}
+
+fn change(at: u64, id: &str) -> ChangeRecord {
+    ChangeRecord {
+        at,
+        id: id.into(),
+        subject: Subject { name: "web".into(), ..Subject::default() },
+        kind: ChangeKind::Deploy,
+        title: "".into(),
+        version: "v1".into(),
+        author: "".into(),
+        url: "".into(),
+        labels: Vec::new(),
+        observed_at: at,
+        known: at,
+    }
+}
+
+fn commit(epoch: u64, notes: Notes) -> EpochCommit {
+    EpochCommit { epoch, notes, ..EpochCommit::default() }
+}
+
+fn owners(store: &dyn ReadNotes) -> Vec<String> {
+    store.catalogue().values().map(|row| row.said.owner.to_string()).collect()
+}
+
+fn told(store: &dyn ReadNotes, from: u64, to: u64, most: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    let range = TimeRange { from, to };
+    store
+        .changes(range, &mut |change| {
+            ids.push(change.id.to_string());
+            ids.len() < most
+        })
+        .unwrap();
+    ids
+}
+
+fn fill<S: CommitEpoch + ReadNotes>(store: &mut S) {
+    let catalogue = vec![row("web", 5, 9, "red"), row("db", 5, 9, "blue")];
+    let changes = vec![change(300, "late"), change(1, "first"), change(255, "b"), change(255, "a")];
+    store.commit(&commit(1, Notes { catalogue, changes, ..Notes::default() })).unwrap();
+    let before = store.catalogue();
+    let corrected = vec![row("web", 5, 10, "pink")];
+    let notes = Notes {
+        catalogue: corrected,
+        catalogue_gone: vec![row("db", 5, 9, "").key()],
+        changes: vec![change(300, "late")],
+        changes_gone: vec![change(1, "first").key()],
+    };
+    store.commit(&commit(2, notes)).unwrap();
+    assert_eq!(before.len(), 2, "a reader keeps the epoch that it has");
+}
+
+fn check(store: &dyn ReadNotes) {
+    assert_eq!(owners(store), ["red", "pink"], "a correction stands beside what was known");
+    assert_eq!(told(store, 0, u64::MAX, 9), ["a", "b", "late"]);
+    assert_eq!(told(store, 255, 300, 9), ["a", "b"], "the end is not in the range");
+    assert_eq!(told(store, 256, 301, 9), ["late"]);
+    assert_eq!(told(store, 0, u64::MAX, 2), ["a", "b"], "a visitor may stop");
+    assert_eq!(told(store, 300, 300, 9), [""; 0]);
+    assert_eq!(told(store, 300, 2, 9), [""; 0]);
+}
+
+#[test]
+fn notes_are_kept_corrected_and_removed_in_memory() {
+    let mut store = MemoryStore::new(WindowLen::BASE);
+    fill(&mut store);
+    check(&store);
+}
+
+#[test]
+fn notes_are_kept_corrected_and_removed_on_disk_and_are_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let options = Options::small();
+    let mut store = FjallStore::open(&path, WindowLen::BASE, &options).unwrap();
+    fill(&mut store);
+    check(&store);
+    check(&store.fjall_reader());
+    drop(store);
+    check(&FjallStore::open(&path, WindowLen::BASE, &options).unwrap());
+}
