@@ -51,8 +51,16 @@ pub enum SpanEncoding {
     OtlpJson,
     /// `zipkin-json`: Zipkin's JSON of version 2, a list of spans or one.
     ZipkinJson,
+    /// `zipkin-json-v1`: Zipkin's JSON of version 1, a list of spans or one.
+    ZipkinJsonV1,
+    /// `zipkin-proto`: Zipkin's `ListOfSpans` as protobuf.
+    ZipkinProto,
+    /// `zipkin-thrift`: a list of spans of version 1 in thrift's binary protocol.
+    ZipkinThrift,
     /// `jaeger-proto`: Jaeger's `api_v2.Span` as protobuf, one a message.
     JaegerProto,
+    /// `jaeger-json`: the same as protobuf's JSON.
+    JaegerJson,
 }
 
 /// How notes are written: records of the catalogue, and changes that people made.
@@ -151,7 +159,11 @@ words!(SpanEncoding:
     Self::OtlpProto => "otlp-proto",
     Self::OtlpJson => "otlp-json",
     Self::ZipkinJson => "zipkin-json",
+    Self::ZipkinJsonV1 => "zipkin-json-v1",
+    Self::ZipkinProto => "zipkin-proto",
+    Self::ZipkinThrift => "zipkin-thrift",
     Self::JaegerProto => "jaeger-proto",
+    Self::JaegerJson => "jaeger-json",
 );
 
 words!(NoteEncoding:
@@ -178,7 +190,11 @@ words!(Encoding:
     Self::Span(SpanEncoding::OtlpProto) => "otlp-proto",
     Self::Span(SpanEncoding::OtlpJson) => "otlp-json",
     Self::Span(SpanEncoding::ZipkinJson) => "zipkin-json",
+    Self::Span(SpanEncoding::ZipkinJsonV1) => "zipkin-json-v1",
+    Self::Span(SpanEncoding::ZipkinProto) => "zipkin-proto",
+    Self::Span(SpanEncoding::ZipkinThrift) => "zipkin-thrift",
     Self::Span(SpanEncoding::JaegerProto) => "jaeger-proto",
+    Self::Span(SpanEncoding::JaegerJson) => "jaeger-json",
     Self::Note(NoteEncoding::CataloguePb) => "portolan-catalogue-pb",
     Self::Note(NoteEncoding::CatalogueJson) => "portolan-catalogue-json",
     Self::Note(NoteEncoding::ChangesPb) => "portolan-changes-pb",
@@ -216,8 +232,9 @@ mod tests {
             "unknown encoding \"protobuf\", allowed: netobserv-pb, netobserv-json, \
              goflow2-pb, goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, \
              envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache, otlp-proto, \
-             otlp-json, zipkin-json, jaeger-proto, portolan-catalogue-pb, portolan-catalogue-json, \
-             portolan-changes-pb, portolan-changes-json"
+             otlp-json, zipkin-json, zipkin-json-v1, zipkin-proto, zipkin-thrift, jaeger-proto, \
+             jaeger-json, portolan-catalogue-pb, portolan-catalogue-json, portolan-changes-pb, \
+             portolan-changes-json"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
         assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");

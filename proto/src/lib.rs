@@ -14,6 +14,7 @@ mod note;
 mod ownership;
 mod refused;
 mod span;
+mod thrift;
 mod time;
 mod wire;
 

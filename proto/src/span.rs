@@ -9,6 +9,8 @@ use crate::flow::MAX_AHEAD_NANOS;
 use crate::{Refused, SpanEncoding};
 
 mod attributes;
+mod jaeger;
+mod jaeger_json;
 mod jaeger_pb;
 mod otlp_json;
 mod otlp_pb;
@@ -17,6 +19,10 @@ mod plain;
 mod tests;
 mod write;
 mod zipkin_json;
+mod zipkin_pb;
+mod zipkin_thrift;
+mod zipkin_v1;
+mod zipkin_v1_json;
 
 pub use write::{ForeignSpan, write_spans};
 
@@ -39,12 +45,17 @@ pub fn decode_spans(
         any_refused = true;
         refused(why);
     };
-    match encoding {
-        SpanEncoding::OtlpProto => otlp_pb::decode(payload, latest, out, &mut refuse_one),
-        SpanEncoding::OtlpJson => otlp_json::decode(payload, latest, out, &mut refuse_one),
-        SpanEncoding::ZipkinJson => zipkin_json::decode(payload, latest, out, &mut refuse_one),
-        SpanEncoding::JaegerProto => jaeger_pb::decode(payload, latest, out, &mut refuse_one),
-    }
+    let decode = match encoding {
+        SpanEncoding::OtlpProto => otlp_pb::decode,
+        SpanEncoding::OtlpJson => otlp_json::decode,
+        SpanEncoding::ZipkinJson => zipkin_json::decode,
+        SpanEncoding::ZipkinJsonV1 => zipkin_v1_json::decode,
+        SpanEncoding::ZipkinProto => zipkin_pb::decode,
+        SpanEncoding::ZipkinThrift => zipkin_thrift::decode,
+        SpanEncoding::JaegerProto => jaeger_pb::decode,
+        SpanEncoding::JaegerJson => jaeger_json::decode,
+    };
+    decode(payload, latest, out, &mut refuse_one);
     if out.len() == before && !any_refused {
         refuse(Reject::Empty, "a message without a span", refused);
     }

@@ -121,7 +121,8 @@ the bare bytes of one message, or, for aws-vpc and ztunnel-text, the lines of th
 with or without its header). Encodings of flows: netobserv-pb, netobserv-json, goflow2-pb,
 goflow2-json, hubble-json, aws-vpc, ztunnel-json, ztunnel-text, envoy-json, obi-otlp; of ownership:
 portolan-pb, portolan-json, netobserv-k8scache; inventories of owners: inventory-yaml, inventory-csv;
-of spans: otlp-proto, otlp-json, zipkin-json, jaeger-proto.";
+of spans: otlp-proto, otlp-json, zipkin-json, zipkin-json-v1, zipkin-proto, zipkin-thrift,
+jaeger-proto, jaeger-json.";
 
 /// How to print.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]

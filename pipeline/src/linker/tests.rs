@@ -4,6 +4,7 @@
 //! span T b<a client web 0..2 peer=app err     trace, id<parent, kind, service, start..end
 //! own pod api-1 owner=api ip=10.0.1.1
 //! barrier 30                                  the watermark moves to second 30
+//! partition 1                                 the spans below come from partition 1, not 0
 //! ```
 //!
 //! Ids are words; times are seconds after second 1,000,000 of the epoch, up to milliseconds. A
@@ -34,11 +35,12 @@ pub(super) struct Lab {
     pub(super) calls: BTreeMap<CallKey, CallDelta>,
     pub(super) names: BTreeMap<EntityId, Entity>,
     pub(super) commits: Vec<EpochCommit>,
-    pub(super) offset: i64,
     epoch: u64,
     newest: Nanos,
-    /// Every batch that was fed, by offset.
-    log: Vec<SpanBatch>,
+    /// Where the next span comes from.
+    partition: usize,
+    /// Every batch that was fed, by partition and offset.
+    logs: [Vec<SpanBatch>; 2],
 }
 
 /// What the script comes to, as text.
@@ -58,10 +60,10 @@ impl Lab {
             calls: BTreeMap::new(),
             names: BTreeMap::new(),
             commits: Vec::new(),
-            offset: 0,
             epoch: 0,
             newest: 0,
-            log: Vec::new(),
+            partition: 0,
+            logs: Default::default(),
         }
     }
 
@@ -80,6 +82,7 @@ impl Lab {
                 ("barrier", "") => self.barrier(self.newest),
                 ("barrier", rest) => self.barrier(at(rest)),
                 ("restart", _) => self.restart(),
+                ("partition", number) => self.partition = number.parse().unwrap(),
                 other => panic!("unknown line {other:?}"),
             }
         }
@@ -92,10 +95,10 @@ impl Lab {
     pub(super) fn span(&mut self, rest: &str) {
         let mut spans = SpanColumns::default();
         self.newest = self.newest.max(push(&mut spans, rest));
-        let (partition, first_offset) = (PartitionId(0), self.offset);
-        self.offset += 1;
+        let log = &mut self.logs[self.partition];
+        let (partition, first_offset) = (PartitionId(self.partition as u32), log.len() as i64);
         let batch = SpanBatch { partition, first_offset, scope: ScopeId::of("lab"), spans };
-        self.log.push(batch.clone());
+        log.push(batch.clone());
         self.line.spans(batch);
     }
 
@@ -103,7 +106,7 @@ impl Lab {
         self.epoch += 1;
         self.newest = self.newest.max(watermark);
         let mut barrier = barrier(self.epoch, watermark);
-        barrier.positions = vec![(PartitionId(0), self.position())];
+        barrier.positions = self.positions();
         let commit = self.line.barrier(barrier).expect("no rebuild");
         for delta in &commit.calls {
             let sum = self.calls.entry(delta.key).or_insert_with(|| CallDelta::new(delta.key));
@@ -113,9 +116,15 @@ impl Lab {
         self.commits.push(commit);
     }
 
-    fn position(&self) -> Position {
-        let partition = TopicPartition { cluster: "k".into(), topic: "t".into(), partition: 0 };
-        Position { partition, next: self.offset, reread: self.offset }
+    fn positions(&self) -> Vec<(PartitionId, Position)> {
+        let position = |(partition, log): (u32, &Vec<SpanBatch>)| {
+            let number = PartitionId(partition);
+            let (cluster, topic) = ("k".into(), "t".into());
+            let partition = TopicPartition { cluster, topic, partition: partition as i32 };
+            let next = log.len() as i64;
+            (number, Position { partition, next, reread: next })
+        };
+        (0..).zip(&self.logs).map(position).collect()
     }
 
     /// The process ends, and another goes on from the last commit.
@@ -128,18 +137,20 @@ impl Lab {
             ..Restored::default()
         };
         self.line = Line::new(&self.config, &restored);
-        let position = last.positions.first().expect("one partition");
-        let (from, to) = (position.reread as usize, position.next as usize);
-        for batch in &self.log[from..to] {
-            self.line.spans(batch.clone());
+        for (position, log) in last.positions.iter().zip(&self.logs) {
+            for batch in &log[position.reread as usize..position.next as usize] {
+                self.line.spans(batch.clone());
+            }
         }
         let mut rebuild = barrier(self.epoch, last.watermark);
         rebuild.rebuild = true;
-        rebuild.positions = vec![(PartitionId(0), self.position())];
+        rebuild.positions = self.positions();
         assert_eq!(self.line.barrier(rebuild), None, "rebuilding emits nothing");
         // What was read and not committed is read again, and counts.
-        for batch in &self.log[to..] {
-            self.line.spans(batch.clone());
+        for (position, log) in last.positions.iter().zip(&self.logs) {
+            for batch in &log[position.next as usize..] {
+                self.line.spans(batch.clone());
+            }
         }
     }
 

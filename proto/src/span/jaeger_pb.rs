@@ -1,30 +1,15 @@
 //! Jaeger's protobuf (`jaeger-idl`, `api_v2/model.proto`): one span a message, its process inside.
 
-use portolan_model::{Nanos, Reject, SpanColumns, SpanId, SpanKind, SpanStatus, TraceId};
+use portolan_model::{Nanos, Reject, SpanColumns, SpanId, TraceId};
 
 use super::attributes::Value;
-use super::plain::{Fault, Plain};
+use super::jaeger::{Parts, Reference};
+use super::plain::{number, text};
 use super::refuse;
 use crate::Refused;
 use crate::wire::{Broken, FIXED64, LEN, Reader, VARINT, key};
 
 type Tag<'a> = (&'a str, Value<'a>);
-
-/// What of a span stands in messages of their own.
-#[derive(Default)]
-struct Parts<'a> {
-    plain: Plain<'a>,
-    references: Vec<Reference>,
-    service: &'a str,
-    duration: Nanos,
-}
-
-#[derive(Default)]
-struct Reference {
-    trace: TraceId,
-    span: SpanId,
-    follows: bool,
-}
 
 /// Appends the span of a message.
 pub(super) fn decode(
@@ -36,44 +21,10 @@ pub(super) fn decode(
     match read_span(payload) {
         Err(broken) => refuse(Reject::Undecodable, &broken.to_string(), refused),
         Ok(parts) => {
-            if let Err((reason, why)) = put(parts, latest, out) {
+            if let Err((reason, why)) = parts.put(latest, out) {
                 refuse(reason, why, refused);
             }
         }
-    }
-}
-
-fn put(parts: Parts<'_>, latest: Nanos, out: &mut SpanColumns) -> Result<(), Fault> {
-    let Parts { mut plain, references, service, duration } = parts;
-    plain.end = plain.start.saturating_add(duration);
-    plain.resource.push(("service.name", Value::Text(service)));
-    // The parent is the first reference into the same trace, one that is a child's before others.
-    let mine = |r: &&Reference| r.trace == plain.trace;
-    let parent = references.iter().filter(mine).find(|r| !r.follows);
-    let parent = parent.or_else(|| references.iter().find(mine));
-    plain.parent = parent.map_or_else(SpanId::default, |r| r.span);
-    let linked = references.iter().filter(|r| (r.trace, r.span) != (plain.trace, plain.parent));
-    plain.links = linked.map(|r| (r.trace, r.span)).collect();
-    for (name, value) in &plain.attributes {
-        match (*name, value) {
-            ("span.kind", Value::Text(kind)) => plain.kind = kind_of(kind),
-            ("error", Value::Bool(true) | Value::Text("true")) => plain.status = SpanStatus::Error,
-            ("otel.status_code", Value::Text("OK")) => plain.status = SpanStatus::Ok,
-            ("w3c.tracestate", Value::Text(state)) => plain.trace_state = state,
-            _ => {}
-        }
-    }
-    plain.put(latest, out)
-}
-
-/// By the tag `span.kind` (OpenTracing's conventions).
-pub(super) fn kind_of(word: &str) -> SpanKind {
-    match word {
-        "server" => SpanKind::Server,
-        "client" => SpanKind::Client,
-        "producer" => SpanKind::Producer,
-        "consumer" => SpanKind::Consumer,
-        _ => SpanKind::Internal,
     }
 }
 
@@ -183,14 +134,4 @@ fn read_process<'a>(message: &'a [u8], parts: &mut Parts<'a>) -> Result<(), Brok
         }
     }
     Ok(())
-}
-
-/// The last 16 bytes at most: ids of 8 bytes have zeros in front.
-fn number(bytes: &[u8]) -> u128 {
-    bytes.iter().fold(0, |id, byte| id << 8 | u128::from(*byte))
-}
-
-/// What is not UTF-8 says nothing.
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -1,7 +1,9 @@
 //! A span as any format has it, before it becomes a row.
 
+use std::borrow::Cow;
+
 use portolan_model::{
-    Nanos, Reject, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text, TraceId,
+    Ip, Nanos, Reject, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text, TraceId,
 };
 
 use super::attributes::{BadName, Extra, Resource, Value, named, weight};
@@ -36,10 +38,10 @@ pub(super) struct Plain<'a> {
 }
 
 /// The other end as Zipkin has it.
-#[derive(Copy, Clone, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Remote<'a> {
     pub(super) service: &'a str,
-    pub(super) address: &'a str,
+    pub(super) address: Cow<'a, str>,
     pub(super) port: u16,
 }
 
@@ -112,7 +114,7 @@ impl Plain<'_> {
             row.peer = named(out, self.remote.service).ok_or(BadName)?;
         }
         if row.network.is_none() {
-            row.network = named(out, self.remote.address).ok_or(BadName)?;
+            row.network = named(out, &self.remote.address).ok_or(BadName)?;
             row.network_port = self.remote.port;
         }
         Ok(())
@@ -128,4 +130,36 @@ pub(super) fn hex(text: &str, digits: usize) -> Result<u128, Fault> {
         return Err((Reject::BadField, "an id that is not hexadecimal, or too long"));
     }
     u128::from_str_radix(text, 16).map_err(|_| (Reject::BadField, "an id that is not hexadecimal"))
+}
+
+/// An address of 4 or 16 bytes as text; of any other length it says nothing.
+pub(super) fn address(v4: &[u8], v6: &[u8]) -> Cow<'static, str> {
+    let ip = match (<[u8; 4]>::try_from(v4), <[u8; 16]>::try_from(v6)) {
+        (Ok(v4), _) if v4 != [0; 4] => Ip::v4(u32::from_be_bytes(v4)),
+        (_, Ok(v6)) if v6 != [0; 16] => Ip(u128::from_be_bytes(v6)),
+        _ => return Cow::Borrowed(""),
+    };
+    Cow::Owned(ip.to_string())
+}
+
+/// An id of bytes: the last 16 at most, because ids of 8 bytes may have zeros in front.
+pub(super) fn number(bytes: &[u8]) -> u128 {
+    bytes.iter().fold(0, |id, byte| id << 8 | u128::from(*byte))
+}
+
+/// What is not UTF-8 says nothing.
+pub(super) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Zipkin takes a span without a kind that names another service for a client.
+pub(super) fn zipkin_kind(word: &str, remote: &Remote<'_>) -> SpanKind {
+    match word {
+        "CLIENT" => SpanKind::Client,
+        "SERVER" => SpanKind::Server,
+        "PRODUCER" => SpanKind::Producer,
+        "CONSUMER" => SpanKind::Consumer,
+        _ if !remote.service.is_empty() => SpanKind::Client,
+        _ => SpanKind::Internal,
+    }
 }

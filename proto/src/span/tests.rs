@@ -1,4 +1,4 @@
-use portolan_model::{SpanColumns, SpanKind};
+use portolan_model::{SpanColumns, SpanKind, SpanStatus};
 
 use super::attributes::weight;
 use super::*;
@@ -152,4 +152,128 @@ fn the_weight_is_the_reciprocal_of_the_chance_to_be_kept() {
     assert_eq!(weight("a=b, ot=rv:1;th:8"), Some(2_000));
     assert_eq!(weight("ot=th:fd70a"), Some(99_998));
     assert_eq!(weight("ot=th:"), None);
+}
+
+/// A span of the first model is one call with both its ends, and comes apart.
+#[test]
+fn a_span_of_zipkins_first_model_comes_apart_into_its_halves() {
+    let json = r#"[{"traceId":"1","id":"2","parentId":"1","name":"get","timestamp":1556604172000000,"duration":900,
+        "annotations":[
+          {"timestamp":1556604172000000,"value":"cs","endpoint":{"serviceName":"web"}},
+          {"timestamp":1556604172000200,"value":"sr","endpoint":{"serviceName":"api"}},
+          {"timestamp":1556604172000700,"value":"ss","endpoint":{"serviceName":"api"}},
+          {"timestamp":1556604172000900,"value":"cr","endpoint":{"serviceName":"web"}}],
+        "binaryAnnotations":[
+          {"key":"error","value":"503","endpoint":{"serviceName":"api"}},
+          {"key":"http.status_code","value":"503","endpoint":{"serviceName":"api"}}]},
+       {"traceId":"1","id":"3","parentId":"2","name":"get","annotations":[
+          {"timestamp":1556604172000300,"value":"sr","endpoint":{"serviceName":"db"}}],
+        "binaryAnnotations":[{"key":"ca","value":true,"endpoint":{"serviceName":"api","ipv4":"10.0.0.9","port":4711}}]},
+       {"traceId":"1","id":"4","parentId":"2","name":"query","timestamp":1556604172000300,"duration":5,
+        "binaryAnnotations":[{"key":"lc","value":"jdbc","endpoint":{"serviceName":"api"}},
+          {"key":"sa","value":true,"endpoint":{"serviceName":"mysql","ipv4":"10.0.0.7","port":3306}}]}]"#;
+    let mut out = SpanColumns::default();
+    let now = 1_556_604_173_000_000_000;
+    let refused = &mut |why| panic!("{why:?}");
+    decode_spans(SpanEncoding::ZipkinJsonV1, now, 1 << 20, json.as_bytes(), &mut out, refused);
+    let shown: Vec<String> = out
+        .rows()
+        .iter()
+        .map(|row| {
+            let [service, peer, network] = [row.service, row.peer, row.network].map(|t| out.say(t));
+            let took = (row.end - row.start) / 1_000;
+            let shared = if row.shared { " shared" } else { "" };
+            let (id, kind, status) = (row.span.0, row.kind, row.status);
+            format!("{id} {service} {kind:?}{shared} {took} {status:?} -> {peer} {network}")
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "2 web Client 900 Unset ->  ",
+            "2 api Server shared 500 Error ->  ",
+            "3 db Server shared 0 Unset -> api 10.0.0.9",
+            "4 api Client 5 Unset -> mysql 10.0.0.7",
+        ]
+    );
+}
+
+/// A message that a collector of the first days wrote: one struct, without a list around it.
+#[test]
+fn one_span_of_thrift_may_come_without_a_list() {
+    let span = ForeignSpan {
+        trace: 1 << 64 | 5,
+        span: 7,
+        kind: SpanKind::Server,
+        service: "web".into(),
+        start: 1_000_000,
+        end: 3_000_000,
+        ..ForeignSpan::default()
+    };
+    let message = write_spans(SpanEncoding::ZipkinThrift, &[span]).remove(0);
+    let read = |payload: &[u8]| {
+        let (mut out, mut reasons) = (SpanColumns::default(), Vec::new());
+        let refused = &mut |why: Refused| reasons.push(why.reason);
+        decode_spans(SpanEncoding::ZipkinThrift, 9_000_000, 1 << 20, payload, &mut out, refused);
+        (out.rows().iter().map(|row| (row.trace.0, row.span.0)).collect::<Vec<_>>(), reasons)
+    };
+    // A list's head is its type and its length.
+    assert_eq!(read(&message), read(&message[5..]));
+    assert_eq!(read(&message), (vec![(1 << 64 | 5, 7)], vec![]));
+    assert_eq!(read(&message[..message.len() - 1]), (vec![], vec![Reject::Undecodable]));
+    let nested = [vec![15, 0, 77], [15, 0, 0, 0, 1].repeat(40)].concat();
+    assert_eq!(read(&nested), (vec![], vec![Reject::Undecodable]));
+}
+
+/// As `jsonpb` of Jaeger's model writes a span.
+#[test]
+fn jaeger_json_has_its_ids_in_base64() {
+    let json = r#"{"traceId":"AAAAAAAAAAAAAAAAAAAAEQ==","spanId":"AAAAAAAAAAM=","operationName":"get",
+        "references":[{"traceId":"AAAAAAAAAAAAAAAAAAAAEQ==","spanId":"AAAAAAAAAAQ="}],
+        "startTime":"2017-01-26T16:46:31.639875-05:00","duration":"5000ns",
+        "tags":[{"key":"span.kind","vStr":"client"},{"key":"error","vType":"BOOL","vBool":true},
+          {"key":"http.status_code","vType":"INT64","vInt64":"503"}],
+        "process":{"serviceName":"web"}}"#;
+    let mut out = SpanColumns::default();
+    let now = 1_795_435_200_000_000_000;
+    let refused = &mut |why| panic!("{why:?}");
+    decode_spans(SpanEncoding::JaegerJson, now, 1 << 20, json.as_bytes(), &mut out, refused);
+    let [row] = out.rows() else { panic!("one span") };
+    assert_eq!((row.trace.0, row.span.0, row.parent.0), (17, 3, 4));
+    assert_eq!((row.kind, row.status, row.http_status), (SpanKind::Client, SpanStatus::Error, 503));
+    assert_eq!((row.start, row.end - row.start), (1_485_467_191_639_875_000, 5_000));
+}
+
+/// One service may hand on 8 bytes of a trace id, another 16: with zeros in front they are the same
+/// trace, with anything else in front they are not (trace semantics, C.3).
+#[test]
+fn an_id_of_eight_bytes_is_that_of_sixteen_with_zeros_in_front() {
+    let at = 1_795_435_200_000_000_000;
+    let read = |encoding: SpanEncoding, trace: u128| {
+        let span = ForeignSpan {
+            trace,
+            span: 1,
+            service: "web".into(),
+            start: at,
+            end: at + 1_000,
+            ..ForeignSpan::default()
+        };
+        let mut out = SpanColumns::default();
+        for message in write_spans(encoding, &[span]) {
+            let refused = &mut |why| panic!("{why:?}");
+            decode_spans(encoding, at + 9_000, 1 << 20, &message, &mut out, refused);
+        }
+        out.rows()[0].trace
+    };
+    let (short, long) = (0x0a0b_0c0d_0e0f_1011, 0x77 << 64 | 0x0a0b_0c0d_0e0f_1011);
+    let json =
+        br#"[{"traceId":"0a0b0c0d0e0f1011","id":"1","timestamp":1795435200000000,"duration":1,
+        "localEndpoint":{"serviceName":"web"}}]"#;
+    let mut out = SpanColumns::default();
+    let refused = &mut |why| panic!("{why:?}");
+    decode_spans(SpanEncoding::ZipkinJson, at + 9_000, 1 << 20, json, &mut out, refused);
+    for encoding in SpanEncoding::ALL {
+        assert_eq!(read(*encoding, short), out.rows()[0].trace, "{encoding}");
+        assert_eq!(read(*encoding, long).0, long, "{encoding}");
+    }
 }

@@ -1,10 +1,15 @@
 //! Spans as foreign exporters write them: for simulated fleets, tests and benchmarks.
 
-use portolan_model::{Nanos, SpanKind};
+mod bytes;
+mod jaeger;
+mod zipkin;
 
+use portolan_model::{Nanos, SpanKind};
 use serde_json::{Value, json};
 
 use crate::SpanEncoding;
+
+use bytes::{field, fixed};
 
 /// A span to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +44,14 @@ pub fn write_spans(encoding: SpanEncoding, spans: &[ForeignSpan]) -> Vec<Vec<u8>
     match encoding {
         SpanEncoding::OtlpProto => vec![otlp_proto(spans)],
         SpanEncoding::OtlpJson => vec![otlp_json(spans).to_string().into_bytes()],
-        SpanEncoding::ZipkinJson => vec![zipkin_json(spans).to_string().into_bytes()],
-        SpanEncoding::JaegerProto => spans.iter().map(jaeger_proto).collect(),
+        SpanEncoding::ZipkinJson => vec![zipkin::json_v2(spans).to_string().into_bytes()],
+        SpanEncoding::ZipkinJsonV1 => vec![zipkin::json_v1(spans).to_string().into_bytes()],
+        SpanEncoding::ZipkinProto => vec![zipkin::proto(spans)],
+        SpanEncoding::ZipkinThrift => vec![zipkin::thrift(spans)],
+        SpanEncoding::JaegerProto => spans.iter().map(jaeger::proto).collect(),
+        SpanEncoding::JaegerJson => {
+            spans.iter().map(|span| jaeger::json(span).to_string().into_bytes()).collect()
+        }
     }
 }
 
@@ -89,80 +100,6 @@ fn otlp_json(spans: &[ForeignSpan]) -> Value {
     json!({"resourceSpans": resources.collect::<Vec<_>>()})
 }
 
-/// Zipkin has no links, and names the other end apart from the tags.
-fn zipkin_json(spans: &[ForeignSpan]) -> Value {
-    let spans = spans.iter().map(|span| {
-        let mut tags: serde_json::Map<String, Value> =
-            span.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        if span.error {
-            tags.insert("error".into(), json!("true"));
-        }
-        let mut out = json!({
-            "traceId": format!("{:032x}", span.trace),
-            "id": format!("{:016x}", span.span),
-            "name": span.name,
-            "timestamp": span.start / 1_000,
-            "duration": (span.end - span.start) / 1_000,
-            "localEndpoint": {"serviceName": span.service},
-        });
-        if span.parent != 0 {
-            out["parentId"] = json!(format!("{:016x}", span.parent));
-        }
-        if span.kind != SpanKind::Internal {
-            out["kind"] = json!(format!("{:?}", span.kind).to_uppercase());
-        }
-        if let Some(peer) = tags.remove("peer.service") {
-            out["remoteEndpoint"] = json!({"serviceName": peer});
-        }
-        out["tags"] = Value::Object(tags);
-        out
-    });
-    Value::Array(spans.collect())
-}
-
-fn jaeger_proto(span: &ForeignSpan) -> Vec<u8> {
-    let reference = |trace: u128, span: u64, kind: u8| {
-        let ids = [field(1, &trace.to_be_bytes()), field(2, &span.to_be_bytes())].concat();
-        field(4, &[&ids[..], &[3 << 3, kind]].concat())
-    };
-    let time = |number: u32, nanos: Nanos| {
-        let mut out = vec![1 << 3];
-        varint(&mut out, nanos / 1_000_000_000);
-        out.push(2 << 3);
-        varint(&mut out, nanos % 1_000_000_000);
-        field(number, &out)
-    };
-    let tag = |key: &str, value: &str| {
-        field(8, &[field(1, key.as_bytes()), field(3, value.as_bytes())].concat())
-    };
-    let mut out = [
-        field(1, &span.trace.to_be_bytes()),
-        field(2, &span.span.to_be_bytes()),
-        field(3, span.name.as_bytes()),
-        time(6, span.start),
-        time(7, span.end - span.start),
-    ]
-    .concat();
-    if span.parent != 0 {
-        out.extend(reference(span.trace, span.parent, 0));
-    }
-    for (trace, span) in &span.links {
-        out.extend(reference(*trace, *span, 1));
-    }
-    if span.kind != SpanKind::Internal {
-        out.extend(tag("span.kind", &format!("{:?}", span.kind).to_lowercase()));
-    }
-    for (key, value) in &span.attributes {
-        out.extend(tag(key, value));
-    }
-    if span.error {
-        let truth = [field(1, b"error"), vec![2 << 3, 1, 4 << 3, 1]].concat();
-        out.extend(field(8, &truth));
-    }
-    out.extend(field(10, &field(1, span.service.as_bytes())));
-    out
-}
-
 fn otlp_attribute(number: u32, key: &str, value: &str) -> Vec<u8> {
     let value = field(2, &field(1, value.as_bytes()));
     field(number, &[field(1, key.as_bytes()), value].concat())
@@ -199,25 +136,4 @@ fn otlp_span(span: &ForeignSpan) -> Vec<u8> {
         out.extend(field(15, &[3 << 3, 2]));
     }
     out
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// A field with a length.
-fn field(number: u32, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + 4);
-    varint(&mut out, u64::from(number << 3 | 2));
-    varint(&mut out, body.len() as u64);
-    out.extend(body);
-    out
-}
-
-fn fixed(number: u8, value: u64) -> Vec<u8> {
-    [&[number << 3 | 1][..], &value.to_le_bytes()].concat()
 }

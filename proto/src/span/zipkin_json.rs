@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use portolan_model::{Nanos, SpanColumns, SpanId, SpanKind, SpanStatus, TraceId};
+use portolan_model::{Nanos, SpanColumns, SpanId, SpanStatus, TraceId};
 use serde::Deserialize;
 
 use super::attributes::Value;
-use super::plain::{Fault, Plain, Remote, hex};
+use super::plain::{Fault, Plain, Remote, hex, zipkin_kind};
 use super::refuse;
 use crate::Refused;
 use crate::json::{Number, Text, Truth, each_value, object};
@@ -37,14 +37,24 @@ struct Span<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Endpoint<'a> {
+pub(super) struct Endpoint<'a> {
     #[serde(borrow)]
-    service_name: Text<'a>,
+    pub(super) service_name: Text<'a>,
     #[serde(borrow)]
     ipv4: Text<'a>,
     #[serde(borrow)]
     ipv6: Text<'a>,
     port: Number,
+}
+
+impl Endpoint<'_> {
+    pub(super) fn remote(&self) -> Remote<'_> {
+        Remote {
+            service: &self.service_name,
+            address: Cow::Borrowed(if self.ipv4.is_empty() { &self.ipv6 } else { &self.ipv4 }),
+            port: u16::try_from(self.port.0).unwrap_or(0),
+        }
+    }
 }
 
 /// Appends the spans of a message.
@@ -65,20 +75,8 @@ pub(super) fn decode(
 }
 
 fn put(span: &Span<'_>, latest: Nanos, out: &mut SpanColumns) -> Result<(), Fault> {
-    let remote = span.remote_endpoint.as_ref().map_or_else(Remote::default, |end| Remote {
-        service: &end.service_name,
-        address: if end.ipv4.is_empty() { &end.ipv6 } else { &end.ipv4 },
-        port: u16::try_from(end.port.0).unwrap_or(0),
-    });
-    let kind = match &*span.kind {
-        "CLIENT" => SpanKind::Client,
-        "SERVER" => SpanKind::Server,
-        "PRODUCER" => SpanKind::Producer,
-        "CONSUMER" => SpanKind::Consumer,
-        // Zipkin takes a span without a kind that names another service for a client.
-        _ if !remote.service.is_empty() => SpanKind::Client,
-        _ => SpanKind::Internal,
-    };
+    let remote = span.remote_endpoint.as_ref().map_or_else(Remote::default, Endpoint::remote);
+    let kind = zipkin_kind(&span.kind, &remote);
     let tags = span.tags.as_ref();
     let local = span.local_endpoint.as_ref().map_or("", |end| &end.service_name);
     let has_error = tags.is_some_and(|tags| tags.contains_key("error"));

@@ -91,8 +91,13 @@ pub(super) const KEYS: &[Key] = &[
         "kafka[].topics[].encoding",
         Form::Text,
         concat!(
-            "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", ",
-            "\"goflow2-json\", \"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", \"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\", \"otlp-proto\", \"otlp-json\", \"zipkin-json\", \"jaeger-proto\", \"portolan-catalogue-pb\", \"portolan-catalogue-json\", \"portolan-changes-pb\" or \"portolan-changes-json\""
+            "\"netobserv-pb\", \"netobserv-json\", \"goflow2-pb\", \"goflow2-json\", ",
+            "\"hubble-json\", \"aws-vpc\", \"ztunnel-json\", \"ztunnel-text\", \"envoy-json\", ",
+            "\"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\", ",
+            "\"otlp-proto\", \"otlp-json\", \"zipkin-json\", \"zipkin-json-v1\", ",
+            "\"zipkin-proto\", \"zipkin-thrift\", \"jaeger-proto\", \"jaeger-json\", ",
+            "\"portolan-catalogue-pb\", \"portolan-catalogue-json\", \"portolan-changes-pb\" or ",
+            "\"portolan-changes-json\""
         ),
     ),
     key("kafka[].topics[].scope", Form::Text, "1 to 255 characters, such as \"cluster/a/pod\""),

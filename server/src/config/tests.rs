@@ -266,7 +266,7 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &[],
         &expect![[r#"
             portolan.toml, line 5: kafka[0].topics[0].encoding: "avro" is not an encoding
-              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache", "otlp-proto", "otlp-json", "zipkin-json" or "jaeger-proto""#]],
+              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache", "otlp-proto", "otlp-json", "zipkin-json", "zipkin-json-v1", "zipkin-proto", "zipkin-thrift", "jaeger-proto", "jaeger-json", "portolan-catalogue-pb", "portolan-catalogue-json", "portolan-changes-pb" or "portolan-changes-json""#]],
     );
     refused(
         &format!("{KAFKA}[[kafka.topics]]\nname = \"a\"\n"),

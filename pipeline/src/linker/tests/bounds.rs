@@ -25,6 +25,41 @@ fn restart_in_the_middle_of_a_trace_counts_it_once() {
 }
 
 #[test]
+fn trace_over_two_partitions_is_one_and_each_is_read_again_from_its_own_offset() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.feed("span Q z client old 0..1 peer=gone\nspan R y client old 0..1 peer=gone\nbarrier 90");
+    lab.feed("span T a client web 100..102\nbarrier 103");
+    let reread = |lab: &Lab| {
+        let last = lab.commits.last().expect("a commit");
+        last.positions.iter().map(|p| (p.reread, p.next)).collect::<Vec<_>>()
+    };
+    assert_eq!(reread(&lab), [(2, 3), (0, 0)]);
+    lab.feed("restart\npartition 1\nspan T b<a server api 100.5..101.5\nbarrier 104\nrestart");
+    assert_eq!(reread(&lab), [(2, 3), (0, 1)]);
+    lab.end();
+    assert!(lab.rows_text().contains(
+        "t=100 web -> api trace_pair unknown: calls=1 client=1x2s server=1x1s gap=1x1s\n"
+    ));
+}
+
+/// Nothing comes from the other partition: the watermark leaves it out (`feed::watermark`), and the half
+/// is told when its time is over. What comes from there at last still takes the call over.
+#[test]
+fn idle_partition_holds_nobody_up_and_is_heard_when_it_wakes() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.feed("span T a client web 0..2 peer=pay\nbarrier 20");
+    assert_eq!(
+        lab.rows_text(),
+        "t=0 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x2s\n"
+    );
+    lab.feed("partition 1\nspan T b<a server api 0.5..1.5\nbarrier 25");
+    assert_eq!(
+        lab.rows_text(),
+        "t=0 web -> api trace_pair unknown: calls=1 client=1x2s server=1x1s gap=1x1s\n"
+    );
+}
+
+#[test]
 fn restart_long_after_reads_nothing_again() {
     let mut lab = Lab::new(&LineConfig::default());
     lab.feed("span T a client web 0..2\nspan T b<a server api 0.5..1.5\nbarrier 5\nbarrier 200");
