@@ -10,6 +10,7 @@ mod all {
 
     mod damage;
     mod demo;
+    mod discover;
     mod growth;
     mod harness;
     mod lab;
@@ -20,5 +21,6 @@ mod all {
     mod replay;
     mod resume;
     mod retention;
+    mod spans;
     mod whole;
 }
