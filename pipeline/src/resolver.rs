@@ -79,6 +79,8 @@ pub struct FlowResolver {
     spare: Vec<Table>,
     /// Empty between batches; its memory is kept.
     rows: Vec<gather::Row>,
+    /// The same.
+    news: Vec<gather::News>,
     /// How many batches were gathered.
     batch: u64,
     /// Empty between barriers; its memory is kept.
@@ -127,6 +129,7 @@ impl FlowResolver {
             tables: Tables::default(),
             spare: Vec::new(),
             rows: Vec::new(),
+            news: Vec::new(),
             batch: 0,
             emission: Emission::default(),
             folded: restored.folded,
@@ -283,8 +286,10 @@ impl FlowResolver {
         }
         // Later windows take over how this one ends and when its connections began.
         for later in self.tables.after_mut(window) {
-            for key in &carried {
-                later.touch_key(*key);
+            for block in carried.chunks(WARM) {
+                let sum = block.iter().fold(0, |sum, key| sum + later.warm_marks(*key));
+                std::hint::black_box(sum);
+                block.iter().for_each(|key| later.touch_key(*key));
             }
         }
         *self.tables.open(window, Table::default) = table;

@@ -37,6 +37,15 @@ pub(super) struct Row {
     agent: AddrId,
 }
 
+/// What one window has to tell of a connection to another.
+pub(super) struct News {
+    window: Window,
+    key: ConnKey,
+    /// It goes on there, so what was looked up of it is to be looked up again; otherwise only a
+    /// judgement that asked its neighbours is to be made again.
+    looks_again: bool,
+}
+
 /// Numbers of the addresses of the last records: both directions of a connection come together, and
 /// an agent's records too.
 #[derive(Default)]
@@ -114,6 +123,7 @@ impl FlowResolver {
         }
         rows.clear();
         self.rows = rows;
+        self.tell_neighbours();
     }
 
     /// Reads what the next records will read.
@@ -209,20 +219,36 @@ impl FlowResolver {
         if self.mixed && is_first_of_its_reporter {
             self.touch_others(row.key, part.window);
         }
-        if tell[0]
-            && let Some(before) = self.tables.get_mut(part.window.previous(self.window))
-        {
-            before.touch_near(row.key);
+        let mut tell_of = |window, looks_again| {
+            self.news.push(News { window, key: row.key, looks_again });
+        };
+        if tell[0] {
+            tell_of(part.window.previous(self.window), false);
         }
-        if (tell[1] || continues)
-            && let Some(after) = self.tables.get_mut(part.window.next(self.window))
-        {
-            if continues {
-                after.touch_key(row.key);
-            } else {
-                after.touch_near(row.key);
+        if tell[1] || continues {
+            tell_of(part.window.next(self.window), continues);
+        }
+    }
+
+    /// Tells other windows what the batch has for them. At its end, so that the look-ups wait for
+    /// memory together.
+    fn tell_neighbours(&mut self) {
+        let mut news = std::mem::take(&mut self.news);
+        for block in news.chunks(WARM) {
+            let known = block.iter().filter_map(|it| Some((self.tables.get(it.window)?, it.key)));
+            let sum = known.fold(0, |sum, (table, key)| sum + table.warm_marks(key));
+            std::hint::black_box(sum);
+            for News { window, key, looks_again } in block {
+                let Some(table) = self.tables.get_mut(*window) else { continue };
+                if *looks_again {
+                    table.touch_key(*key);
+                } else {
+                    table.touch_near(*key);
+                }
             }
         }
+        news.clear();
+        self.news = news;
     }
 
     /// Notes that sources of several kinds tell of connections: from here on, windows look at each

@@ -331,6 +331,12 @@ impl Table {
         self.by_key.get(&key).map_or(0, |place| self.conns[*place].warm())
     }
 
+    /// The same of what touching a connection reads.
+    pub(super) fn warm_marks(&self, key: ConnKey) -> u64 {
+        let marks = |place: &u32| u64::from(self.conns[*place].touched);
+        self.by_key.get(&key).map_or(0, marks)
+    }
+
     pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
         self.by_key.get(&key).map(|place| &self.conns[*place])
     }

@@ -64,7 +64,7 @@ fn flows(port: u16) -> Vec<Vec<u8>> {
 }
 
 /// Whom `web` called through the service, and how often.
-fn called(graph: &v1::GetGraphResponse) -> Vec<(String, i64)> {
+fn called(graph: &v1::GetGraphResponse) -> Vec<(String, u64)> {
     let name = |entity: &Option<v1::Entity>| entity.clone().unwrap_or_default().name;
     let edges = graph.edges.iter().filter(|edge| name(&edge.client) == "web");
     let mut called: Vec<_> = edges
@@ -82,8 +82,7 @@ fn what_is_discovered_names_the_ends_of_flows_and_an_address_that_changes_hands_
     let (owners, flows_topic) = ("discover-owners", "discover-flows");
     topics.create(owners, 1, &[]).unwrap();
     topics.create(flows_topic, 1, &[]).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = runtime.build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let fake = runtime.block_on(Fake::start());
     let long_ago = "2026-01-01T00:00:00Z";
     fake.put(
