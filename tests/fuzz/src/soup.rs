@@ -83,6 +83,7 @@ pub fn notes() -> impl Strategy<Value = Vec<u8>> {
     let link =
         prop_oneof![16 => Just("https://a/{name}"), 1 => Just("https://a/{pod}"), 1 => Just("x")];
     let secs = prop_oneof![16 => 1..1_795_435_000_u64, 1 => any::<u64>()];
+    let kind = prop_oneof![16 => 0..3_i32, 1 => Just(-1), 1 => Just(3)];
     let catalogue = (text(), text(), text(), link, secs.clone(), any::<bool>()).prop_map(
         |(namespace, name, owner, link, secs, deleted)| v1::CatalogueRecord {
             namespace: namespace.into(),
@@ -94,17 +95,16 @@ pub fn notes() -> impl Strategy<Value = Vec<u8>> {
             ..v1::CatalogueRecord::default()
         },
     );
-    let change =
-        (text(), text(), text(), secs, -1..4_i32).prop_map(|(id, name, title, secs, kind)| {
-            v1::ChangeRecord {
-                id: id.into(),
-                name: name.into(),
-                title: title.into(),
-                kind,
-                at: Some(v1::Time { unix_ns: secs.saturating_mul(1_000_000_000) }),
-                ..v1::ChangeRecord::default()
-            }
-        });
+    let change = (text(), text(), text(), secs, kind).prop_map(|(id, name, title, secs, kind)| {
+        v1::ChangeRecord {
+            id: id.into(),
+            name: name.into(),
+            title: title.into(),
+            kind,
+            at: Some(v1::Time { unix_ns: secs.saturating_mul(1_000_000_000) }),
+            ..v1::ChangeRecord::default()
+        }
+    });
     // Both JSON forms know the names and times of the messages.
     let json = |record: serde_json::Result<Vec<u8>>| record.expect("a message is JSON");
     prop_oneof![
