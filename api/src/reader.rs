@@ -156,7 +156,7 @@ impl TopologyReader for StoreReader {
         cancel: &Cancel,
         rows: &mut ViewBuilder,
     ) -> Result<Snapshot, Error> {
-        past::whole(&*self.store.history(), past, most, cancel, rows)
+        past::whole(&*self.store.history(), &self.live, past, most, cancel, rows)
     }
 
     fn steps(
@@ -166,7 +166,7 @@ impl TopologyReader for StoreReader {
         cancel: &Cancel,
         visit: &mut dyn FnMut(Step) -> Result<(), Error>,
     ) -> Result<Snapshot, Error> {
-        past::steps(&*self.store.history(), past, steps, cancel, visit)
+        past::steps(&*self.store.history(), &self.live, past, steps, cancel, visit)
     }
 
     fn calls(
@@ -177,7 +177,9 @@ impl TopologyReader for StoreReader {
         rows: &mut CallsBuilder,
     ) -> Result<(), Error> {
         match past {
-            Some(past) => past::calls(&*self.store.history(), past, most, cancel, rows)?,
+            Some(past) => {
+                past::calls(&*self.store.history(), &self.live, past, most, cancel, rows)?;
+            }
             None => self.live.read(|now| now.calls().for_each(|row| rows.add(&row))),
         }
         if rows.len() > most {

@@ -15,6 +15,9 @@ use portolan_storage::{
     CommitEpoch, FjallStore, History, LevelOptions, Options, Plan, ReadHistory, Select, Span,
 };
 
+#[path = "history/answers.rs"]
+mod answers;
+
 /// What the binary runs on.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,13 +35,18 @@ const WINDOWS: u32 = 144 + 96;
 /// 2026-11-23T00:00:00Z.
 const T0: u32 = 1_795_392_000;
 
+/// Most windows that 30 days are answered by.
+const MOST_WINDOWS: u32 = 29 + 2 * (23 + 5 + 9 + 5);
+
 const HOUR: Nanos = 3_600_000_000_000;
 
 fn main() -> anyhow::Result<()> {
     println!("every edge in every window");
     fleet(10)?;
     println!("\neach edge in nine of ten windows");
-    fleet(9)
+    fleet(9)?;
+    println!("\nwindows of 10 s");
+    answers::of_now(Window(T0))
 }
 
 /// Fills a store, each edge in `present` of ten windows, and reads it.
@@ -80,18 +88,22 @@ fn fleet(present: u64) -> anyhow::Result<()> {
     }
     figures("whole graph of any 24 h (hold: p99 300 ms)", &mut whole, windows / 30);
 
+    // Any 30 days are 29 days, 23 hours, 5 windows of ten minutes, 9 minutes and 5 windows of 10 s at each end, at
+    // most: so many windows, each of all edges, are read here.
     let mut near = Vec::new();
-    let end = history.levels()[0].sealed.start();
-    let plan = history.plan(TimeRange { from: start, to: end });
+    let to = start + u64::from(MOST_WINDOWS * BASE_SECS) * 1_000_000_000;
+    let plan = Plan { spans: vec![Span { len, range: TimeRange { from: start, to } }] };
     for n in 0..200 {
         let entity = Some(hash(n * 7));
         let began = Instant::now();
         history.edges(&plan, &Select { entity, ..Select::default() }, &mut |_| {})?;
         near.push(began.elapsed());
     }
-    let what = "neighbours of one service, all packed windows (hold: 50 ms for 30 days)";
+    let what = "neighbours of one service, as many windows as any 30 days (hold: p99 50 ms)";
     figures(what, &mut near, plan.windows());
-    Ok(())
+    let end = history.levels()[0].sealed.start();
+    drop(history);
+    answers::of_hours(&store, start, end)
 }
 
 /// Adds up a day of base windows. A row is an edge in a window: read, decoded and added.
@@ -133,7 +145,17 @@ fn commit(epoch: u64, n: u32, present: u64) -> EpochCommit {
         .map(|edge| row(window, edge, u64::from(n)))
         .collect();
     edges.sort_unstable_by_key(|row| row.key);
-    EpochCommit { epoch, clock: at, watermark: at, edges, folded: window, ..EpochCommit::default() }
+    let entities = if n == 0 { answers::entities() } else { Vec::new() };
+    let folded = window;
+    EpochCommit {
+        epoch,
+        clock: at,
+        watermark: at,
+        edges,
+        entities,
+        folded,
+        ..EpochCommit::default()
+    }
 }
 
 fn row(window: Window, n: u64, turn: u64) -> EdgeDelta {

@@ -162,6 +162,21 @@ impl NowGraph {
         self.calls.sums(self.first)
     }
 
+    /// The sum of every edge over some of the windows that are held, from `from` to `last`, in no order.
+    pub fn edges_of(&self, from: Window, last: Window) -> impl Iterator<Item = EdgeDelta> + '_ {
+        self.edges.sums_of(from, last)
+    }
+
+    /// The sum of every path likewise.
+    pub fn paths_of(&self, from: Window, last: Window) -> impl Iterator<Item = PathDelta> + '_ {
+        self.paths.sums_of(from, last)
+    }
+
+    /// The sum of every row of calls likewise.
+    pub fn calls_of(&self, from: Window, last: Window) -> impl Iterator<Item = CallDelta> + '_ {
+        self.calls.sums_of(from, last)
+    }
+
     /// The windows that are summed: from the oldest that is held to the newest that has a row.
     pub fn covered(&self) -> TimeRange {
         TimeRange { from: self.first.start(), to: self.last.max(self.first).end(self.len) }

@@ -2,12 +2,18 @@
 //!
 //! All that one question reads is of one epoch, so that paths never take more than their legs have.
 
+use std::collections::BTreeMap;
+
 use portolan_graph::{CallsBuilder, ViewBuilder};
-use portolan_model::{Collapse, EntityId, Nanos, TimeRange, WindowLen};
-use portolan_storage::{Answer, History, Level, Plan, Select, Span, plan};
+use portolan_model::{Collapse, EntityId, Nanos, TimeRange, Window, WindowLen};
+use portolan_storage::{Answer, History, Level, Live, NowGraph, Plan, Select, Span, plan};
 
 use super::Snapshot;
+
+mod open;
+
 use crate::{Cancel, Error};
+use open::open;
 
 /// A question about the past.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -61,6 +67,7 @@ const WINDOWS_A_STEP: u64 = 4;
 /// Adds the flows of a past.
 pub(super) fn whole(
     history: &dyn History,
+    live: &Live,
     past: &Past,
     most: usize,
     cancel: &Cancel,
@@ -75,14 +82,25 @@ pub(super) fn whole(
         max_rows: Some(most),
         cancelled: Some(&cancelled),
     };
-    let answer = flows(history, &plan, &select, rows)?;
+    let rest = open(history, live, past, vec![plan.clone()], &mut |_, now, (from, last)| {
+        now.paths_of(from, last).for_each(|row| rows.path(&row));
+        now.edges_of(from, last).for_each(|row| rows.edge(&row));
+    });
+    let mut answer = Answer::default();
+    for plan in &rest {
+        add(&mut answer, flows(history, plan, &select, rows)?);
+    }
     cancel.check()?;
+    if rows.len() > most {
+        return Err(Error::TooLarge { most });
+    }
     Ok(Snapshot::of_past(&history.checkpoint(), past.range, &plan, answer))
 }
 
 /// Adds the calls of a past.
 pub(super) fn calls(
     history: &dyn History,
+    live: &Live,
     past: &Past,
     most: usize,
     cancel: &Cancel,
@@ -98,7 +116,12 @@ pub(super) fn calls(
         max_rows: Some(most.saturating_mul(ROWS_AN_EDGE)),
         cancelled: Some(&cancelled),
     };
-    history.calls(&plan, &select, &mut |row| rows.add(row))?;
+    let rest = open(history, live, past, vec![plan], &mut |_, now, (from, last)| {
+        now.calls_of(from, last).for_each(|row| rows.add(&row));
+    });
+    for plan in &rest {
+        history.calls(plan, &select, &mut |row| rows.add(row))?;
+    }
     Ok(())
 }
 
@@ -108,6 +131,7 @@ const ROWS_AN_EDGE: usize = 4;
 /// Visits a past step by step.
 pub(super) fn steps(
     history: &dyn History,
+    live: &Live,
     past: &Past,
     ask: &Steps,
     cancel: &Cancel,
@@ -131,19 +155,54 @@ pub(super) fn steps(
                 cut(&windows(&levels, range, step), step)
             }
         };
-        for part in parts {
-            let Some(covered) = part.covered() else { continue };
-            let mut step = Step {
-                covered,
-                view: ViewBuilder::new(ask.collapse),
-                calls: CallsBuilder::default(),
-            };
-            add(&mut missing, of_step(history, past, ask, cancel, &part, &mut step)?);
+        let parts: Vec<_> =
+            parts.into_iter().filter_map(|part| Some((part.covered()?, part))).collect();
+        // All that is open is taken at once, while the live graph is of this epoch.
+        let mut ready: BTreeMap<usize, Step> = BTreeMap::new();
+        let plans = parts.iter().map(|(_, part)| part.clone()).collect();
+        let rests = open(history, live, past, plans, &mut |at, now, windows| {
+            let mut step = Step::new(parts[at].0, ask.collapse);
+            step.take(now, windows, &ask.entities);
+            ready.insert(at, step);
+        });
+        for (at, ((covered, part), rest)) in parts.iter().zip(&rests).enumerate() {
+            let mut step = ready.remove(&at).unwrap_or_else(|| Step::new(*covered, ask.collapse));
+            add(&mut missing, of_step(history, past, ask, cancel, rest, &mut step)?);
+            if step.view.len() > ask.most {
+                return Err(Error::TooLarge { most: ask.most });
+            }
             visit(step)?;
-            all.spans.extend(part.spans);
+            all.spans.extend(part.spans.iter().copied());
         }
     }
     Ok(Snapshot::of_past(&checkpoint, past.range, &tidy(all), missing))
+}
+
+// === impl Step ===
+
+impl Step {
+    fn new(covered: TimeRange, collapse: Collapse) -> Self {
+        Self { covered, view: ViewBuilder::new(collapse), calls: CallsBuilder::default() }
+    }
+
+    /// Takes open windows from the live graph: rows that have one of these ends, or all.
+    fn take(&mut self, now: &NowGraph, (from, last): (Window, Window), entities: &[EntityId]) {
+        let wanted = |client: EntityId, server: EntityId| {
+            entities.is_empty() || entities.contains(&client) || entities.contains(&server)
+        };
+        let paths = now.paths_of(from, last);
+        paths
+            .filter(|row| wanted(row.key.client, row.key.server))
+            .for_each(|row| self.view.path(&row));
+        let edges = now.edges_of(from, last);
+        edges
+            .filter(|row| wanted(row.key.client, row.key.server))
+            .for_each(|row| self.view.edge(&row));
+        let calls = now.calls_of(from, last);
+        calls
+            .filter(|row| wanted(row.key.client, row.key.server))
+            .for_each(|row| self.calls.add(&row));
+    }
 }
 
 /// Reads a step, for each entity in turn: a row that an earlier one has is not read again.

@@ -213,6 +213,35 @@ fn edges_and_paths_are_of_one_epoch_although_another_is_committed_meanwhile() {
     assert_eq!((graph.edges()[0].counters[Measure::Flows], snapshot.epoch), (2, 2));
 }
 
+/// The windows that are open are taken from the live graph, but not from one of another epoch.
+#[test]
+fn open_windows_of_another_epoch_are_read_from_the_store() {
+    let flows = |reader: &StoreReader| {
+        let (graph, snapshot) = read(reader, TimeRange::ALL);
+        (graph.edges()[0].counters[Measure::Flows], snapshot.epoch)
+    };
+    let mut store = MemoryStore::new(WindowLen::BASE);
+    store.commit(&epoch(1)).unwrap();
+    let live = Arc::new(Live::load(&store, NowRange::default()).unwrap());
+    let reader = StoreReader::new(Arc::new(store.clone()), live.clone());
+    // What only the live graph has shows that it was asked.
+    let mut apart = MemoryStore::new(WindowLen::BASE);
+    let doubled = [epoch(1), epoch(1)].map(|commit| commit.edges).concat();
+    apart.commit(&EpochCommit { edges: doubled, ..epoch(1) }).unwrap();
+    let other = Arc::new(Live::load(&apart, NowRange::default()).unwrap());
+    let astray = StoreReader::new(Arc::new(store.clone()), other);
+    assert_ne!(
+        flows(&astray),
+        flows(&reader),
+        "the live graph is of the store's epoch: it is asked"
+    );
+    // The store goes ahead of the live graph, as between a commit and its word to the graph.
+    store.commit(&epoch(2)).unwrap();
+    assert_eq!((flows(&reader), flows(&astray)), ((2, 2), (2, 2)));
+    live.apply(&epoch(2));
+    assert_eq!(flows(&reader), (2, 2));
+}
+
 fn later(epoch_number: u64, window: Window) -> EpochCommit {
     let mut later = epoch(epoch_number);
     for row in &mut later.edges {

@@ -75,6 +75,17 @@ impl<S: Sum> Parts<S> {
         (first_ns, last_ns)
     }
 
+    /// Visits what each window from `from` on gave, the newest first.
+    pub(super) fn each_since(&self, from: Window, mut visit: impl FnMut(Window, S)) {
+        let mut at = &*self.0;
+        while let Some(part) = Part::<S>::take(&mut at).filter(|part| part.window >= from) {
+            let window = part.window;
+            if let Some(sums) = part.sums() {
+                visit(window, sums);
+            }
+        }
+    }
+
     fn find(&self, window: Window) -> Found<S> {
         let mut at = &*self.0;
         loop {

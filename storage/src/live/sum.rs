@@ -89,6 +89,15 @@ impl<R: Row> LiveRows<R> {
         slots.map(move |slot| R::new(R::moved(&slot.key, window), slot.total.clone()))
     }
 
+    /// The sum of every key over the windows from `from` to `last`, likewise.
+    pub(super) fn sums_of(&self, from: Window, last: Window) -> impl Iterator<Item = R> + '_ {
+        let slots = self.slots.iter().flatten();
+        slots.filter_map(move |slot| {
+            let sums = slot.sum_of(from, last);
+            (!sums.is_zero()).then(|| R::new(R::moved(&slot.key, from), sums))
+        })
+    }
+
     /// The oldest window that has rows, or had.
     pub(super) fn oldest(&self) -> Option<Window> {
         self.windows.keys().next().copied()
@@ -161,6 +170,22 @@ impl<R: Row> Slot<R> {
         }
         self.keep_time(stays, change);
         (existed, stays)
+    }
+
+    /// What the windows from `from` to `last` gave.
+    fn sum_of(&self, from: Window, last: Window) -> R::Sums {
+        let mut sums = R::Sums::zero();
+        if let Some((window, newest)) = &self.newest
+            && (from..=last).contains(window)
+        {
+            sums.merge(newest);
+        }
+        self.parts.each_since(from, |window, part| {
+            if window <= last {
+                sums.merge(&part);
+            }
+        });
+        sums
     }
 
     fn add_to_older(&mut self, window: Window, change: &R::Sums) -> (bool, bool) {

@@ -107,6 +107,25 @@ fn check(live: &Live, store: &MemoryStore) {
         let mut live_calls: Vec<_> = now.calls().collect();
         live_calls.sort_by_key(|row| row.key);
         assert_eq!(live_calls, fold(&calls, first));
+        // And of some of the windows: from each that is held, to that after the next.
+        let mut from = first;
+        while from.start() < covered.to {
+            let last = from.next(LEN).next(LEN);
+            let within = |w: Window| (from..=last).contains(&w);
+            let some: Vec<_> = edges.iter().filter(|r| within(r.key.window)).copied().collect();
+            let mut of: Vec<_> = now.edges_of(from, last).collect();
+            of.sort_by_key(|row| row.key);
+            assert_eq!(of, fold(&some, from));
+            let some: Vec<_> = paths.iter().filter(|r| within(r.key.window)).cloned().collect();
+            let mut of: Vec<_> = now.paths_of(from, last).collect();
+            of.sort_by(|a, b| a.key.cmp(&b.key));
+            assert_eq!(of, fold(&some, from));
+            let some: Vec<_> = calls.iter().filter(|r| within(r.key.window)).cloned().collect();
+            let mut of: Vec<_> = now.calls_of(from, last).collect();
+            of.sort_by_key(|row| row.key);
+            assert_eq!(of, fold(&some, from));
+            from = from.next(LEN);
+        }
     });
 }
 

@@ -4,7 +4,7 @@
 //! Width (u8), least (signed), number of exceptions (varint); each exception as the distance of its place
 //! from the one before and its number (varints); then the bits.
 
-use super::bits::{BitWriter, low, unpack};
+use super::bits::{BitWriter, get, low, unpack};
 use crate::codec::{put_signed, put_varint, take_signed, take_u8, take_varint};
 
 /// Appends a column.
@@ -55,6 +55,43 @@ pub(super) fn take(at: &mut &[u8], len: usize, values: &mut Vec<i64>) -> Option<
     for _ in 0..apart {
         let (place, number) = take_exception(&mut again, least, &mut place)?;
         *values.get_mut(place)? = number;
+    }
+    Some(most)
+}
+
+/// Reads some of a column of `len` numbers off the front, by their places in order: numbers of one width are found
+/// without reading those before. No number of the column is farther from zero than the one that comes back.
+pub(super) fn take_some(
+    at: &mut &[u8],
+    len: usize,
+    places: &[usize],
+    values: &mut Vec<i64>,
+) -> Option<u64> {
+    let width = u32::from(take_u8(at)?);
+    let least = take_signed(at)?;
+    let apart = take_varint(at)?;
+    if width > 64 || apart > len as u64 {
+        return None;
+    }
+    let mut exceptions = *at;
+    let mut place = 0;
+    for _ in 0..apart {
+        take_exception(at, least, &mut place)?;
+    }
+    let bits = *at;
+    (_, *at) = at.split_at_checked((len * width as usize).div_ceil(8))?;
+    values.clear();
+    let number = |place: &usize| get(bits, place * width as usize, width) as i64;
+    values.extend(places.iter().map(|place| least.wrapping_add(number(place))));
+    let mut most = least.unsigned_abs().saturating_add(low(width));
+    let mut place = 0;
+    for _ in 0..apart {
+        let (place, number) = take_exception(&mut exceptions, least, &mut place)?;
+        most = most.max(number.unsigned_abs());
+        (place < len).then_some(())?;
+        if let Ok(at) = places.binary_search(&place) {
+            values[at] = number;
+        }
     }
     Some(most)
 }

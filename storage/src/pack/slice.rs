@@ -110,13 +110,10 @@ pub(super) fn add(
     *at = rest;
     let present = u16::from_le_bytes(*present);
     for counter in (0..COUNTERS).filter(|counter| present & 1 << counter != 0) {
-        let most = column::take(at, rows, &mut scratch.column)?;
-        pick(picked.as_ref(), &mut scratch.column);
+        let most = take_column(at, rows, picked.as_deref(), &mut scratch.column)?;
         table.count(counter, &scratch.column, most);
     }
-    take_times(at, window, rows, scratch)?;
-    pick(picked.as_ref(), &mut scratch.first);
-    pick(picked.as_ref(), &mut scratch.last);
+    take_times(at, window, rows, picked.as_deref(), scratch)?;
     table.first(&scratch.first);
     table.last(&scratch.last);
     if histograms {
@@ -199,13 +196,16 @@ impl Scratch {
     }
 }
 
-/// Leaves those values of a column that belong to picked rows.
-fn pick<T: Copy>(picked: Option<&Vec<usize>>, column: &mut Vec<T>) {
-    if let Some(picked) = picked {
-        for (to, from) in picked.iter().enumerate() {
-            column[to] = column[*from];
-        }
-        column.truncate(picked.len());
+/// Reads a column, or those of its numbers that belong to picked rows.
+fn take_column(
+    at: &mut &[u8],
+    rows: usize,
+    picked: Option<&[usize]>,
+    values: &mut Vec<i64>,
+) -> Option<u64> {
+    match picked {
+        None => column::take(at, rows, values),
+        Some(picked) => column::take_some(at, rows, picked, values),
     }
 }
 
@@ -233,7 +233,13 @@ fn put_times(out: &mut Vec<u8>, window: Window, first: &[Nanos], last: &[Nanos])
     column::put(out, &to);
 }
 
-fn take_times(at: &mut &[u8], window: Window, rows: usize, scratch: &mut Scratch) -> Option<()> {
+fn take_times(
+    at: &mut &[u8],
+    window: Window,
+    rows: usize,
+    picked: Option<&[usize]>,
+    scratch: &mut Scratch,
+) -> Option<()> {
     let list = |at: &mut &[u8]| -> Option<Vec<usize>> {
         let len = take_varint(at)?;
         let row = |at: &mut &[u8]| usize::try_from(take_varint(at)?).ok().filter(|row| *row < rows);
@@ -245,17 +251,21 @@ fn take_times(at: &mut &[u8], window: Window, rows: usize, scratch: &mut Scratch
     let start = window.start();
     let time = |from: Nanos, by: i64| from.wrapping_add(by.wrapping_mul(unit) as u64);
     let Scratch { column, first, last, .. } = scratch;
-    column::take(at, rows, column)?;
+    take_column(at, rows, picked, column)?;
     first.clear();
     first.extend(column.iter().map(|by| time(start, *by)));
-    column::take(at, rows, column)?;
+    take_column(at, rows, picked, column)?;
     last.clear();
     last.extend(first.iter().zip(&*column).map(|(first, by)| time(*first, *by)));
-    for row in no_first {
-        first[row] = Nanos::MAX;
+    let place = |row: &usize| match picked {
+        None => Some(*row),
+        Some(picked) => picked.binary_search(row).ok(),
+    };
+    for at in no_first.iter().filter_map(place) {
+        first[at] = Nanos::MAX;
     }
-    for row in no_last {
-        last[row] = 0;
+    for at in no_last.iter().filter_map(place) {
+        last[at] = 0;
     }
     Some(())
 }

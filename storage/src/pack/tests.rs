@@ -94,7 +94,13 @@ proptest! {
         let most = column::take(&mut at, values.len(), &mut back);
         prop_assert!(back.iter().all(|value| value.unsigned_abs() <= most.unwrap()));
         prop_assert!(at.is_empty());
-        prop_assert_eq!(back, values);
+        prop_assert_eq!(&back, &values);
+        // And any third of it, without those between.
+        let places: Vec<usize> = (0..values.len()).filter(|place| (place * 7 + values.len()) % 3 == 0).collect();
+        let (mut some, mut at) = (vec![7], &*bytes);
+        prop_assert_eq!(column::take_some(&mut at, values.len(), &places, &mut some), most);
+        prop_assert!(at.is_empty());
+        prop_assert_eq!(some, places.iter().map(|place| values[*place]).collect::<Vec<_>>());
     }
 
     #[test]

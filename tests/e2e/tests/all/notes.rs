@@ -122,8 +122,8 @@ fn notes_come_with_every_answer_and_a_kill_and_a_redelivery_change_nothing() {
     portolan.restart().unwrap();
     let running = |s: &v1::GetStatusResponse| s.state == "running";
     portolan.wait_for_status("running", PATIENCE, running).unwrap();
-    wait(&mut portolan);
     assert_same(&before.1, &drawn(&portolan));
+    wait(&mut portolan);
     assert_true(&portolan, &crowd.truth);
     assert_eq!(said(&portolan.whole_graph().unwrap().nodes), before.0);
     assert_eq!(changes(&portolan, start).made, before.2);
