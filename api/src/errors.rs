@@ -49,6 +49,12 @@ pub enum Error {
     /// The caller went away.
     #[error("the query was given up")]
     Cancelled,
+    /// Not for this caller, or not by this server.
+    #[error("{0}")]
+    Denied(&'static str),
+    /// Nothing can be written where the caller wants it.
+    #[error("{0}")]
+    Target(String),
     /// The store does not answer.
     #[error("the store cannot be read, the server's log says why")]
     Store(portolan_storage::Error),
@@ -74,6 +80,8 @@ impl Error {
             Self::Future { .. } => Code::OutOfRange,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Cancelled => Code::Cancelled,
+            Self::Denied(_) => Code::PermissionDenied,
+            Self::Target(_) => Code::FailedPrecondition,
             Self::Store(_) => Code::Unavailable,
             Self::Internal => Code::Internal,
         }

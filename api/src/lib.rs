@@ -9,7 +9,7 @@
 //! 1. [`errors`] alone makes statuses, and no internal text leaves through them.
 //! 2. Nothing blocks the runtime: scans and folding run on blocking threads, a bounded number.
 //! 3. "Now" is folded at most once an epoch and mode, however many ask.
-//! 4. The line is asked through ports ([`TopologyReader`], [`StatusPort`]): actors are unknown here.
+//! 4. The line is asked through ports ([`TopologyReader`], [`StatusPort`], [`SnapshotPort`]): actors are unknown here.
 
 mod convert;
 mod described;
@@ -35,5 +35,6 @@ pub use rpc::Topology;
 pub use scan::Cancel;
 pub use serve::{ServeError, serve};
 pub use status::{
-    FreshnessStatus, LineState, LineStatus, PartitionStatus, StageStatus, StatusPort,
+    FreshnessStatus, LineState, LineStatus, PartitionStatus, Pending, SnapshotPort, StageStatus,
+    StatusPort,
 };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use portolan_proto::v1::{self, topology_service_server::TopologyService};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::observe::{deadline, observe};
 use crate::scan::Places;
 use crate::shown::Graphs;
-use crate::{Limits, StatusPort, TopologyReader};
+use crate::{Limits, SnapshotPort, StatusPort, TopologyReader};
 
 mod changes;
 mod coverage;
@@ -17,6 +18,7 @@ mod get_edge;
 mod get_graph;
 mod get_status;
 mod search;
+mod snapshot_store;
 mod traverse;
 
 /// `portolan.v1.TopologyService`. It can also be asked without a network, as a value.
@@ -31,6 +33,9 @@ pub(crate) struct Inner {
     pub(crate) graphs: Graphs,
     pub(crate) queries: Places,
     pub(crate) limits: Limits,
+    pub(crate) store: Option<Arc<dyn SnapshotPort>>,
+    /// One at a time.
+    pub(crate) snapshots: Arc<Semaphore>,
 }
 
 // === impl Topology ===
@@ -40,7 +45,17 @@ impl Topology {
     pub fn new(reader: Arc<dyn TopologyReader>, line: Arc<dyn StatusPort>, limits: Limits) -> Self {
         let graphs = Graphs::new(reader.clone(), &limits);
         let queries = Places::new(limits.queries, limits.wait);
-        Self { inner: Arc::new(Inner { reader, line, graphs, queries, limits }) }
+        let (store, snapshots) = (None, Arc::new(Semaphore::new(1)));
+        Self { inner: Arc::new(Inner { reader, line, graphs, queries, limits, store, snapshots }) }
+    }
+
+    /// The same, over a store of which snapshots can be made.
+    #[must_use]
+    pub fn with_snapshots(mut self, store: Arc<dyn SnapshotPort>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.store = Some(store);
+        }
+        self
     }
 }
 
@@ -108,5 +123,16 @@ impl TopologyService for Topology {
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let deadline = deadline(&request, self.inner.limits.deadline);
         observe("GetStatus", deadline, get_status::get_status(&self.inner)).await
+    }
+    type SnapshotStoreStream = snapshot_store::Progress;
+
+    async fn snapshot_store(
+        &self,
+        request: Request<v1::SnapshotStoreRequest>,
+    ) -> Result<Response<Self::SnapshotStoreStream>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        let caller = request.remote_addr();
+        let begun = snapshot_store::snapshot_store(&self.inner, request.into_inner(), caller);
+        observe("SnapshotStore", deadline, begun).await
     }
 }

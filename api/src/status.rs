@@ -1,11 +1,25 @@
 //! How the line is: what the server tells this crate about it.
 
+use std::path::Path;
+
 use portolan_model::{DeadLetter, Nanos, TopicPartition};
+use portolan_storage::{Error, SnapshotMade, SnapshotStep};
 
 /// Asks the line how it is. Must not block: it is called on the runtime's threads.
 pub trait StatusPort: Send + Sync {
     /// How the line is at this moment.
     fn status(&self) -> LineStatus;
+}
+
+/// The rest of a snapshot that was begun: tells how far it is, and blocks until it is there.
+pub type Pending =
+    Box<dyn FnOnce(&mut dyn FnMut(SnapshotStep)) -> Result<SnapshotMade, Error> + Send>;
+
+/// Makes snapshots of the running store.
+pub trait SnapshotPort: Send + Sync {
+    /// Begins one at an absolute path: refused there and then if nothing can be put there. Blocks, as the line
+    /// does meanwhile.
+    fn begin(&self, to: &Path) -> Result<Pending, Error>;
 }
 
 /// How the line is.

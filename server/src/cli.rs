@@ -9,10 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub mod discover;
 mod history;
 mod load;
+mod store;
 
 use history::{CHANGES_HELP, DIFF_HELP, EDGE_HELP, GRAPH_HELP, TRAVERSE_HELP};
 pub use history::{ChangesArgs, DiffArgs, EdgeArgs, MomentArgs, RangeArgs};
 pub use load::{LoadCommand, ReplayArgs, ScoreArgs};
+pub use store::{AtRestArgs, ExportArgs, ImportArgs, SnapshotArgs, StoreCommand, VerifyArgs};
 
 /// A live map of which service calls which, for engineers on call.
 #[derive(Debug, Parser)]
@@ -41,6 +43,9 @@ pub enum Command {
     /// Put records onto Kafka.
     #[command(subcommand, after_help = LOAD_HELP)]
     Load(LoadCommand),
+    /// Copy a store, check it, write its rows to files and read them back.
+    #[command(subcommand, after_help = store::STORE_HELP)]
+    Store(StoreCommand),
     /// Draw the map of captured files, without any server.
     #[command(after_help = MAP_HELP)]
     Map(MapArgs),

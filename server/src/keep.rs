@@ -1,13 +1,16 @@
 //! The store of a running server: opened, recovered if it must be, and copied every so often.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use portolan_api::{Pending, SnapshotPort};
 use portolan_model::EpochCommit;
 use portolan_storage::{
-    CommitEpoch, Error, FjallStore, LevelOptions, Options, Recovery, good_copy,
+    CommitEpoch, Error, FjallStore, LevelOptions, Options, ReadStore, Recovery, good_copy,
+    prepare_snapshot,
 };
 
 use crate::config::{Config, OnDamage};
@@ -20,10 +23,13 @@ const FIRST_COPY: Duration = Duration::from_secs(300);
 
 /// A store that copies itself.
 pub struct Kept {
-    store: FjallStore,
+    store: Arc<Mutex<FjallStore>>,
     next_copy: Instant,
     copying: Option<JoinHandle<()>>,
 }
+
+/// Makes snapshots of a store between two of its epochs.
+pub struct Snapshots(Arc<Mutex<FjallStore>>);
 
 /// Opens the store that the configuration names.
 pub fn open(config: &Config) -> anyhow::Result<(Kept, Option<Recovery>)> {
@@ -43,6 +49,7 @@ pub fn open(config: &Config) -> anyhow::Result<(Kept, Option<Recovery>)> {
         options.levels = levels.iter().map(|level| LevelOptions::from(*level)).collect();
     }
     let (store, recovery) = portolan_storage::open_or_recover(path, window, &options, policy, now)?;
+    let store = Arc::new(Mutex::new(store));
     Ok((Kept { store, next_copy: Instant::now() + FIRST_COPY, copying: None }, recovery))
 }
 
@@ -62,9 +69,14 @@ pub fn explain(recovery: &Recovery) -> String {
 // === impl Kept ===
 
 impl Kept {
-    /// The store itself, for readers.
-    pub fn store(&self) -> &FjallStore {
-        &self.store
+    /// A handle for readers.
+    pub fn reader(&self) -> Arc<dyn ReadStore> {
+        lock(&self.store).reader()
+    }
+
+    /// What makes snapshots of it while it runs.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots(Arc::clone(&self.store))
     }
 
     fn copy_if_due(&mut self) {
@@ -74,8 +86,9 @@ impl Kept {
             return;
         }
         self.next_copy = Instant::now() + COPY_EVERY;
-        let to = good_copy(self.store.path());
-        match self.store.begin_copy(&to) {
+        let mut store = lock(&self.store);
+        let to = good_copy(store.path());
+        match store.begin_copy(&to) {
             Ok(pending) => {
                 let check = std::thread::Builder::new().name("store-copy".into());
                 self.copying = check.spawn(move || finish(pending, &to)).ok();
@@ -94,12 +107,27 @@ fn finish(pending: portolan_storage::PendingCopy, to: &Path) {
 
 impl CommitEpoch for Kept {
     fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {
-        self.store.commit(commit)?;
+        lock(&self.store).commit(commit)?;
         self.copy_if_due();
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.store.sync()
+        lock(&self.store).sync()
     }
+}
+
+impl SnapshotPort for Snapshots {
+    fn begin(&self, to: &Path) -> Result<Pending, Error> {
+        let mut store = lock(&self.0);
+        prepare_snapshot(store.path(), to)?;
+        let pending = store.begin_snapshot()?;
+        let to = to.to_owned();
+        Ok(Box::new(move |told| pending.finish(&to, told)))
+    }
+}
+
+/// A writer that panicked is not asked again: the line ends. Readers and snapshots of it are sound.
+fn lock(store: &Mutex<FjallStore>) -> MutexGuard<'_, FjallStore> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
 }

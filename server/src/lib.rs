@@ -16,5 +16,6 @@ pub mod output;
 pub mod query;
 pub mod scoring;
 pub mod serve;
+pub mod store;
 pub mod vitals;
 pub mod when;

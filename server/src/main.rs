@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use portolan_server::cli::discover::DiscoverCommand;
 use portolan_server::cli::{Cli, Command, LoadCommand};
-use portolan_server::{demo, discover, exit, http, load, map, query, scoring, serve};
+use portolan_server::{demo, discover, exit, http, load, map, query, scoring, serve, store};
 
 /// Decoding and counting allocate in bursts on several threads: `mimalloc` returns what one thread
 /// frees to the one that needs it, without a lock.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             }
             Command::Load(LoadCommand::Replay(args)) => load::replay(&args),
             Command::Load(LoadCommand::Score(args)) => scoring::run(&args),
+            Command::Store(command) => store::run(command).await,
             Command::Map(args) => map::run(args).await,
             Command::CheckConfig(args) => serve::check_config(&args),
             Command::Healthcheck(args) => http::healthcheck(&args.http).await,

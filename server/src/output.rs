@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use covered::covered;
 pub use fused::{evidence, fused};
-pub use graph::{edges, entities, reached};
+pub use graph::{edges, entities, reached, table};
 pub use history::{compared, counted, differences, happenings, points, sightings};
 pub use notes::{catalogue, details, made};
 pub use status::status;

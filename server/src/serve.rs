@@ -107,7 +107,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     if !recovery.is_empty() {
         tracing::error!("{recovery}");
     }
-    let reader: Arc<dyn ReadStore> = kept.store().reader();
+    let reader: Arc<dyn ReadStore> = kept.reader();
     let range = NowRange { secs: config.line.now_range.as_secs() as u32, ..NowRange::default() };
     let live = Arc::new(Live::load(&*reader, range)?);
     let Locals { local, inventories, inbox, committed } = locals(config, &*reader)?;
@@ -130,8 +130,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
             }
         }
     });
-    let checkpoint = kept.store().reader();
+    let checkpoint = kept.reader();
     let actors = ActorsConfig { local, ..actors_config(config) };
+    let snapshots = Arc::new(kept.snapshots());
     let running = portolan_actors::start(actors, Box::new(kept), checkpoint, on_commit)?;
     let vitals = Arc::new(Vitals {
         status: Arc::clone(running.status()),
@@ -139,7 +140,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         recovery,
     });
     let topology =
-        Topology::new(Arc::new(StoreReader::new(reader, live)), vitals, Limits::default());
+        Topology::new(Arc::new(StoreReader::new(reader, live)), vitals, Limits::default())
+            .with_snapshots(snapshots);
     let (stop, stopped) = watch::channel(false);
     let mut server = Server {
         topology: topology.clone(),

@@ -51,6 +51,8 @@ const BEHIND_ONE_DOOR: &[(&str, &[&str])] = &[
     ("kube", &["discover"]),
     ("lsm-tree", &["storage"]),
     ("tonic", &["api", "benches", "e2e", "proto", "receive", "server"]),
+    ("parquet", &["server"]),
+    ("tonic", &["api", "e2e", "proto", "receive", "server"]),
     ("tonic-health", &["api"]),
     ("tonic-reflection", &["api"]),
     ("tonic-web", &["api"]),

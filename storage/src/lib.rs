@@ -20,6 +20,7 @@ mod pack;
 mod records;
 mod recover;
 mod row;
+mod verify;
 
 pub use attempt::{Attempt, chain};
 pub use history::{Answer, History, Level, Plan, ReadHistory, Select, Span, plan};
@@ -27,10 +28,14 @@ pub use live::{Live, NowGraph, NowRange};
 pub use local::{
     AppendError, LOCAL, LocalLimits, LocalRead, LocalRecord, LocalTopic, LocalTopics, local_topics,
 };
-pub use lsm::{FORMAT, FjallReader, FjallStore, LevelOptions, Options, PendingCopy};
+pub use lsm::{
+    FORMAT, FjallReader, FjallStore, LevelOptions, Options, PendingCopy, PendingSnapshot,
+    SnapshotMade, SnapshotStep, prepare_directory, prepare_snapshot,
+};
 pub use memory::MemoryStore;
 pub use notes::{CatalogueRows, ReadNotes};
 pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
+pub use verify::{Check, Found, VerifyStep};
 
 use portolan_model::{
     CallDelta, EdgeDelta, Entity, EntityId, EpochCommit, Ip, Loss, Nanos, OwnerRecord, PathDelta,
@@ -60,6 +65,9 @@ pub struct Checkpoint {
     /// Losses, oldest first (bounded; the oldest are merged into the tally `lost`).
     pub losses: Vec<Loss>,
 }
+
+/// The tally of rows that an import brought: they have no offsets.
+pub const IMPORTED: &str = "imported/rows";
 
 /// Reads rows by event time. Every method sees one whole epoch.
 pub trait ReadEdges: Send + Sync {
@@ -121,6 +129,20 @@ pub enum Error {
     Locked {
         /// Directory.
         path: String,
+    },
+    /// There is none.
+    #[error("there is no store at {path}")]
+    Absent {
+        /// Directory.
+        path: String,
+    },
+    /// Nothing can be put there.
+    #[error("cannot write to {path}: {problem}")]
+    Target {
+        /// Directory or file.
+        path: String,
+        /// Why.
+        problem: String,
     },
     /// It was written by a later version.
     #[error("store {path} has format {found}, this version reads up to {known}")]

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use portolan_model::Nanos;
 
-use crate::lsm::{io_error, with_suffix};
+use crate::lsm::{io_error, remove, sync_dir, unless_gone, with_suffix};
 use crate::{Checkpoint, Error};
 
 mod segment;
@@ -113,6 +113,39 @@ struct Log {
 /// Where the local topics of a store are kept.
 pub fn local_topics(store: &Path) -> PathBuf {
     with_suffix(store, ".local")
+}
+
+/// Copies the topics of a store while they may be appended to: all but the last segment of each never change, and are
+/// linked. Nothing may be released meanwhile. What is torn off the last one was not answered for when this began.
+pub(crate) fn copy_topics(from: &Path, to: &Path) -> io::Result<()> {
+    remove(to)?;
+    if !from.try_exists()? {
+        return Ok(());
+    }
+    for topic in fs::read_dir(from)? {
+        let topic = topic?;
+        if !topic.file_type()?.is_dir() {
+            continue;
+        }
+        let (from, to) = (topic.path(), to.join(topic.file_name()));
+        fs::create_dir_all(&to)?;
+        let mut names = Vec::new();
+        for file in fs::read_dir(&from)? {
+            let name = file?.file_name();
+            names.extend(name.to_str().and_then(segment::base_of).map(|base| (base, name)));
+        }
+        names.sort();
+        let last = names.pop();
+        for (_, name) in &names {
+            fs::hard_link(from.join(name), to.join(name))?;
+        }
+        if let Some((_, name)) = last {
+            // One without a record gives way to one of the same name.
+            unless_gone(fs::copy(from.join(&name), to.join(&name)).map(|_| ()))?;
+        }
+        sync_dir(&to)?;
+    }
+    sync_dir(to)
 }
 
 // === impl LocalLimits ===

@@ -36,14 +36,20 @@ mod open;
 mod packs;
 mod read;
 mod seal;
+mod snapshot;
 mod squeeze;
 mod synced;
+mod verify;
 
 pub use copy::PendingCopy;
 pub use read::FjallReader;
+pub use snapshot::{
+    PendingSnapshot, SnapshotMade, SnapshotStep, prepare_directory, prepare_snapshot,
+};
 
-pub(crate) use copy::{copy_store, remove, sync_dir, sync_parent, with_suffix};
+pub(crate) use copy::{copy_store, remove, sync_dir, sync_parent, unless_gone, with_suffix};
 pub(crate) use fault::io as io_error;
+pub(crate) use snapshot::remove_staged;
 
 use buckets::{BucketMap, Buckets};
 use holes::Holes;

@@ -23,7 +23,7 @@ pub(crate) use parts::{Head, Reverse};
 pub(crate) use sum::{Opened, Packed, Summer};
 
 /// Counters of a row.
-const COUNTERS: usize = portolan_model::MEASURES;
+pub(crate) const COUNTERS: usize = portolan_model::MEASURES;
 
 /// Rows of a slice: at 20 bytes each, a part of 20 KB is read in microseconds; the 200 bytes that its
 /// columns cost beside are 0.2 a row.

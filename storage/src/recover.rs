@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use portolan_model::WindowLen;
 
-use crate::lsm::{copy_store, io_error, remove, sync_parent, with_suffix};
+use crate::lsm::{copy_store, io_error, remove, remove_staged, sync_parent, with_suffix};
 use crate::{Error, FjallStore, Options};
 
 /// What to do with a store that is damaged.
@@ -63,6 +63,7 @@ pub fn open_or_recover(
         Err(Error::Damaged { detail, .. }) => detail,
         opened => {
             let store = opened?;
+            remove_staged(path).map_err(failed)?;
             let recovery = take_note(path).map_err(failed)?;
             return Ok((store, recovery));
         }

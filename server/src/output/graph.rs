@@ -165,7 +165,7 @@ pub(super) fn name(entity: Option<&v1::Entity>) -> String {
 }
 
 /// A table without walls: it pastes well into a chat at 3 am.
-pub(super) fn table(header: &[&str]) -> Table {
+pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(header.to_vec());

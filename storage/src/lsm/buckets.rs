@@ -101,6 +101,12 @@ impl BucketMap {
         })
     }
 
+    /// Whether a window's rows live in this keyspace.
+    pub(super) fn is_home(&self, window: Window, keyspace: &Keyspace) -> bool {
+        let home = self.map.get(&self.number(window));
+        home.is_some_and(|home| home.name() == keyspace.name())
+    }
+
     /// Bytes on disk of tables; what is in journals and memory only is not in it.
     pub(super) fn disk_bytes(&self) -> u64 {
         let mut seen = BTreeSet::new();
@@ -187,6 +193,11 @@ impl Buckets {
     /// What readers need to know.
     pub(super) fn snapshot(&self) -> Arc<BucketMap> {
         Arc::new(self.map.clone())
+    }
+
+    /// Every bucket that may have rows.
+    pub(super) fn map(&self) -> &BucketMap {
+        &self.map
     }
 
     /// Every keyspace with rows, once.

@@ -15,8 +15,6 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use portolan_model::WindowLen;
-
 use super::{FjallStore, Options, synced};
 use crate::{Error, ReadCheckpoint};
 
@@ -25,7 +23,7 @@ use crate::{Error, ReadCheckpoint};
 const TRIES: u32 = 100;
 
 /// Bytes read at a time, and the smallest run of zeros at the end of a file that is left out.
-const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// The file that names the version of a tree, and the tables beside it (`lsm-tree` 3).
 const CURRENT: &str = "current";
@@ -37,7 +35,6 @@ const KEYSPACES: &str = "keyspaces";
 pub struct PendingCopy {
     to: PathBuf,
     epoch: u64,
-    len: WindowLen,
 }
 
 // === impl FjallStore ===
@@ -51,7 +48,7 @@ impl FjallStore {
         let epoch = self.checkpoint.epoch;
         copy_store(&shared.path, &part).map_err(|e| shared.io(e))?;
         synced::write(&part, epoch).map_err(|e| shared.io(e))?;
-        Ok(PendingCopy { to: to.to_owned(), epoch, len: shared.len })
+        Ok(PendingCopy { to: to.to_owned(), epoch })
     }
 
     /// Copies the store to `to` and checks the copy, which holds the last committed epoch.
@@ -66,16 +63,7 @@ impl PendingCopy {
     /// Checks that the copy opens at its epoch, and puts it in the place of the last good one. The
     /// epoch of the copy comes back.
     pub fn finish(self) -> Result<u64, Error> {
-        let part = with_suffix(&self.to, ".new");
-        let store = FjallStore::open(&part, self.len, &Options::small())?;
-        let epoch = store.checkpoint()?.epoch;
-        drop(store);
-        if epoch != self.epoch {
-            return Err(Error::Damaged {
-                path: part.display().to_string(),
-                detail: format!("the copy has epoch {epoch}, not {}", self.epoch),
-            });
-        }
+        let (part, epoch) = (self.path(), self.check()?);
         let failed = |e: io::Error| super::fault::io(&self.to, &e);
         let old = with_suffix(&self.to, ".old");
         remove(&old).map_err(failed)?;
@@ -86,6 +74,22 @@ impl PendingCopy {
         sync_parent(&self.to).map_err(failed)?;
         remove(&old).map_err(failed)?;
         Ok(epoch)
+    }
+
+    /// Where it is, until it is finished.
+    pub(super) fn path(&self) -> PathBuf {
+        with_suffix(&self.to, ".new")
+    }
+
+    /// Checks that the copy opens at its epoch.
+    pub(super) fn check(&self) -> Result<u64, Error> {
+        let path = self.path();
+        let epoch = FjallStore::open_stored(&path, &Options::small())?.checkpoint()?.epoch;
+        if epoch == self.epoch {
+            return Ok(epoch);
+        }
+        let detail = format!("the copy has epoch {epoch}, not {}", self.epoch);
+        Err(Error::Damaged { path: path.display().to_string(), detail })
     }
 }
 
@@ -197,7 +201,7 @@ fn copy_journal(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn unless_gone(done: io::Result<()>) -> io::Result<()> {
+pub(crate) fn unless_gone(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

@@ -86,6 +86,15 @@ pub(super) fn read_marks(mut bytes: &[u8]) -> Option<Vec<Mark>> {
     at.is_empty().then_some(marks)
 }
 
+// === impl Mark ===
+
+impl Mark {
+    /// Its level, of which nothing expires any more.
+    pub(super) fn kept_for_ever(&self) -> LevelOptions {
+        LevelOptions { secs: self.secs, retention_secs: 0 }
+    }
+}
+
 // === impl LevelState ===
 
 impl LevelState {

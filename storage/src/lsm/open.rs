@@ -24,6 +24,9 @@ use crate::{CatalogueRows, Checkpoint, Error};
 /// Bytes of new rows of `meta` held in memory: it is written every epoch and read at start only.
 const META_MEMTABLE: u64 = 4 << 20;
 
+/// A file of the engine that every store has.
+const MARKER: &str = "version";
+
 /// What `meta` holds.
 struct Contents {
     head: Head,
@@ -42,6 +45,23 @@ impl FjallStore {
     /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::WindowLength`], [`Error::Damaged`],
     /// [`Error::Full`], or [`Error::Io`].
     pub fn open(path: &Path, len: WindowLen, options: &Options) -> Result<Self, Error> {
+        Self::open_as(path, Some(len), options)
+    }
+
+    /// Opens a store that is there with the windows and the levels that it has; nothing of it expires.
+    /// For tools that were told a directory and no configuration.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::open`], and [`Error::Absent`].
+    pub fn open_stored(path: &Path, options: &Options) -> Result<Self, Error> {
+        if !path.join(MARKER).try_exists().map_err(|e| fault::io(path, &e))? {
+            return Err(Error::Absent { path: path.display().to_string() });
+        }
+        Self::open_as(path, None, options)
+    }
+
+    fn open_as(path: &Path, len: Option<WindowLen>, options: &Options) -> Result<Self, Error> {
         let shown = || path.display().to_string();
         match std::fs::read_to_string(path.join(fault::MARK)) {
             Ok(detail) => return Err(Error::Damaged { path: shown(), detail }),
@@ -59,7 +79,11 @@ impl FjallStore {
         )
     }
 
-    fn open_trusting(path: &Path, len: WindowLen, options: &Options) -> Result<Self, Error> {
+    fn open_trusting(
+        path: &Path,
+        len: Option<WindowLen>,
+        options: &Options,
+    ) -> Result<Self, Error> {
         let engine = |e: fjall::Error| fault::translate(path, &e);
         let db = Database::builder(path)
             .cache_size(options.block_cache_bytes)
@@ -70,7 +94,8 @@ impl FjallStore {
             .map_err(engine)?;
         let create = || KeyspaceCreateOptions::default().max_memtable_size(META_MEMTABLE);
         let meta = db.keyspace(META, create).map_err(engine)?;
-        check_format(path, &db, &meta, len)?;
+        let as_stored = len.is_none();
+        let len = check_format(path, &db, &meta, len)?;
 
         let snapshot = db.snapshot();
         let contents = read_contents(path, &snapshot, &meta)?;
@@ -86,7 +111,9 @@ impl FjallStore {
         }
         let marks = read_level_marks(path, &snapshot, &meta)?;
         let mut open = Buckets::load(&db, path, Names::open())?;
-        let mut levels = LevelState::load(&db, path, len, &options.levels, &marks)?;
+        let stored: Vec<_> = marks.iter().skip(1).map(|mark| mark.kept_for_ever()).collect();
+        let wanted = if as_stored { &stored } else { &options.levels };
+        let mut levels = LevelState::load(&db, path, len, wanted, &marks)?;
         let first = levels[0].sealed.max(head.expired);
         open.expire(first);
         open.drop_doomed(&db, first).map_err(engine)?;
@@ -143,8 +170,13 @@ impl FjallStore {
     }
 }
 
-/// Reads the stamp of the store, or puts one on a new store.
-fn check_format(path: &Path, db: &Database, meta: &Keyspace, len: WindowLen) -> Result<(), Error> {
+/// Reads the stamp of the store, or puts one on a new store. The length of its windows comes back.
+fn check_format(
+    path: &Path,
+    db: &Database,
+    meta: &Keyspace,
+    len: Option<WindowLen>,
+) -> Result<WindowLen, Error> {
     let engine = |e: fjall::Error| fault::translate(path, &e);
     let shown = || path.display().to_string();
     let Some(stamp) = meta.get([FORMAT_KEY]).map_err(engine)? else {
@@ -152,8 +184,10 @@ fn check_format(path: &Path, db: &Database, meta: &Keyspace, len: WindowLen) -> 
             let detail = "the format stamp is missing".into();
             return Err(Error::Damaged { path: shown(), detail });
         }
+        let len = len.unwrap_or(WindowLen::BASE);
         put_stamp(meta, len).map_err(engine)?;
-        return db.persist(PersistMode::SyncAll).map_err(engine);
+        db.persist(PersistMode::SyncAll).map_err(engine)?;
+        return Ok(len);
     };
     let number = |at: usize| Some(u32::from_be_bytes(*stamp.get(at..)?.first_chunk()?));
     let unreadable =
@@ -164,15 +198,16 @@ fn check_format(path: &Path, db: &Database, meta: &Keyspace, len: WindowLen) -> 
         return Err(Error::NewerFormat { path: shown(), found, known: FORMAT });
     }
     let secs = number(4).filter(|_| stamp.len() == 8).ok_or_else(unreadable)?;
-    if secs != len.secs() {
+    let stored = WindowLen::try_new(secs).ok_or_else(unreadable)?;
+    if let Some(len) = len.filter(|len| *len != stored) {
         return Err(Error::WindowLength { path: shown(), found: secs, wanted: len.secs() });
     }
     if found < FORMAT {
         // What it holds reads as it is; what this version adds, a version before would not see.
-        put_stamp(meta, len).map_err(engine)?;
-        return db.persist(PersistMode::SyncAll).map_err(engine);
+        put_stamp(meta, stored).map_err(engine)?;
+        db.persist(PersistMode::SyncAll).map_err(engine)?;
     }
-    Ok(())
+    Ok(stored)
 }
 
 fn put_stamp(meta: &Keyspace, len: WindowLen) -> fjall::Result<()> {

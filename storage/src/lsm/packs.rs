@@ -16,8 +16,8 @@ use crate::pack::{Head, Opened, Packed, Reverse, Summer, unseal};
 use crate::row::{Row, Sum, read_row, tidy};
 
 /// First bytes of keys of parts: these, and the kind of row.
-const HEAD: u8 = 0x10;
-const SLICE: u8 = 0x20;
+pub(super) const HEAD: u8 = 0x10;
+pub(super) const SLICE: u8 = 0x20;
 const REVERSE: u8 = 0x30;
 
 /// First bytes of all parts of all kinds.
@@ -60,6 +60,16 @@ impl PartKey {
     }
 }
 
+/// What a key of a part says: which part it is, of which kind of rows, of which packed window.
+pub(super) fn read_part_key(key: &[u8]) -> Option<(u8, u8, PartKey)> {
+    let first = *key.first()?;
+    let (role, kind) = (first & 0xf0, first & 0x0f);
+    let number = if role == SLICE { 4 } else { 0 };
+    let known = matches!(role, HEAD | SLICE | REVERSE) && keys::KINDS.contains(&kind);
+    let plain = key.get(..key.len().checked_sub(number)?).filter(|_| known)?;
+    Some((role, kind, PartKey::read(first, plain)?))
+}
+
 /// Writes the parts of a window.
 pub(super) fn put<R: Row>(
     batch: &mut OwnedWriteBatch,
@@ -96,7 +106,7 @@ pub(super) fn put_late<R: Row>(
 }
 
 /// A late row of a key and a value, and when it came.
-fn read_late<R: Row>(key: &[u8], value: &[u8]) -> Option<(Nanos, R)> {
+pub(super) fn read_late<R: Row>(key: &[u8], value: &[u8]) -> Option<(Nanos, R)> {
     let (clock, rest) = key.get(6..)?.split_first_chunk()?;
     let rest = rest.get(8..)?;
     let plain = [&key[..6], rest].concat();

@@ -212,13 +212,13 @@ impl ReadHistory for FjallReader {
 // === impl FjallHistory ===
 
 /// The store at one epoch.
-struct FjallHistory<'a> {
-    shared: &'a Arc<Shared>,
-    view: Arc<View>,
+pub(super) struct FjallHistory<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) view: Arc<View>,
 }
 
 impl FjallHistory<'_> {
-    fn sum<R: Row>(
+    pub(super) fn sum<R: Row>(
         &self,
         plan: &Plan,
         select: &Select<'_>,

@@ -8,10 +8,8 @@ use crate::codec::{put_signed, put_varint, take_signed, take_varint};
 /// rows (signed); entities, sorted (u64, little-endian); of each slice its rows and the code of its first client (varints);
 /// tails, sorted, each behind its length.
 pub(crate) struct Head<'a> {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `store verify`"))]
     pub(crate) rows: u64,
     /// Sum of each counter over all rows: for checks across levels.
-    #[expect(dead_code, reason = "for `store verify`")]
     pub(crate) totals: [i64; COUNTERS],
     ids: &'a [u8],
     /// Code of the first client of each slice.
