@@ -3,8 +3,8 @@
 //! It outlives generations. A commit of an earlier generation is never written: the supervisor hands
 //! it the new one by message and waits for the answer before it reads where the store stands.
 //!
-//! A store that is full or fails is tried again for ever, with nothing taken in meanwhile, so that
-//! the sources stall; one that is damaged ends the process.
+//! A store whose disk is full is asked again for as long as that is so, with nothing taken in meanwhile, so that the sources
+//! stall. One that takes no more writes ends the line, to be opened anew; one that is damaged ends the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -127,6 +127,7 @@ impl Committer {
                     }
                 }));
             }
+            Attempt::Reopen(reason) => self.reopen(reason),
             Attempt::Never(reason) => self.give_up(reason),
         }
     }
@@ -187,6 +188,10 @@ impl Committer {
                 self.parts.status.set_trouble("store sync", Some(chain(&error)));
                 false
             }
+            Ok(Err(error @ Error::Stopped { .. })) => {
+                self.reopen(chain(&error));
+                false
+            }
             Ok(Err(error)) => {
                 self.give_up(chain(&error));
                 false
@@ -200,9 +205,18 @@ impl Committer {
 
     fn give_up(&mut self, reason: String) {
         tracing::error!(reason, "the store cannot go on");
+        self.end(ExitReason::Store(reason));
+    }
+
+    fn reopen(&mut self, reason: String) {
+        tracing::warn!(reason, "the store has to be opened anew");
+        self.end(ExitReason::Reopen(reason));
+    }
+
+    fn end(&mut self, reason: ExitReason) {
         self.failed = true;
         // Full: the supervisor is already ending.
-        let _ = self.parts.fatal.try_send(ExitReason::Store(reason));
+        let _ = self.parts.fatal.try_send(reason);
     }
 
     fn is_in_force(&self) -> bool {

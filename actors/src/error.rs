@@ -75,6 +75,9 @@ pub enum ExitReason {
     /// The store cannot go on.
     #[error("store: {0}")]
     Store(String),
+    /// The store has to be opened anew: the disk was full or failed, and there is room again. Started once more, the line goes on.
+    #[error("store: {0}")]
+    Reopen(String),
     /// librdkafka cannot go on.
     #[error("kafka cluster {cluster}: {reason}")]
     Kafka {

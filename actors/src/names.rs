@@ -81,6 +81,10 @@ pub const INVARIANTS_BROKEN: &str = "portolan_invariants_broken_total";
 pub const STORE_BYTES: &str = "portolan_store_bytes";
 /// Bytes on disk of each level; set by whoever opened the store.
 pub const STORE_LEVEL_BYTES: &str = "portolan_store_level_bytes";
+/// Windows that are set apart because they do not read; set by whoever opened the store.
+pub const STORE_APART: &str = "portolan_store_apart_windows";
+/// Times that the store was opened anew after it stopped; counted by whoever opened it.
+pub const STORE_REOPENED: &str = "portolan_store_reopened_total";
 /// Resets of the line after a failure.
 pub const RESTARTS: &str = "portolan_restarts_total";
 /// Generation of the line.
@@ -201,6 +205,13 @@ pub const ALL: &[MetricInfo] = &[
         Kind::Gauge,
         &["window_secs"],
         "Bytes on disk of a level, by the length of its windows.",
+    ),
+    info(STORE_APART, Kind::Gauge, &[], "Windows that are set apart because they do not read."),
+    info(
+        STORE_REOPENED,
+        Kind::Counter,
+        &[],
+        "Times that the store was opened anew after its disk was full or failed.",
     ),
     info(RESTARTS, Kind::Counter, &["stage"], "Resets of the line, by the stage that failed."),
     info(GENERATION, Kind::Gauge, &[], "Generation of the line: resets since the start, plus one."),

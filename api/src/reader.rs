@@ -24,6 +24,8 @@ pub struct StoreFacts {
     pub disk_bytes: u64,
     /// The levels, finest first.
     pub levels: Vec<portolan_storage::Level>,
+    /// Windows that are set apart, as they do not read.
+    pub apart: Vec<portolan_storage::Apart>,
     /// Entities known.
     pub entities: u64,
     /// Oldest and newest stored window.
@@ -226,6 +228,7 @@ impl TopologyReader for StoreReader {
             checkpoint: self.store.checkpoint()?,
             disk_bytes: self.store.disk_bytes(),
             levels: self.store.history().levels(),
+            apart: self.store.history().apart(),
             entities,
             span: span.map(|(from, to)| TimeRange { from: from.start(), to: to.end(len) }),
         })

@@ -20,6 +20,10 @@ use crate::inventory::{self, Inventories};
 use crate::vitals::Vitals;
 use crate::{http, keep, logging, output};
 
+mod reopen;
+
+use reopen::{Reopened, reopen};
+
 /// A running server.
 pub struct Server {
     /// The line.
@@ -58,19 +62,33 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
     logging::start(&config.log)?;
     let metrics = http::install_recorder()?;
-    let server = start(&config, metrics).await?;
-    tracing::info!(grpc = %server.grpc, http = %server.http, store = %config.store.path.display(), "listening");
-    let reason = tokio::select! {
-        reason = server.running.wait() => reason,
-        signal = interrupted() => {
-            tracing::info!(signal, "stopping: committing what was read");
-            server.running.stop();
-            server.running.wait().await
+    let mut server = start(&config, metrics.clone()).await?;
+    let mut reopened = Reopened::default();
+    loop {
+        tracing::info!(grpc = %server.grpc, http = %server.http, store = %config.store.path.display(), "listening");
+        let reason = tokio::select! {
+            reason = server.running.wait() => reason,
+            signal = interrupted() => {
+                tracing::info!(signal, "stopping: committing what was read");
+                server.running.stop();
+                server.running.wait().await
+            }
+        };
+        server.close().await?;
+        if !matches!(reason, ExitReason::Reopen(_)) || !reopened.once_more() {
+            tracing::info!(%reason, "ended");
+            return finish(reason);
         }
-    };
-    server.close().await?;
-    tracing::info!(%reason, "ended");
-    finish(reason)
+        tracing::warn!(%reason, "opening the store anew, and going on from its last epoch");
+        server = tokio::select! {
+            server = reopen(&config, metrics.clone()) => server?,
+            signal = interrupted() => {
+                tracing::info!(signal, "stopped while the store was opened anew");
+                return Ok(());
+            }
+        };
+        metrics::counter!(portolan_actors::names::STORE_REOPENED).increment(1);
+    }
 }
 
 /// The outcome of a line that ended.
@@ -123,7 +141,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         // Looking at every file is too much for every epoch.
         if epochs % 10 == 1 {
             metrics::gauge!(portolan_actors::names::STORE_BYTES).set(measured.disk_bytes() as f64);
-            for level in measured.history().levels() {
+            let history = measured.history();
+            metrics::gauge!(portolan_actors::names::STORE_APART).set(history.apart().len() as f64);
+            for level in history.levels() {
                 let secs = level.len.secs().to_string();
                 metrics::gauge!(portolan_actors::names::STORE_LEVEL_BYTES, "window_secs" => secs)
                     .set(level.disk_bytes as f64);
@@ -132,6 +152,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     });
     let checkpoint = kept.reader();
     let actors = ActorsConfig { local, ..actors_config(config) };
+    // There from the start, so that an alert can be made on it.
+    metrics::counter!(portolan_actors::names::STORE_REOPENED).increment(0);
     let snapshots = Arc::new(kept.snapshots());
     let running = portolan_actors::start(actors, Box::new(kept), checkpoint, on_commit)?;
     let vitals = Arc::new(Vitals {

@@ -9,6 +9,8 @@ pub enum Attempt {
     Done,
     /// The environment's fault: try again later.
     Later(String),
+    /// It must be opened anew; then it goes on.
+    Reopen(String),
     /// The store cannot go on.
     Never(String),
 }
@@ -23,6 +25,7 @@ impl Attempt {
             Ok(()) => Self::Done,
             Err(Error::OutOfOrder { last, got }) if again && last == got => Self::Done,
             Err(error @ (Error::Full { .. } | Error::Io(_))) => Self::Later(chain(error)),
+            Err(error @ Error::Stopped { .. }) => Self::Reopen(chain(error)),
             Err(error) => Self::Never(chain(error)),
         }
     }

@@ -59,6 +59,17 @@ pub struct Answer {
     pub unknown: Vec<TimeRange>,
 }
 
+/// A window that was set apart because its bytes do not read: it is not read again, and every answer names it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Length of the window.
+    pub len: WindowLen,
+    /// Which.
+    pub window: Window,
+    /// What it lacks: edges, paths or calls.
+    pub rows: &'static str,
+}
+
 /// A level: windows of one length, and which of them are held.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Level {
@@ -84,6 +95,11 @@ pub trait History: Send + Sync {
 
     /// Oldest and newest instant of which any level has a window with rows.
     fn extent(&self) -> Result<Option<TimeRange>, Error>;
+
+    /// The windows that are set apart, by level and time.
+    fn apart(&self) -> Vec<Apart> {
+        Vec::new()
+    }
 
     /// The windows that answer a question about a range, clamped to nothing but what is held: what
     /// only coarse windows still hold is answered by those, beyond the ends of the range.

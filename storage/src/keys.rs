@@ -27,6 +27,15 @@ pub(crate) const CALL: u8 = 3;
 /// First bytes of all kinds of rows.
 pub(crate) const KINDS: [u8; 3] = [EDGE, PATH, CALL];
 
+/// What a kind of rows is called.
+pub(crate) fn kind_name(kind: u8) -> &'static str {
+    match kind {
+        EDGE => "edges",
+        PATH => "paths",
+        _ => "calls",
+    }
+}
+
 /// Longest list of hops in a key: 9 bytes each, far below the 65,535 bytes that the engine takes.
 pub(crate) const MAX_VIA: usize = 1_024;
 

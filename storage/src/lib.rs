@@ -23,7 +23,7 @@ mod row;
 mod verify;
 
 pub use attempt::{Attempt, chain};
-pub use history::{Answer, History, Level, Plan, ReadHistory, Select, Span, plan};
+pub use history::{Answer, Apart, History, Level, Plan, ReadHistory, Select, Span, plan};
 pub use live::{Live, NowGraph, NowRange};
 pub use local::{
     AppendError, LOCAL, LocalLimits, LocalRead, LocalRecord, LocalTopic, LocalTopics, local_topics,
@@ -199,6 +199,12 @@ pub enum Error {
     /// Nobody waits for the answer any more.
     #[error("cancelled")]
     Cancelled,
+    /// The engine takes no more writes after one of its own has failed. Opened anew, it goes on.
+    #[error("store {path} takes no more writes after one that failed, until it is opened anew")]
+    Stopped {
+        /// Directory.
+        path: String,
+    },
     /// The disk is full.
     #[error("disk of store {path} is full")]
     Full {

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -52,7 +52,7 @@ pub(crate) use fault::io as io_error;
 pub(crate) use snapshot::remove_staged;
 
 use buckets::{BucketMap, Buckets};
-use holes::Holes;
+use holes::{Hole, Holes, Why};
 use ledger::Touched;
 use levels::{LevelState, LevelView};
 
@@ -119,8 +119,8 @@ struct Shared {
     /// Shared by the writer and every query. Entities only ever come: one of a later epoch does no
     /// harm to a reader.
     entities: Entities,
-    /// Packed windows that do not read: length, window, kind of rows.
-    faults: Mutex<BTreeSet<(u32, Window, u8)>>,
+    /// Windows that do not read: those that are set apart, and those that the next epoch will.
+    faults: Mutex<BTreeSet<Hole>>,
 }
 
 type Entities = DashMap<EntityId, Arc<Entity>, FxBuildHasher>;
@@ -214,13 +214,27 @@ impl Shared {
         self.db.keyspace(name, options).map_err(|e| self.fault(&e))
     }
 
-    /// Says that a packed window does not read, once.
+    /// Says that a window does not read, once, and has it set apart by the next epoch.
     fn report(&self, secs: u32, window: Window, kind: u8, why: &str) {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        if faults.insert((secs, window, kind)) {
+        if self.faults().insert((secs, window, kind)) {
             let store = self.path.display();
-            tracing::error!(%store, secs, window = window.0, kind, why, "a packed window does not read");
+            tracing::error!(%store, secs, window = window.0, kind, why, "a window does not read, and is set apart");
         }
+    }
+
+    /// What was found not to read, and is not set apart yet.
+    fn found_since(&self, holes: &Holes) -> Vec<Hole> {
+        let known = |hole: &&Hole| holes.get(hole) != Some(&Why::Apart);
+        self.faults().iter().filter(known).copied().collect()
+    }
+
+    /// Forgets what is past its retention.
+    fn forget(&self, past: impl Fn(&Hole) -> bool) {
+        self.faults().retain(|hole| !past(hole));
+    }
+
+    fn faults(&self) -> MutexGuard<'_, BTreeSet<Hole>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn view(&self) -> Arc<View> {

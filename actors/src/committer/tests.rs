@@ -138,6 +138,20 @@ fn a_failed_attempt_that_reached_the_disk_counts_as_done() {
 }
 
 #[test]
+fn a_store_that_must_be_opened_anew_ends_the_line_and_says_so() {
+    on_system(async |arbiter| {
+        let mut bench = Bench::new(arbiter).await;
+        // Popped from the back: full while it lasts, then an engine that has stopped.
+        bench.fail.lock().unwrap().extend([Error::Stopped { path: "test".into() }, full()]);
+        bench.offer(1, 42);
+        bench.offer(1, 43);
+        assert_eq!(bench.stored().await, [0_u64; 0]);
+        let Some(ExitReason::Reopen(reason)) = bench.ends.recv().await else { panic!("why?") };
+        assert!(reason.contains("until it is opened anew"), "{reason}");
+    });
+}
+
+#[test]
 fn an_epoch_out_of_order_ends_the_line() {
     on_system(async |arbiter| {
         let mut bench = Bench::new(arbiter).await;

@@ -4,11 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portolan_model::{DeadLetter, Loss, Position};
 use portolan_proto::{nanos_to_micros, v1};
-use portolan_storage::Level;
+use portolan_storage::{Apart, Level};
 
 use super::Inner;
 use crate::status::{LineStatus, PartitionStatus, StageStatus};
 use crate::{Error, LineState, StoreFacts, convert};
+
+/// Windows that are listed; all are counted.
+const MAX_APART: usize = 100;
 
 pub(super) async fn get_status(inner: &Inner) -> Result<v1::GetStatusResponse, Error> {
     let reader = inner.reader.clone();
@@ -38,7 +41,7 @@ fn unwell(line: &mut LineStatus) {
 }
 
 fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
-    let StoreFacts { checkpoint, disk_bytes, levels, entities, span } = facts;
+    let StoreFacts { checkpoint, disk_bytes, levels, apart, entities, span } = facts;
     v1::GetStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: line.state.as_str().to_owned(),
@@ -61,6 +64,8 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
             entities,
             span: span.map(convert::range),
             levels: levels.iter().map(level).collect(),
+            apart: apart.iter().take(MAX_APART).map(set_apart).collect(),
+            apart_total: apart.len() as u64,
         }),
         freshness: Some(v1::Freshness {
             samples: line.freshness.samples,
@@ -69,6 +74,14 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
             max_us: line.freshness.max_us,
         }),
         restarts: line.restarts,
+    }
+}
+
+fn set_apart(apart: &Apart) -> v1::ApartWindow {
+    v1::ApartWindow {
+        window_secs: apart.len.secs(),
+        start_unix_us: nanos_to_micros(apart.window.start()),
+        rows: apart.rows.to_owned(),
     }
 }
 

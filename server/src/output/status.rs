@@ -61,6 +61,20 @@ pub fn status(status: &v1::GetStatusResponse) -> String {
             time(loss.noticed_unix_us)
         );
     }
+    let store = status.store.as_ref();
+    for apart in store.iter().flat_map(|store| &store.apart).take(10) {
+        let _ = writeln!(
+            out,
+            "SET APART  {} of the {} s from {}: they do not read",
+            apart.rows,
+            apart.window_secs,
+            time(apart.start_unix_us)
+        );
+    }
+    let more = store.map_or(0, |store| store.apart_total.saturating_sub(10));
+    if more > 0 {
+        let _ = writeln!(out, "SET APART  and {} more windows", count(more));
+    }
     for letter in status.dead_letters.iter().rev().take(10) {
         let _ = writeln!(
             out,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::schema::types::{Type, TypePtr};
-use portolan_model::Measure;
+use portolan_model::{EntityKind, Measure};
 
 /// What says that a file is an export, and of which version: a key of the file's metadata.
 pub(super) const MARK: &str = "portolan.export";
@@ -50,6 +50,14 @@ pub(super) const ENTITY: [(&str, Kind); 6] = [
     ("name", Kind::Text),
     ("detail", Kind::Text),
 ];
+
+/// What the kind of an entity is called in a file: hops by their class as well.
+pub(super) fn kind_text(kind: EntityKind) -> String {
+    match kind {
+        EntityKind::Hop(class) => format!("hop:{}", class.as_str()),
+        kind => kind.as_str().to_owned(),
+    }
+}
 
 /// What a bucket of a histogram is made of.
 pub(super) const BUCKET: [(&str, Kind); 3] =

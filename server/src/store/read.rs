@@ -12,7 +12,7 @@ use portolan_model::{
 };
 use rustc_hash::FxHashMap;
 
-use super::columns::{CALL_MEASURES, ENTITY, LATENCIES};
+use super::columns::{CALL_MEASURES, ENTITY, LATENCIES, kind_text};
 
 /// A row, and what it names.
 pub(super) struct Parsed {
@@ -217,12 +217,13 @@ impl<'a> Fields<'a> {
             Some(Field::Str(text)) => Ok(text.as_str()),
             _ => bail!("its {part} is missing"),
         };
-        let kind = word(&EntityKind::ALL, EntityKind::as_str, text("kind")?);
+        let kind = text("kind")?;
+        let kind = EntityKind::ALL.into_iter().find(|known| kind_text(*known) == kind);
         let entity = Entity {
             environment: Arc::from(text("environment")?),
             namespace: Arc::from(text("namespace")?),
             name: Arc::from(text("name")?),
-            kind: kind.context("its kind")?,
+            kind: kind.context("its kind is not known")?,
             detail: Arc::from(text("detail")?),
         };
         let id = parts.get("id").and_then(|field| whole(field)).context("its id is missing")?;

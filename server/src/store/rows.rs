@@ -1,5 +1,9 @@
 //! Rows on their way into columns.
 
+use std::fs::File;
+use std::sync::Arc;
+
+use super::columns::{BUCKET, CALL_MEASURES, Column, ENTITY, Kind, columns, kind_text};
 use anyhow::Context as _;
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
@@ -9,10 +13,6 @@ use portolan_model::{
     PathDelta, PathKey, Window, WindowLen,
 };
 use portolan_storage::ReadEdges;
-use std::fs::File;
-use std::sync::Arc;
-
-use super::columns::{BUCKET, CALL_MEASURES, Column, ENTITY, Kind, columns};
 
 /// Values of one leaf of the schema, with the levels that say which are there.
 struct Leaf {
@@ -229,7 +229,7 @@ impl<'a> Rows<'a> {
     fn entity(&mut self, id: Option<EntityId>) -> anyhow::Result<()> {
         let entity = id.map(|id| self.named(id)).transpose()?;
         self.long(id.map(|id| id.0 as i64));
-        self.text(entity.as_ref().map(|entity| entity.kind.as_str()));
+        self.text(entity.as_ref().map(|entity| kind_text(entity.kind)).as_deref());
         self.text(entity.as_ref().map(|entity| &*entity.environment));
         self.text(entity.as_ref().map(|entity| &*entity.namespace));
         self.text(entity.as_ref().map(|entity| &*entity.name));

@@ -6,7 +6,7 @@ use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 use portolan_model::{EpochCommit, Notes, Window};
 
 use super::buckets::rows;
-use super::holes::{self, Hole, Holes};
+use super::holes::{self, Hole, Holes, Why};
 use super::ledger::{DEPTH, META, Touched};
 use super::levels::{LevelState, Mark, kept_from, put_marks};
 use super::{FjallStore, Shared, View, packs};
@@ -101,6 +101,13 @@ impl FjallStore {
         }
         put_names(&mut batch, &shared.meta, commit);
         put_notes(&mut batch, &shared.meta, &commit.notes);
+        let apart = shared.found_since(&self.holes);
+        for hole in &apart {
+            batch.insert(&shared.meta, holes::key(*hole), holes::value(Why::Apart));
+        }
+        if !apart.is_empty() {
+            checkpoint::add(&mut next, holes::APART, apart.len() as i64);
+        }
         if let Some(agents) = &commit.agents {
             batch.insert(&shared.meta, [AGENTS], built(|out| put_agents(out, agents)));
         }
@@ -116,6 +123,10 @@ impl FjallStore {
         }
         self.touched = touched;
         self.written = number;
+        if !apart.is_empty() {
+            let apart = apart.into_iter().map(|hole| (hole, Why::Apart));
+            Arc::make_mut(&mut self.holes).extend(apart);
+        }
         self.name_entities(commit);
         notes::advance(&mut self.catalogue, &commit.notes);
         self.publish();
@@ -176,13 +187,14 @@ impl FjallStore {
         }
         let past =
             |hole: &Hole| marks.iter().any(|mark| mark.secs == hole.0 && hole.1 < mark.expired);
-        if self.holes.iter().any(past) {
-            let (gone, kept) = self.holes.iter().partition(|hole| past(hole));
-            let gone: Holes = gone;
-            for hole in &gone {
+        if self.holes.keys().any(past) {
+            let all = self.holes.iter().map(|(hole, why)| (*hole, *why));
+            let (gone, kept): (Holes, Holes) = all.partition(|(hole, _)| past(hole));
+            for hole in gone.keys() {
                 batch.remove(meta, holes::key(*hole));
             }
             self.holes = Arc::new(kept);
+            self.shared.forget(past);
         }
         if moved {
             batch.insert(meta, [MARKS], built(|out| put_marks(out, &self.levels)));

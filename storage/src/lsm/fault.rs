@@ -12,11 +12,24 @@ use crate::Error;
 /// of running into it again.
 pub(super) const MARK: &str = "damaged";
 
+/// Bytes that must be free before a store that ran into a full disk is opened anew: a journal, which has 64 MiB, and what was
+/// in memory. With less it would soon stand still again.
+const ROOM: u64 = 128 << 20;
+
+/// Whether the disk has room for going on; unknown is yes, and an attempt shows it.
+fn has_room(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path)
+        .map_or(true, |fs| fs.blocks_available() as u64 * fs.fragment_size() as u64 >= ROOM)
+}
+
 /// Translates an error of the engine.
 pub(super) fn translate(path: &Path, error: &fjall::Error) -> Error {
     let shown = || path.display().to_string();
     let damaged = |detail: String| Error::Damaged { path: shown(), detail };
     match error {
+        // What has failed it keeps to itself. As long as there is no room, that is what it was, or will be.
+        fjall::Error::Poisoned if !has_room(path) => Error::Full { path: shown() },
+        fjall::Error::Poisoned => Error::Stopped { path: shown() },
         fjall::Error::Locked => Error::Locked { path: shown() },
         fjall::Error::Io(e) | fjall::Error::Storage(LsmError::Io(e)) => io(path, e),
         fjall::Error::JournalRecovery(JournalRecoveryError::ChecksumMismatch) => {
@@ -34,6 +47,11 @@ pub(super) fn translate(path: &Path, error: &fjall::Error) -> Error {
         | fjall::Error::Unrecoverable => damaged(format!("{error:?}")),
         other => Error::Io(format!("{other:?}").into()),
     }
+}
+
+/// Whether bytes on the disk are not what was written.
+pub(super) fn is_damage(path: &Path, error: &fjall::Error) -> bool {
+    matches!(translate(path, error), Error::Damaged { .. })
 }
 
 /// Translates an error of the operating system.
@@ -59,6 +77,14 @@ impl Shared {
         self.marked(translate(&self.path, error))
     }
 
+    /// What a damaged table is, where the rest can be served without it; other errors are errors.
+    pub(super) fn damage(&self, error: &fjall::Error) -> Result<String, Error> {
+        match translate(&self.path, error) {
+            Error::Damaged { detail, .. } => Ok(detail),
+            other => Err(other),
+        }
+    }
+
     /// Translates an error of the operating system.
     #[expect(clippy::needless_pass_by_value, reason = "it is the tail of map_err")]
     pub(super) fn io(&self, error: io::Error) -> Error {
@@ -72,6 +98,7 @@ impl Shared {
 
     fn marked(&self, error: Error) -> Error {
         if let Error::Damaged { detail, .. } = &error {
+            tracing::error!(store = %self.path.display(), detail, "the store is damaged; the next start sets it apart");
             // Best effort: without the mark the next open may meet the damage by itself.
             if let Err(e) = std::fs::write(self.path.join(MARK), detail) {
                 tracing::warn!(error = %e, "could not mark the store as damaged");

@@ -9,7 +9,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 use portolan_model::WindowLen;
 
 use super::buckets::{Buckets, Names};
-use super::holes;
+use super::holes::{self, Why};
 use super::ledger::{Gap, META, Touched};
 use super::levels::{LevelState, Mark, read_marks};
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
@@ -127,12 +127,18 @@ impl FjallStore {
         let all =
             levels.iter().flat_map(|level| level.packs.keyspaces().chain(level.late.keyspaces()));
         let all = open.keyspaces().chain(all);
-        let touched = check_ledger(&snapshot, &db, &meta, all, &head).map_err(|gap| match gap {
-            Gap::Engine(e) => engine(e),
-            Gap::Epochs(detail) => damaged(detail),
-        })?;
+        let touched =
+            check_ledger(path, &snapshot, &db, &meta, all, &head).map_err(|gap| match gap {
+                Gap::Engine(e) => engine(e),
+                Gap::Epochs(detail) => damaged(detail),
+            })?;
 
         let holes = Arc::new(holes::load(&snapshot, &meta).map_err(engine)?);
+        let apart = holes.iter().filter(|(_, why)| **why == Why::Apart).map(|(hole, _)| *hole);
+        let apart: std::collections::BTreeSet<_> = apart.collect();
+        if !apart.is_empty() {
+            tracing::warn!(store = %path.display(), windows = apart.len(), "windows are set apart, as they did not read");
+        }
         let checkpoint = Arc::new(checkpoint);
         let view = View {
             snapshot,
@@ -150,7 +156,7 @@ impl FjallStore {
             memtable_bytes: options.memtable_bytes,
             view: ArcSwap::from_pointee(view),
             entities,
-            faults: std::sync::Mutex::default(),
+            faults: std::sync::Mutex::new(apart),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -281,6 +287,7 @@ fn read_level_marks(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result
 
 /// Checks every chain of the ledger.
 fn check_ledger<'a>(
+    path: &Path,
     snapshot: &Snapshot,
     db: &Database,
     meta: &Keyspace,
@@ -290,7 +297,15 @@ fn check_ledger<'a>(
     let touched = Touched::load(snapshot, meta)?;
     touched.check(snapshot, META, meta, head.written)?;
     for keyspace in keyspaces {
-        touched.check(snapshot, keyspace.name(), keyspace, head.written)?;
+        match touched.check(snapshot, keyspace.name(), keyspace, head.written) {
+            // A table with a broken block, of windows that are packed: they are in tables, which do not roll back, and
+            // all else of them can be served.
+            Err(Gap::Engine(e)) if is_packed(keyspace.name()) && fault::is_damage(path, &e) => {
+                let name = keyspace.name();
+                tracing::error!(store = %path.display(), %name, error = ?e, "the ledger of packed windows does not read");
+            }
+            checked => checked?,
+        }
     }
     for name in touched.names() {
         if !db.keyspace_exists(name) {
@@ -301,4 +316,8 @@ fn check_ledger<'a>(
         return Err(Gap::Epochs(format!("the checkpoint is not that of write {}", head.written)));
     }
     Ok(touched)
+}
+
+fn is_packed(keyspace: &str) -> bool {
+    keyspace.starts_with("pack-") || keyspace.starts_with("late-")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fjall::{Guard, OwnedWriteBatch, Readable, Snapshot, UserValue};
+use fjall::{Guard, OwnedWriteBatch, Readable, UserValue};
 use portolan_model::{Nanos, TimeRange, Window};
 
 use super::buckets::rows;
@@ -113,6 +113,11 @@ pub(super) fn read_late<R: Row>(key: &[u8], value: &[u8]) -> Option<(Nanos, R)> 
     Some((u64::from_be_bytes(*clock), read_row(&plain, value)?))
 }
 
+mod seek;
+
+use seek::{Entry, Place, entries};
+pub(super) use seek::{first, firsts, lasts, windows};
+
 /// A packed part, read but not looked at.
 struct Loaded {
     part: PartKey,
@@ -141,31 +146,39 @@ impl<'a, R: Row> Reading<'a, R> {
         let (shared, view) = (self.shared, self.view);
         let at = &view.levels[level];
         let Some(last) = to.0.checked_sub(1).map(Window) else { return Ok(()) };
-        let mut loaded = Vec::new();
-        for (looked, (keyspace, low, high)) in at.packs.parts(from, last).enumerate() {
+        let (mut loaded, mut looked) = (Vec::new(), 0);
+        for (keyspace, low, high) in at.packs.parts(from, last) {
             let kind = HEAD | R::KIND;
-            for (n, guard) in rows(&view.snapshot, keyspace, kind, low, high).enumerate() {
-                if (n + looked) % LOOK_EVERY == 0 {
-                    self.check()?;
-                }
-                let (key, head) = match guard.into_inner() {
-                    Ok(read) => read,
-                    // Which window it is cannot be told: all that this keyspace has of the span.
-                    Err(e) => {
-                        self.lost(level, low, &format!("{e:?}"));
-                        break;
+            for span in self.readable(at, (low, high)) {
+                let place = Place { snapshot: &view.snapshot, keyspace, kind, len: at.len };
+                entries(shared, &place, span, &mut |entry| {
+                    looked += 1;
+                    if looked % LOOK_EVERY == 1 {
+                        self.check()?;
                     }
-                };
-                let part = PartKey::read(kind, &key)
-                    .ok_or_else(|| shared.damaged("the key of a packed window does not read"))?;
-                self.part(level, keyspace, part, head, &mut loaded)?;
+                    let (key, head) = match entry {
+                        Entry::Row(key, head) => (key, head),
+                        Entry::Lost(window, why) => {
+                            self.lost(level, window, &why);
+                            return Ok(());
+                        }
+                    };
+                    match PartKey::read(kind, &key) {
+                        Some(part) => self.part(level, keyspace, part, head, &mut loaded),
+                        None => {
+                            let window = Reader(&key).window(kind).unwrap_or(span.0);
+                            self.lost(level, window, "the key of a part does not read");
+                            Ok(())
+                        }
+                    }
+                })?;
             }
         }
         self.flush(level, &mut loaded)?;
         let lacking = holes::within(&view.holes, at.len.secs(), R::KIND, (from, last));
         let ranges = lacking.map(|w| TimeRange { from: w.start(), to: w.end(at.len) });
         self.answer.unreadable.extend(ranges);
-        self.late(at, from, last)
+        self.late(level, from, last)
     }
 
     /// Loads one packed part.
@@ -196,7 +209,7 @@ impl<'a, R: Row> Reading<'a, R> {
         match slices {
             Ok(Some(slices)) => loaded.push(Loaded { part, head, slices }),
             Ok(None) => self.lost(level, part.window, "a part is missing"),
-            Err(e) => self.lost(level, part.window, &format!("{e:?}")),
+            Err(e) => self.lost(level, part.window, &self.shared.damage(&e)?),
         }
         if loaded.len() == LOADED { self.flush(level, loaded) } else { Ok(()) }
     }
@@ -255,18 +268,34 @@ impl<'a, R: Row> Reading<'a, R> {
         Ok(Some(slices))
     }
 
-    fn late(&mut self, level: &LevelView, from: Window, last: Window) -> Result<(), Error> {
-        let (shared, select) = (self.shared, self.select);
+    fn late(&mut self, level: usize, from: Window, last: Window) -> Result<(), Error> {
+        let (shared, view, select) = (self.shared, self.view, self.select);
+        let at = &view.levels[level];
         let mut found: Vec<R> = Vec::new();
-        for (keyspace, low, high) in level.late.parts(from, last) {
-            for guard in rows(&self.view.snapshot, keyspace, R::KIND, low, high) {
-                let (key, value) = guard.into_inner().map_err(|e| shared.fault(&e))?;
-                let (clock, row) = read_late::<R>(&key, &value)
-                    .ok_or_else(|| shared.damaged("a late row does not read"))?;
-                let known = select.known_at.is_none_or(|at| clock <= at);
-                if known && select.wants(R::ends(row.key())) {
-                    found.push(R::new(R::moved(row.key(), from), row.sums()));
-                }
+        for (keyspace, low, high) in at.late.parts(from, last) {
+            for span in self.readable(at, (low, high)) {
+                let place =
+                    Place { snapshot: &view.snapshot, keyspace, kind: R::KIND, len: at.len };
+                entries(shared, &place, span, &mut |entry| {
+                    let (window, why) = match entry {
+                        Entry::Row(key, value) => match read_late::<R>(&key, &value) {
+                            Some((clock, row)) => {
+                                let known = select.known_at.is_none_or(|at| clock <= at);
+                                if known && select.wants(R::ends(row.key())) {
+                                    found.push(R::new(R::moved(row.key(), from), row.sums()));
+                                }
+                                return Ok(());
+                            }
+                            None => {
+                                let window = Reader(&key).window(R::KIND).unwrap_or(span.0);
+                                (window, "a late row does not read".to_owned())
+                            }
+                        },
+                        Entry::Lost(window, why) => (window, why),
+                    };
+                    self.lost(level, window, &why);
+                    Ok(())
+                })?;
             }
         }
         self.sum.add_rows(&tidy(&found));
@@ -310,6 +339,11 @@ impl<'a, R: Row> Reading<'a, R> {
         self.bound()
     }
 
+    /// What is to be read of these windows: all but those that are set apart.
+    fn readable(&self, level: &LevelView, span: (Window, Window)) -> Vec<(Window, Window)> {
+        holes::between(&self.view.holes, level.len.secs(), R::KIND, span)
+    }
+
     /// A window whose bytes do not read: reported and named in the answer, which does without it.
     fn lost(&mut self, level: usize, window: Window, why: &str) {
         let at = &self.view.levels[level];
@@ -331,72 +365,4 @@ impl<'a, R: Row> Reading<'a, R> {
             _ => Ok(()),
         }
     }
-}
-
-/// The windows of a level that have anything packed or late in `[from, last]`, in order.
-pub(super) fn windows(
-    snapshot: &Snapshot,
-    level: &LevelView,
-    kinds: &[u8],
-    from: Window,
-    last: Window,
-) -> fjall::Result<BTreeSet<Window>> {
-    let mut found = BTreeSet::new();
-    for kind in kinds {
-        for (map, first) in [(&level.packs, HEAD | kind), (&level.late, *kind)] {
-            for (keyspace, low, high) in map.parts(from, last) {
-                let mut low = low;
-                // A seek for each window, whatever it holds.
-                while let Some(guard) = rows(snapshot, keyspace, first, low, high).next() {
-                    let Some(window) = Reader(&guard.key()?).window(first) else { break };
-                    found.insert(window);
-                    if window >= high {
-                        break;
-                    }
-                    low = Window(window.0 + 1);
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The first part or late row of each kind that a level has in `[from, last]`.
-pub(super) fn firsts(
-    snapshot: &Snapshot,
-    level: &LevelView,
-    from: Window,
-    last: Window,
-) -> Vec<(u8, Guard)> {
-    let mut found = Vec::new();
-    for kind in keys::KINDS {
-        for (map, first) in [(&level.packs, HEAD | kind), (&level.late, kind)] {
-            let mut parts = map.parts(from, last);
-            let guard = parts.find_map(|(keyspace, low, high)| {
-                rows(snapshot, keyspace, first, low, high).next()
-            });
-            found.extend(guard.map(|guard| (first, guard)));
-        }
-    }
-    found
-}
-
-/// The last ones likewise.
-pub(super) fn lasts(
-    snapshot: &Snapshot,
-    level: &LevelView,
-    from: Window,
-    last: Window,
-) -> Vec<(u8, Guard)> {
-    let mut found = Vec::new();
-    for kind in keys::KINDS {
-        for (map, first) in [(&level.packs, HEAD | kind), (&level.late, kind)] {
-            let mut parts = map.parts(from, last).rev();
-            let guard = parts.find_map(|(keyspace, low, high)| {
-                rows(snapshot, keyspace, first, low, high).next_back()
-            });
-            found.extend(guard.map(|guard| (first, guard)));
-        }
-    }
-    found
 }

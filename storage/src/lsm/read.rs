@@ -9,9 +9,10 @@ use portolan_model::{
 };
 
 use super::buckets::rows;
+use super::holes::{Hole, Why};
 use super::packs::{self, Reading};
 use super::{FjallStore, Shared, View};
-use crate::history::{Answer, History, Level, Plan, Select};
+use crate::history::{Answer, Apart, History, Level, Plan, Select};
 use crate::keys::{self, Reader};
 use crate::records::{CHANGE, OWNER, changes_from, read_change, read_owner};
 use crate::row::{Row, read_row};
@@ -47,8 +48,9 @@ impl FjallReader {
         let base = &view.levels[0];
         if first < base.sealed {
             let last = last.min(Window(base.sealed.0 - 1));
-            let found = packs::windows(&view.snapshot, base, &[R::KIND], first, last);
-            for window in found.map_err(|e| self.shared.fault(&e))? {
+            let shared = &self.shared;
+            let found = packs::windows(shared, &view.snapshot, base, &[R::KIND], (first, last))?;
+            for window in found {
                 if range.overlaps(window, len) {
                     self.packed(&view, window, visit)?;
                 }
@@ -142,11 +144,13 @@ impl ReadEdges for FjallReader {
             }
         }
         if let Some(last) = base.sealed.0.checked_sub(1).map(Window) {
-            let ends = packs::firsts(&view.snapshot, base, expired, last)
-                .into_iter()
-                .chain(packs::lasts(&view.snapshot, base, expired, last));
-            for (kind, guard) in ends {
-                see(guard.key(), kind)?;
+            let (shared, held) = (&self.shared, (expired, last));
+            let firsts = packs::firsts(shared, &view.snapshot, base, held)?;
+            for window in
+                firsts.into_iter().chain(packs::lasts(shared, &view.snapshot, base, held)?)
+            {
+                let (low, high) = span.unwrap_or((window, window));
+                span = Some((low.min(window), high.max(window)));
             }
         }
         Ok(span)
@@ -272,19 +276,26 @@ impl History for FjallHistory<'_> {
         let mut extent = base;
         for level in &self.view.levels[1..] {
             let Some(last) = level.sealed.0.checked_sub(1).map(Window) else { continue };
-            let (first, snapshot) = (level.expired, &self.view.snapshot);
-            let ends = packs::firsts(snapshot, level, first, last)
-                .into_iter()
-                .chain(packs::lasts(snapshot, level, first, last));
-            for (kind, guard) in ends {
-                let key = guard.key().map_err(|e| self.shared.fault(&e))?;
-                let Some(window) = Reader(&key).window(kind) else { continue };
+            let (held, snapshot) = ((level.expired, last), &self.view.snapshot);
+            let firsts = packs::firsts(self.shared, snapshot, level, held)?;
+            for window in
+                firsts.into_iter().chain(packs::lasts(self.shared, snapshot, level, held)?)
+            {
                 let (from, to) = (window.start(), window.end(level.len));
                 let at = extent.get_or_insert(TimeRange { from, to });
                 (at.from, at.to) = (at.from.min(from), at.to.max(to));
             }
         }
         Ok(extent)
+    }
+
+    fn apart(&self) -> Vec<Apart> {
+        let holes = self.view.holes.iter().filter(|(_, why)| **why == Why::Apart);
+        let apart = |(secs, window, kind): Hole| {
+            let len = WindowLen::try_new(secs)?;
+            Some(Apart { len, window, rows: keys::kind_name(kind) })
+        };
+        holes.filter_map(|(hole, _)| apart(*hole)).collect()
     }
 
     fn edges(

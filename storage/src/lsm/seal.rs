@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fjall::{OwnedWriteBatch, PersistMode};
 use portolan_model::{CallDelta, EdgeDelta, PathDelta, Window};
 
-use super::holes::{self, Hole};
+use super::holes::{self, Hole, Why};
 use super::levels::{SEAL_LAG_SECS, put_marks};
 use super::packs::{self, Reading};
 use super::{FjallStore, View};
@@ -73,10 +73,11 @@ impl FjallStore {
         let (from, last) = (at.sealed, Window(target.0 - 1));
         let first = |from: Window| -> Result<Option<Window>, Error> {
             let found = match level.checked_sub(1) {
-                None => self.first_open(&view, from, last),
-                Some(finer) => first_packed(&view, finer, from, last),
-            };
-            let found = found.map_err(|e| self.shared.fault(&e))?;
+                None => self.first_open(&view, from, last).map_err(|e| self.shared.fault(&e)),
+                Some(finer) => {
+                    packs::first(&self.shared, &view.snapshot, &view.levels[finer], from, last)
+                }
+            }?;
             Ok(found.map(|window| at.len.window(window.start())))
         };
         let Some(window) = first(from)? else { return Ok(Some((None, target))) };
@@ -162,7 +163,7 @@ impl FjallStore {
         }
         self.touched = touched;
         self.written = number;
-        Arc::make_mut(&mut self.holes).extend(lacking);
+        Arc::make_mut(&mut self.holes).extend(lacking.into_iter().map(|hole| (hole, Why::Merged)));
         self.publish();
         if level == 0 {
             self.edges.expire(until);
@@ -185,7 +186,7 @@ impl FjallStore {
             let (secs, window, kind) = *hole;
             let store = shared.path.display();
             tracing::error!(%store, secs, window = window.0, kind, "a window is sealed without one that does not read");
-            batch.insert(&shared.meta, holes::key(*hole), []);
+            batch.insert(&shared.meta, holes::key(*hole), holes::value(Why::Merged));
         }
         let checkpoint = Arc::make_mut(&mut self.checkpoint);
         crate::checkpoint::add(checkpoint, holes::TALLY, lacking.len() as i64);
@@ -225,23 +226,6 @@ impl FjallStore {
         }
         Ok(reading.sum.pack(window))
     }
-}
-
-/// The first window of a level that has anything.
-fn first_packed(
-    view: &View,
-    level: usize,
-    from: Window,
-    last: Window,
-) -> fjall::Result<Option<Window>> {
-    let at = &view.levels[level];
-    let mut first: Option<Window> = None;
-    for (kind, guard) in packs::firsts(&view.snapshot, at, from, last) {
-        if let Some(window) = keys::Reader(&guard.key()?).window(kind) {
-            first = Some(first.map_or(window, |first| first.min(window)));
-        }
-    }
-    Ok(first)
 }
 
 // === impl Parts ===

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use portolan_model::{CallDelta, CallMeasure, EdgeDelta, EntityId, Measure, PathDelta, Window};
 
 use super::FjallStore;
+use super::holes::Why;
 use super::ledger::META;
 use super::packs;
 use crate::history::{Plan, Select, Span};
@@ -68,9 +69,13 @@ impl FjallStore {
             findings
                 .see(Check::MarksInOrder, fault.map(|fault| format!("level of {secs} s: {fault}")));
         }
-        for (secs, window, kind) in self.holes.iter() {
-            let what = kind_name(*kind);
-            let fault = format!("{} of {secs} s lacks {what} that did not read", window.0);
+        for ((secs, window, kind), why) in self.holes.iter() {
+            let what = keys::kind_name(*kind);
+            let why = match why {
+                Why::Merged => "lacks some that did not read",
+                Why::Apart => "are set apart",
+            };
+            let fault = format!("{what} of {} of {secs} s: {why}", window.0);
             findings.see(Check::NothingLacking, Some(fault));
         }
     }
@@ -87,10 +92,9 @@ impl FjallStore {
             let from = super::levels::up(level.len, finer.expired).max(level.expired);
             let Some(last) = level.sealed.0.checked_sub(1).map(Window) else { continue };
             let kinds = &keys::KINDS;
-            let mut held = packs::windows(&view.snapshot, level, kinds, from, last)
-                .map_err(|e| self.shared.fault(&e))?;
-            let fine = packs::windows(&view.snapshot, finer, kinds, from, last)
-                .map_err(|e| self.shared.fault(&e))?;
+            let (shared, span) = (&self.shared, (from, last));
+            let mut held = packs::windows(shared, &view.snapshot, level, kinds, span)?;
+            let fine = packs::windows(shared, &view.snapshot, finer, kinds, span)?;
             // A window that the coarser level lacks altogether is a difference, too.
             held.extend(fine.into_iter().map(|w| level.len.window(w.start())));
             windows.extend(held.into_iter().filter(|w| *w >= from).map(|w| (at, w)));
@@ -134,7 +138,7 @@ impl FjallStore {
         let differ = |key: &&R::Key| fine.get(*key) != coarse.get(*key);
         let keys: BTreeSet<_> = fine.keys().chain(coarse.keys()).filter(differ).collect();
         let (secs, what, finer) =
-            (level.len.secs(), kind_name(R::KIND), self.levels[at - 1].len.secs());
+            (level.len.secs(), keys::kind_name(R::KIND), self.levels[at - 1].len.secs());
         let first = keys.first().map(|key| format!("{key:?}")).unwrap_or_default();
         Ok(Some(format!(
             "{} of {secs} s: {} {what} differ from the windows of {finer} s, the first is {first}",
@@ -187,14 +191,6 @@ impl FjallStore {
             }
         }
         (Kind::Other, None)
-    }
-}
-
-fn kind_name(kind: u8) -> &'static str {
-    match kind {
-        keys::EDGE => "edges",
-        keys::PATH => "paths",
-        _ => "calls",
     }
 }
 

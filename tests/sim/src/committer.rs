@@ -82,7 +82,7 @@ impl Committer {
                 self.again = Some((force, commit));
                 Committed::Nothing
             }
-            Attempt::Never(reason) => Committed::Never(reason),
+            Attempt::Reopen(reason) | Attempt::Never(reason) => Committed::Never(reason),
         }
     }
 }

@@ -8,7 +8,7 @@ use portolan_model::{CallDelta, EdgeDelta, PathDelta, Window};
 use super::super::FjallStore;
 use super::super::buckets::BucketMap;
 use super::super::packs::{self, PartKey};
-use super::{Checked, kind_name};
+use super::Checked;
 use crate::keys;
 use crate::pack::{COUNTERS, Head, Opened, Reverse, Summer, unseal};
 use crate::records::{OWNER, read_owner};
@@ -195,7 +195,7 @@ impl Scan<'_> {
             _ => Reverse::read(&value).is_some(),
         };
         let fault = (!sound).then(|| {
-            let (role, kind) = (role_name(role), kind_name(kind));
+            let (role, kind) = (role_name(role), keys::kind_name(kind));
             format!("{}: a {role} of {kind} of window {} does not read", self.name, part.window.0)
         });
         self.findings.see(Check::PartsWhole, fault);
@@ -234,7 +234,7 @@ impl Scan<'_> {
             None => return,
         };
         let fault = fault.map(|fault| {
-            format!("{}: {} of window {}: {fault}", self.name, kind_name(kind), part.window.0)
+            format!("{}: {} of window {}: {fault}", self.name, keys::kind_name(kind), part.window.0)
         });
         self.findings.see(Check::TotalsAgree, fault);
     }
