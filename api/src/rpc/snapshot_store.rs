@@ -27,7 +27,7 @@ pub(super) async fn snapshot_store(
     caller: Option<SocketAddr>,
 ) -> Result<Progress, Error> {
     // It writes where the caller says: that is for those who could do so anyway.
-    if caller.is_some_and(|caller| !caller.ip().to_canonical().is_loopback()) {
+    if !is_here(caller) {
         return Err(Error::Denied("snapshots are made for callers on the server's machine only"));
     }
     let store = inner.store.clone().ok_or(Error::Denied("this server keeps no store on a disk"))?;
@@ -60,6 +60,11 @@ pub(super) async fn snapshot_store(
     Ok(ReceiverStream::new(told))
 }
 
+/// Whether a caller is on this machine; one without an address asks in process.
+fn is_here(caller: Option<SocketAddr>) -> bool {
+    caller.is_none_or(|caller| caller.ip().to_canonical().is_loopback())
+}
+
 fn progress(step: &str, done_bytes: u64, total_bytes: u64) -> v1::SnapshotStoreProgress {
     let step = step.to_owned();
     v1::SnapshotStoreProgress { step, done_bytes, total_bytes, ..Default::default() }
@@ -77,5 +82,21 @@ fn target(error: portolan_storage::Error) -> Error {
         error @ portolan_storage::Error::Target { .. } => Error::Target(error.to_string()),
         portolan_storage::Error::Full { .. } => Error::Target("the disk is full".into()),
         inside => Error::Store(inside),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caller_on_another_machine_is_not_here() {
+        let here = |addr: &str| is_here(Some(addr.parse().unwrap()));
+        assert!(is_here(None));
+        assert!(
+            ["127.0.0.1:9", "127.3.2.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"].map(here)
+                == [true; 4]
+        );
+        assert!(["10.0.0.7:9", "[2001:db8::1]:9", "[::ffff:10.0.0.7]:9"].map(here) == [false; 3]);
     }
 }

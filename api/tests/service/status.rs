@@ -161,3 +161,13 @@ async fn status_is_answered_when_the_store_is_not_and_nothing_internal_gets_out(
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(!refused.message().contains("secret") && !refused.message().contains("block"));
 }
+
+#[tokio::test]
+async fn server_without_a_store_on_a_disk_makes_no_snapshots() {
+    let (_server, mut client) =
+        start(Arc::new(Line::shop().reader()), LineStatus::default(), Limits::default()).await;
+    let request = v1::SnapshotStoreRequest { directory: "/tmp/nowhere".into() };
+    let refused = client.snapshot_store(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(refused.message(), "this server keeps no store on a disk");
+}
