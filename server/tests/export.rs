@@ -326,7 +326,8 @@ import pyarrow.parquet as pq, pyarrow.compute as pc
 t = pq.read_table(sys.argv[1])
 of = lambda row: t.filter(pc.equal(t["row"], row))
 edges, paths, calls = of("edge"), of("path"), of("call")
-outside = t.filter(pc.equal(t["client_kind"], "external")).slice(0, 1).to_pylist()[0]
+names = t.select(["client_kind", "client_name", "client_id"])
+outside = names.filter(pc.equal(t["client_kind"], "external")).slice(0, 1).to_pylist()[0]
 print(json.dumps({
   "edges": edges.num_rows,
   "paths": paths.num_rows,

@@ -97,7 +97,9 @@ pub(super) fn columns() -> Vec<Column> {
     add("row", Kind::Text, false);
     add("layer", Kind::Text, false);
     for end in ["client", "server"] {
-        ENTITY.iter().for_each(|(part, kind)| add(&format!("{end}_{part}"), *kind, false));
+        for (part, kind) in ENTITY {
+            add(&format!("{end}_{part}"), kind, false);
+        }
     }
     add("transport", Kind::Int, true);
     add("port", Kind::Int, true);
@@ -108,11 +110,14 @@ pub(super) fn columns() -> Vec<Column> {
     add("via", Kind::Entities, false);
     add("source", Kind::Text, true);
     add("call_protocol", Kind::Text, true);
-    ENTITY.iter().for_each(|(part, kind)| add(&format!("operation_{part}"), *kind, true));
+    for (part, kind) in ENTITY {
+        add(&format!("operation_{part}"), kind, true);
+    }
     add("first_event", Kind::Nanos, true);
     add("last_event", Kind::Nanos, true);
-    Measure::ALL.iter().for_each(|measure| add(measure.as_str(), Kind::Long, true));
-    CALL_MEASURES.iter().for_each(|name| add(name, Kind::Long, true));
+    for name in Measure::ALL.iter().map(|measure| measure.as_str()).chain(CALL_MEASURES) {
+        add(name, Kind::Long, true);
+    }
     for name in LATENCIES {
         add(name, Kind::Buckets, false);
         add(&format!("{name}_sum_ns"), Kind::Long, true);

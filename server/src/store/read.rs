@@ -34,7 +34,7 @@ pub(super) struct Reader {
 /// The fields of one row.
 struct Fields<'a> {
     places: &'a FxHashMap<String, usize>,
-    fields: Vec<&'a Field>,
+    values: Vec<&'a Field>,
     entities: Vec<Entity>,
 }
 
@@ -59,8 +59,8 @@ impl Reader {
     }
 
     pub(super) fn read(&self, row: &Row) -> anyhow::Result<Parsed> {
-        let fields = row.get_column_iter().map(|(_, field)| field).collect();
-        let mut fields = Fields { places: &self.places, fields, entities: Vec::new() };
+        let values = row.get_column_iter().map(|(_, field)| field).collect();
+        let mut fields = Fields { places: &self.places, values, entities: Vec::new() };
         let len = u32::try_from(fields.number("window_secs")?).ok().and_then(WindowLen::try_new);
         let len = len.context("window_secs: not the length of a window")?;
         let start = fields.number("window_start")?;
@@ -245,7 +245,7 @@ impl<'a> Fields<'a> {
     }
 
     fn field(&self, name: &str) -> anyhow::Result<&'a Field> {
-        let place = self.places.get(name).and_then(|at| self.fields.get(*at));
+        let place = self.places.get(name).and_then(|at| self.values.get(*at));
         place.copied().with_context(|| format!("{name}: it is not there"))
     }
 }

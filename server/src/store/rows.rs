@@ -38,7 +38,7 @@ pub(super) struct Rows<'a> {
     leaves: Vec<Leaf>,
     /// The leaf that is next in the row that is being put.
     at: usize,
-    rows: usize,
+    held: usize,
 }
 
 /// What all kinds of rows have.
@@ -98,11 +98,11 @@ fn leaves(column: &Column) -> Vec<Leaf> {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(names: &'a dyn ReadEdges, len: WindowLen) -> Self {
-        Self { names, len, leaves: columns().iter().flat_map(leaves).collect(), at: 0, rows: 0 }
+        Self { names, len, leaves: columns().iter().flat_map(leaves).collect(), at: 0, held: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows
+        self.held
     }
 
     pub(super) fn edge(&mut self, row: &EdgeDelta) -> anyhow::Result<()> {
@@ -246,7 +246,7 @@ impl<'a> Rows<'a> {
     fn end(&mut self) {
         debug_assert_eq!(self.at, self.leaves.len(), "a row has a value for each leaf");
         self.at = 0;
-        self.rows += 1;
+        self.held += 1;
     }
 
     fn next(&mut self) -> &mut Leaf {
@@ -300,7 +300,7 @@ impl<'a> Rows<'a> {
 
     /// Writes the rows as a group, and begins anew.
     pub(super) fn flush(&mut self, file: &mut SerializedFileWriter<File>) -> anyhow::Result<()> {
-        if self.rows == 0 {
+        if self.held == 0 {
             return Ok(());
         }
         let mut group = file.next_row_group()?;
@@ -331,7 +331,7 @@ impl<'a> Rows<'a> {
             }
         }
         group.close()?;
-        self.rows = 0;
+        self.held = 0;
         Ok(())
     }
 }

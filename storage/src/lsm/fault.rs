@@ -14,12 +14,13 @@ pub(super) const MARK: &str = "damaged";
 
 /// Bytes that must be free before a store that ran into a full disk is opened anew: a journal, which has 64 MiB, and what was
 /// in memory. With less it would soon stand still again.
-const ROOM: u64 = 128 << 20;
+const ROOM: u128 = 128 << 20;
 
 /// Whether the disk has room for going on; unknown is yes, and an attempt shows it.
 fn has_room(path: &Path) -> bool {
-    nix::sys::statvfs::statvfs(path)
-        .map_or(true, |fs| fs.blocks_available() as u64 * fs.fragment_size() as u64 >= ROOM)
+    nix::sys::statvfs::statvfs(path).map_or(true, |fs| {
+        u128::from(fs.blocks_available()) * u128::from(fs.fragment_size()) >= ROOM
+    })
 }
 
 /// Translates an error of the engine.

@@ -111,7 +111,7 @@ impl FjallStore {
         }
         let marks = read_level_marks(path, &snapshot, &meta)?;
         let mut open = Buckets::load(&db, path, Names::open())?;
-        let stored: Vec<_> = marks.iter().skip(1).map(|mark| mark.kept_for_ever()).collect();
+        let stored: Vec<_> = marks.iter().skip(1).map(Mark::kept_for_ever).collect();
         let wanted = if as_stored { &stored } else { &options.levels };
         let mut levels = LevelState::load(&db, path, len, wanted, &marks)?;
         let first = levels[0].sealed.max(head.expired);

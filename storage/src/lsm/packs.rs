@@ -163,14 +163,12 @@ impl<'a, R: Row> Reading<'a, R> {
                             return Ok(());
                         }
                     };
-                    match PartKey::read(kind, &key) {
-                        Some(part) => self.part(level, keyspace, part, head, &mut loaded),
-                        None => {
-                            let window = Reader(&key).window(kind).unwrap_or(span.0);
-                            self.lost(level, window, "the key of a part does not read");
-                            Ok(())
-                        }
+                    if let Some(part) = PartKey::read(kind, &key) {
+                        return self.part(level, keyspace, part, head, &mut loaded);
                     }
+                    let window = Reader(&key).window(kind).unwrap_or(span.0);
+                    self.lost(level, window, "the key of a part does not read");
+                    Ok(())
                 })?;
             }
         }
@@ -278,19 +276,17 @@ impl<'a, R: Row> Reading<'a, R> {
                     Place { snapshot: &view.snapshot, keyspace, kind: R::KIND, len: at.len };
                 entries(shared, &place, span, &mut |entry| {
                     let (window, why) = match entry {
-                        Entry::Row(key, value) => match read_late::<R>(&key, &value) {
-                            Some((clock, row)) => {
+                        Entry::Row(key, value) => {
+                            if let Some((clock, row)) = read_late::<R>(&key, &value) {
                                 let known = select.known_at.is_none_or(|at| clock <= at);
                                 if known && select.wants(R::ends(row.key())) {
                                     found.push(R::new(R::moved(row.key(), from), row.sums()));
                                 }
                                 return Ok(());
                             }
-                            None => {
-                                let window = Reader(&key).window(R::KIND).unwrap_or(span.0);
-                                (window, "a late row does not read".to_owned())
-                            }
-                        },
+                            let window = Reader(&key).window(R::KIND).unwrap_or(span.0);
+                            (window, "a late row does not read".to_owned())
+                        }
                         Entry::Lost(window, why) => (window, why),
                     };
                     self.lost(level, window, &why);

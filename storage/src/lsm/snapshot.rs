@@ -118,7 +118,7 @@ impl PendingSnapshot {
         to: &Path,
         told: &mut dyn FnMut(SnapshotStep),
     ) -> Result<SnapshotMade, Error> {
-        let staged = self.copy.path().to_owned();
+        let staged = self.copy.path();
         let done = self.put(to, told);
         let removed = remove(&self.local).and_then(|()| remove(&staged));
         if done.is_err() {

@@ -22,6 +22,9 @@ mod scan;
 
 use scan::{Home, Kind, Scan};
 
+/// The sums of a window, by key.
+type Sums<R> = BTreeMap<<R as Row>::Key, <R as Row>::Sums>;
+
 /// What a row names beside its ends, and whether it counts less than nothing.
 trait Checked: Row {
     fn others(&self) -> Vec<EntityId>;
@@ -118,7 +121,7 @@ impl FjallStore {
     fn compare<R: Checked>(&self, at: usize, window: Window) -> Result<Option<String>, Error> {
         let level = &self.levels[at];
         let range = portolan_model::TimeRange { from: window.start(), to: window.end(level.len) };
-        let sums = |len| -> Result<Option<BTreeMap<R::Key, R::Sums>>, Error> {
+        let sums = |len| -> Result<Option<Sums<R>>, Error> {
             let plan = Plan { spans: vec![Span { len, range }] };
             let mut sums = BTreeMap::new();
             let answer = self.history_of::<R>(&plan, &mut |row| {

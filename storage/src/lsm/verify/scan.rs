@@ -82,7 +82,7 @@ impl Scan<'_> {
                 Kind::Meta => self.meta(&key, &value),
                 Kind::Rows(home) => self.any_row(*home, keyspace, &key, &value),
                 Kind::Late(home) => self.any_late(*home, keyspace, &key, &value),
-                Kind::Packs(home) => self.part(*home, keyspace, &mut parts, key, value),
+                Kind::Packs(home) => self.part(*home, keyspace, &mut parts, &key, value),
                 Kind::Other => {}
             }
         }
@@ -182,11 +182,11 @@ impl Scan<'_> {
         home: Home<'_>,
         keyspace: &Keyspace,
         parts: &mut Parts,
-        key: UserKey,
+        key: &UserKey,
         value: UserValue,
     ) {
-        let Some((role, kind, part)) = packs::read_part_key(&key) else {
-            let fault = format!("{}: part {:02x?} does not read", self.name, &*key);
+        let Some((role, kind, part)) = packs::read_part_key(key) else {
+            let fault = format!("{}: part {:02x?} does not read", self.name, &**key);
             return self.findings.see(Check::PartsWhole, Some(fault));
         };
         let sound = match role {
