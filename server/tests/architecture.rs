@@ -52,7 +52,6 @@ const BEHIND_ONE_DOOR: &[(&str, &[&str])] = &[
     ("lsm-tree", &["storage"]),
     ("tonic", &["api", "benches", "e2e", "proto", "receive", "server"]),
     ("parquet", &["server"]),
-    ("tonic", &["api", "e2e", "proto", "receive", "server"]),
     ("tonic-health", &["api"]),
     ("tonic-reflection", &["api"]),
     ("tonic-web", &["api"]),
