@@ -13,9 +13,11 @@ mod epoch;
 mod flow;
 mod invariant;
 mod latency;
+mod metric;
 mod note;
 mod reject;
 mod span;
+mod text;
 mod time;
 
 pub use addr::{Ip, Proto, Socket};
@@ -36,13 +38,16 @@ pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartitio
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
 pub use invariant::{Invariant, Standing};
 pub use latency::Latency;
+pub use metric::{
+    Count, MetricBatch, MetricColumns, MetricEnd, MetricRow, MetricWhat, Outcome, Rank, Shape,
+};
 pub use note::{
     Attributes, BadLink, CatalogueKey, CatalogueRecord, ChangeKey, ChangeKind, ChangeRecord,
     LinkTemplate, Note, Notes, Subject,
 };
 pub use reject::{DeadLetter, Reject};
 pub use span::{
-    MessagingOperation, SpanBatch, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text,
-    TraceId,
+    MessagingOperation, SpanBatch, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, TraceId,
 };
+pub use text::Text;
 pub use time::{Nanos, TimeRange, Window, WindowLen};

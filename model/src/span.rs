@@ -2,11 +2,8 @@
 //!
 //! Rows of fixed size; texts are interned per batch, because a batch repeats few names many times.
 
-use std::ops::Range;
-
-use rustc_hash::FxHashMap;
-
-use crate::{Nanos, PartitionId, ScopeId};
+use crate::text::Texts;
+use crate::{Nanos, PartitionId, ScopeId, Text};
 
 /// A 16-byte trace id as a number; ids of 8 bytes have zeros in front (trace semantics, C.3).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -15,10 +12,6 @@ pub struct TraceId(pub u128);
 /// An 8-byte span id as a number; 0 is none.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SpanId(pub u64);
-
-/// A text of a batch; [`Text::NONE`] where nothing is said.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Text(u32);
 
 /// The kind of a span, as OpenTelemetry has it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -140,9 +133,7 @@ pub struct SpanColumns {
     rows: Vec<SpanRow>,
     /// Row, and what it links to; sorted by row.
     links: Vec<(u32, TraceId, SpanId)>,
-    bytes: String,
-    texts: Vec<Range<u32>>,
-    by_hash: FxHashMap<u64, Vec<Text>>,
+    texts: Texts,
 }
 
 /// Spans of one partition.
@@ -156,24 +147,6 @@ pub struct SpanBatch {
     pub scope: ScopeId,
     /// The spans.
     pub spans: SpanColumns,
-}
-
-// === impl Text ===
-
-impl Text {
-    /// Nothing.
-    pub const NONE: Self = Self(0);
-
-    /// Whether nothing is said.
-    pub const fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    /// This, or the other where this is nothing.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        if self.is_none() { other } else { self }
-    }
 }
 
 // === impl SpanColumns ===
@@ -193,9 +166,7 @@ impl SpanColumns {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.links.clear();
-        self.bytes.clear();
         self.texts.clear();
-        self.by_hash.clear();
     }
 
     /// The spans.
@@ -205,34 +176,12 @@ impl SpanColumns {
 
     /// Interns a text.
     pub fn text(&mut self, said: &str) -> Text {
-        if said.is_empty() {
-            return Text::NONE;
-        }
-        let hash = hash(said);
-        let Self { by_hash, bytes, texts, .. } = self;
-        let same = by_hash.entry(hash).or_default();
-        let known = same.iter().find(|t| {
-            let range = &texts[t.0 as usize - 1];
-            &bytes[range.start as usize..range.end as usize] == said
-        });
-        if let Some(known) = known {
-            return *known;
-        }
-        let start = bytes.len() as u32;
-        bytes.push_str(said);
-        texts.push(start..bytes.len() as u32);
-        let made = Text(texts.len() as u32);
-        same.push(made);
-        made
+        self.texts.text(said)
     }
 
     /// What a text says; empty for [`Text::NONE`].
     pub fn say(&self, text: Text) -> &str {
-        if text.is_none() {
-            return "";
-        }
-        let range = &self.texts[text.0 as usize - 1];
-        &self.bytes[range.start as usize..range.end as usize]
+        self.texts.say(text)
     }
 
     /// Appends a span. Its texts are of these columns.
@@ -254,13 +203,6 @@ impl SpanColumns {
     pub fn ends(&self) -> Vec<Nanos> {
         self.rows.iter().map(|row| row.end).collect()
     }
-}
-
-fn hash(said: &str) -> u64 {
-    use std::hash::Hasher as _;
-    let mut hasher = rustc_hash::FxHasher::default();
-    hasher.write(said.as_bytes());
-    hasher.finish()
 }
 
 #[cfg(test)]
