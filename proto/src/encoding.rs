@@ -76,6 +76,18 @@ pub enum NoteEncoding {
     ChangesJson,
 }
 
+/// How metrics are written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetricEncoding {
+    /// `otlp-metrics-proto`: `ExportMetricsServiceRequest` of OTLP as protobuf.
+    OtlpProto,
+    /// `otlp-metrics-json`: the same as JSON.
+    OtlpJson,
+    /// `prometheus-remote-write`: Prometheus' `WriteRequest` (version 1) or `Request` (version 2),
+    /// compressed with snappy or plain.
+    RemoteWrite,
+}
+
 /// Any encoding.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
@@ -87,6 +99,8 @@ pub enum Encoding {
     Span(SpanEncoding),
     /// Of notes.
     Note(NoteEncoding),
+    /// Of metrics.
+    Metric(MetricEncoding),
 }
 
 /// A word that names no encoding; the message lists those that do.
@@ -173,6 +187,12 @@ words!(NoteEncoding:
     Self::ChangesJson => "portolan-changes-json",
 );
 
+words!(MetricEncoding:
+    Self::OtlpProto => "otlp-metrics-proto",
+    Self::OtlpJson => "otlp-metrics-json",
+    Self::RemoteWrite => "prometheus-remote-write",
+);
+
 words!(Encoding:
     Self::Flow(FlowEncoding::NetobservPb) => "netobserv-pb",
     Self::Flow(FlowEncoding::NetobservJson) => "netobserv-json",
@@ -199,6 +219,9 @@ words!(Encoding:
     Self::Note(NoteEncoding::CatalogueJson) => "portolan-catalogue-json",
     Self::Note(NoteEncoding::ChangesPb) => "portolan-changes-pb",
     Self::Note(NoteEncoding::ChangesJson) => "portolan-changes-json",
+    Self::Metric(MetricEncoding::OtlpProto) => "otlp-metrics-proto",
+    Self::Metric(MetricEncoding::OtlpJson) => "otlp-metrics-json",
+    Self::Metric(MetricEncoding::RemoteWrite) => "prometheus-remote-write",
 );
 
 #[cfg(test)]
@@ -219,6 +242,9 @@ mod tests {
         for note in NoteEncoding::ALL {
             assert_eq!(note.to_string().parse(), Ok(Encoding::Note(*note)));
         }
+        for metric in MetricEncoding::ALL {
+            assert_eq!(metric.to_string().parse(), Ok(Encoding::Metric(*metric)));
+        }
         for owner in OwnerEncoding::ALL {
             assert_eq!(owner.to_string().parse(), Ok(Encoding::Owner(*owner)));
         }
@@ -234,7 +260,8 @@ mod tests {
              envoy-json, obi-otlp, portolan-pb, portolan-json, netobserv-k8scache, otlp-proto, \
              otlp-json, zipkin-json, zipkin-json-v1, zipkin-proto, zipkin-thrift, jaeger-proto, \
              jaeger-json, portolan-catalogue-pb, portolan-catalogue-json, portolan-changes-pb, \
-             portolan-changes-json"
+             portolan-changes-json, otlp-metrics-proto, otlp-metrics-json, \
+             prometheus-remote-write"
         );
         let error = "portolan-pb".parse::<FlowEncoding>().unwrap_err().to_string();
         assert!(error.ends_with("envoy-json, obi-otlp"), "{error}");

@@ -10,6 +10,7 @@ mod encoding;
 mod flow;
 mod inventory;
 mod json;
+mod metric;
 mod note;
 mod ownership;
 mod refused;
@@ -21,7 +22,8 @@ mod wire;
 pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};
 pub use convert::{counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros};
 pub use encoding::{
-    Encoding, FlowEncoding, NoteEncoding, OwnerEncoding, SpanEncoding, UnknownEncoding,
+    Encoding, FlowEncoding, MetricEncoding, NoteEncoding, OwnerEncoding, SpanEncoding,
+    UnknownEncoding,
 };
 pub use flow::{
     DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_VPC_FIELDS, FlowDecoder, MAX_AHEAD_NANOS, MAX_COUNT,
@@ -30,6 +32,10 @@ pub use flow::{
 pub use inventory::{
     Entry, FIELDS as INVENTORY_FIELDS, Inventory, InventoryEncoding, InventoryFault, MAX_FAULTS,
     MAX_INVENTORY_BYTES, When, read_inventory,
+};
+pub use metric::{
+    EndKeys, Families, FamilyFault, FamilyRule, FamilyTable, ForeignPoint, ForeignValue,
+    StatusKeys, decode_metrics, write_metrics,
 };
 pub use note::{
     DEFAULT_MAX_NOTE_BYTES, MAX_LABELS, MAX_LINK_BYTES, MAX_VALUE_BYTES, decode_notes,
