@@ -27,6 +27,8 @@ pub struct LineConfig {
     pub environment: String,
     /// Settings of the span linker.
     pub traces: TraceConfig,
+    /// Settings of the metric mapper.
+    pub metrics: MetricConfig,
     /// Bounds of notes.
     pub notes: NoteConfig,
 }
@@ -40,6 +42,20 @@ pub struct NoteConfig {
     pub max_versions: usize,
     /// Most changes; over it the oldest go.
     pub max_changes: usize,
+}
+
+/// Settings of the metric mapper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricConfig {
+    /// How long after its window a point is remembered: within it, late points, redelivery and late
+    /// ownership are exact.
+    pub horizon_secs: u32,
+    /// The longest time between two points of a series that are told apart from a series that ended:
+    /// over it, what was counted meanwhile is nobody's.
+    pub gap_secs: u32,
+    /// Most points remembered; over it the oldest windows are folded early, and then series are left
+    /// out.
+    pub max_points: usize,
 }
 
 /// Settings of the span linker (trace semantics, C.5 to C.10).
@@ -104,6 +120,7 @@ impl Default for LineConfig {
             environment: String::new(),
             traces: TraceConfig::default(),
             notes: NoteConfig::default(),
+            metrics: MetricConfig::default(),
         }
     }
 }
@@ -117,6 +134,19 @@ impl Default for NoteConfig {
             max_versions: 64,
             // A deploy of each of 1,000 services a day for three months; some 500 bytes each.
             max_changes: 100_000,
+        }
+    }
+}
+
+impl Default for MetricConfig {
+    fn default() -> Self {
+        Self {
+            horizon_secs: 60,
+            // Five of the usual minutes between exports, and what Prometheus takes for the end of a
+            // series.
+            gap_secs: 300,
+            // Some 350 bytes each with the buckets of a histogram.
+            max_points: 2_000_000,
         }
     }
 }

@@ -1,18 +1,25 @@
 //! The front of the line: what turns records into rows, around one identity directory.
 //!
 //! ```text
-//! flows, owners ─► FlowResolver ─┐
-//!                      │ owners  ├─► Hops
-//! spans ─────────► SpanLinker ───┤
-//! notes ─────────► Notebook ─────┘
+//! flows, owners ─► FlowResolver ──┐
+//!                      │ owners   │
+//! spans ─────────► SpanLinker ────┤
+//!                      │ names    ├─► Hops
+//! metrics ───────► MetricMapper ──┤
+//! notes ─────────► Notebook ──────┘
 //! ```
 //!
-//! One directory in memory, one thread, one order: the resolver settles what the epoch said of
-//! owners, and then whoever else names ends asks the same directory.
+//! One directory in memory, one set of names, one thread, one order: the resolver settles what the
+//! epoch said of owners, and then whoever else names ends asks the same directory.
 
 use portolan_model::Barrier;
+use rustc_hash::FxHashSet;
 
-use crate::{FlowResolver, Hops, Intake, LineConfig, Notebook, Restored, SpanLinker, Stage};
+use crate::linker::Known;
+use crate::naming::Names;
+use crate::{
+    FlowResolver, Hops, Intake, LineConfig, MetricMapper, Notebook, Restored, SpanLinker, Stage,
+};
 
 /// See the module.
 pub struct Front {
@@ -22,15 +29,23 @@ pub struct Front {
     pub spans: SpanLinker,
     /// What is said of entities.
     pub notes: Notebook,
+    /// Metrics.
+    pub metrics: MetricMapper,
+    /// Ends that spans and metrics have named.
+    names: Names,
 }
 
 impl Front {
     /// A front that knows what the store remembers.
     pub fn new(config: &LineConfig, restored: &Restored) -> Self {
+        let traces = &config.traces;
+        let bounds = (traces.max_names, traces.max_operations);
         Self {
             flows: FlowResolver::new(config, restored),
-            spans: SpanLinker::new(config, restored),
             notes: Notebook::new(&config.notes, restored),
+            spans: SpanLinker::new(config),
+            metrics: MetricMapper::new(config),
+            names: Names::new(&config.environment, &traces.user, bounds, &restored.named),
         }
     }
 }
@@ -46,6 +61,10 @@ impl Stage for Front {
                 self.spans.gather(&batch);
                 None
             }
+            Intake::Metrics(batch) => {
+                self.metrics.gather(&batch);
+                None
+            }
             Intake::Notes(notes) => {
                 self.notes.gather(notes);
                 None
@@ -56,9 +75,37 @@ impl Stage for Front {
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Hops> {
         let mut hops = self.flows.barrier(barrier)?;
-        let (directory, moved) = (self.flows.directory(), self.flows.moved());
-        self.spans.barrier(directory, moved, barrier, &mut hops.deltas);
-        hops.deltas.notes = self.notes.barrier(barrier);
+        let out = &mut hops.deltas;
+        let mut known = Known {
+            names: &mut self.names,
+            directory: self.flows.directory(),
+            moved: self.flows.moved(),
+            displaced: FxHashSet::default(),
+        };
+        self.spans.barrier(&mut known, barrier, out);
+        // A name that made room for another is judged anew wherever it stands. What is displaced once
+        // never comes back, so this ends.
+        self.metrics.barrier(&mut known, barrier, out);
+        loop {
+            let displaced = std::mem::take(&mut known.displaced);
+            if displaced.is_empty() {
+                break;
+            }
+            self.spans.rename(&displaced, &mut known, barrier.watermark, out);
+            self.metrics.rename(&displaced, &mut known, out);
+        }
+        if barrier.rebuild {
+            out.calls.clear();
+            // Counted when it was emitted; what was named meanwhile is told when it is named again.
+            self.names.forget();
+        } else {
+            out.entities.extend(self.names.take_fresh());
+            let overflowed = std::mem::take(&mut self.names.overflowed);
+            if overflowed != 0 {
+                barrier.tallies.push(("names_overflowed".into(), overflowed));
+            }
+        }
+        out.notes = self.notes.barrier(barrier);
         Some(hops)
     }
 

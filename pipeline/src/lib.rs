@@ -1,8 +1,8 @@
 //! The functional core: the stages of the line as pure state machines.
 //!
 //! ```text
-//! flows, owners, spans ─► Front ─► PathCollapser ─► EdgeAggregator ─► WindowCompactor ─► EpochCommit
-//!                  (FlowResolver, SpanLinker)
+//! flows, owners, spans, metrics ─► Front ─► PathCollapser ─► EdgeAggregator ─► WindowCompactor ─► EpochCommit
+//!              (FlowResolver, SpanLinker, MetricMapper)
 //! ```
 //!
 //! No clock, no input or output, no async, no randomness: a stage is a function of what it was fed.
@@ -24,22 +24,27 @@ mod golden;
 mod laws;
 mod line;
 mod linker;
+mod mapper;
 mod messages;
+mod naming;
 mod notes;
+mod pool;
 mod resolver;
 mod stage;
 
 pub use aggregator::EdgeAggregator;
 pub use collapser::PathCollapser;
 pub use compactor::WindowCompactor;
-pub use config::{LineConfig, NoteConfig, ScopeLink, TraceConfig};
+pub use config::{LineConfig, MetricConfig, NoteConfig, ScopeLink, TraceConfig};
 pub use directory::{Builtin, Changed, Directory, Found, Lookup, Owner, OwnerIdx};
 pub use front::Front;
 pub use line::{Line, Restored};
-pub use linker::{SpanLinker, is_named_by_spans};
+pub use linker::SpanLinker;
+pub use mapper::MetricMapper;
 pub use messages::{
     Deltas, HopChange, HopConnection, HopTarget, Hops, Intake, LandingChange, Sampler,
 };
+pub use naming::is_named_by_spans;
 pub use notes::Notebook;
 pub use resolver::{FlowResolver, stranger};
 pub use stage::Stage;

@@ -19,7 +19,7 @@ pub struct Restored {
     /// Unowned addresses that have an entity of their own: they keep it, and their place under the
     /// bound. See [`stranger`].
     pub strangers: Vec<Ip>,
-    /// Entities that spans may have named: they keep their place under the bounds, too.
+    /// Entities that spans and metrics may have named: they keep their place under the bounds, too.
     pub named: Vec<Entity>,
     /// All rows of the catalogue and all changes.
     pub notes: Notes,

@@ -15,29 +15,27 @@
 mod call;
 mod climb;
 mod ends;
-mod few;
 mod gather;
 mod judge;
 mod links;
-mod pool;
 mod span;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod traces;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use portolan_model::{Barrier, Ip, Nanos, SpanBatch, Window, WindowLen};
+use portolan_model::{Barrier, EntityId, Ip, Nanos, SpanBatch, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::Directory;
-use crate::{Deltas, LineConfig, Restored};
+use crate::naming::{Names, Naming};
+use crate::{Deltas, LineConfig};
 
 use call::{Rows, difference};
-pub use ends::is_named_by_spans;
-use ends::{Ends, Names};
+use ends::Ends;
 use gather::{Pools, Reader};
 use judge::{Judge, Waits};
 use links::Links;
@@ -54,7 +52,6 @@ pub struct SpanLinker {
     max_links: usize,
     environment: Arc<str>,
     pools: Pools,
-    names: Names,
     links: Links,
     traces: Traces,
     /// Traces to judge at the barrier.
@@ -94,12 +91,30 @@ pub(crate) struct Moved {
     pub(crate) any: bool,
 }
 
+/// What whoever names ends at a barrier shares.
+pub(crate) struct Known<'a> {
+    pub(crate) names: &'a mut Names,
+    pub(crate) directory: &'a Directory,
+    pub(crate) moved: &'a Moved,
+    /// Names that made room for others at this barrier.
+    pub(crate) displaced: FxHashSet<EntityId>,
+}
+
+// === impl Known ===
+
+impl Known<'_> {
+    pub(crate) fn naming(&mut self, tolerance: Nanos) -> Naming<'_> {
+        Naming { names: self.names, directory: self.directory, tolerance }
+    }
+}
+
+// === impl SpanLinker ===
+
 impl SpanLinker {
-    /// A linker that knows the names of the store.
-    pub fn new(config: &LineConfig, restored: &Restored) -> Self {
+    /// A linker that remembers nothing yet.
+    pub fn new(config: &LineConfig) -> Self {
         let traces = &config.traces;
         let secs = |secs: u32| Nanos::from(secs) * 1_000_000_000;
-        let bounds = (traces.max_names, traces.max_operations);
         Self {
             window: config.window,
             waits: Waits {
@@ -112,7 +127,6 @@ impl SpanLinker {
             max_links: traces.max_links,
             environment: config.environment.as_str().into(),
             pools: Pools::new(),
-            names: Names::new(&config.environment, &traces.user, bounds, &restored.named),
             links: Links::new(secs(traces.link_secs)),
             traces: Traces::default(),
             touched: Vec::new(),
@@ -205,36 +219,33 @@ impl SpanLinker {
     /// Ends the epoch: adds what it came to.
     pub(crate) fn barrier(
         &mut self,
-        directory: &Directory,
-        moved: &Moved,
+        known: &mut Known<'_>,
         barrier: &mut Barrier,
         out: &mut Deltas,
     ) {
         let behind = self.window.window(barrier.watermark.saturating_sub(self.horizon));
         self.folded = self.folded.max(behind);
         self.touch_due(barrier.watermark);
-        self.touch_moved(moved);
+        self.touch_moved(known.moved);
         let mut leaving = self.leaving();
         if barrier.rebuild {
             // Forgotten before the restart, and maybe not read again whole.
             self.forget(std::mem::take(&mut leaving));
         }
-        self.judge_touched(directory, barrier.watermark);
+        self.judge_touched(known, barrier.watermark);
         self.forget(leaving);
-        self.shed(directory, barrier.watermark);
+        self.shed(known, barrier.watermark);
         self.tally.links_missing += self.links.forget(self.folded.start(), barrier.watermark);
         self.tally.links_folded_early += self.links.shed(self.max_links);
         self.say_reread(barrier);
-        self.sweep();
+        self.sweep(known.names);
         let rows = self.rows.drain().map(|(_, row)| row);
         let calls: Vec<_> = rows.filter(|row| !row.is_zero()).collect();
         if barrier.rebuild {
             // Counted when it was emitted.
             self.tally = Tallies::default();
-            self.names.forget();
         } else {
             out.calls.extend(calls);
-            out.entities.extend(self.names.take_fresh());
             self.report(barrier);
         }
     }
@@ -296,45 +307,62 @@ impl SpanLinker {
         self.horizon / 2
     }
 
-    fn judge_touched(&mut self, directory: &Directory, watermark: Nanos) {
+    /// Judges what was touched. Names that made room for others meanwhile are told to whoever else
+    /// may bear them.
+    fn judge_touched(&mut self, known: &mut Known<'_>, watermark: Nanos) {
         loop {
             for id in std::mem::take(&mut self.touched) {
-                self.judge(id, directory, watermark);
+                self.judge(id, known, watermark);
             }
-            let (pools, names) = (&self.pools, &mut self.names);
-            let tolerance = self.tolerance;
-            let mut ends = Ends { names, pools, directory, tolerance };
+            let mut ends = Ends { naming: known.naming(self.tolerance), pools: &self.pools };
             self.links.judge(self.window, &mut ends, &mut self.rows);
-            let displaced = self.names.take_displaced();
+            let displaced = known.names.take_displaced();
             if displaced.is_empty() {
                 return;
             }
-            // A name made room for another one: whatever bears it is judged again.
-            self.links.touch_naming(&displaced);
-            for (id, trace) in &mut self.traces {
-                let names = |c: &call::Call| {
-                    let key = &c.key;
-                    [key.client, key.server, key.operation].iter().any(|id| displaced.contains(id))
-                };
-                if !trace.touched && trace.emitted.iter().any(names) {
-                    trace.touched = true;
-                    self.touched.push(*id);
-                }
+            self.touch_naming(&displaced);
+            known.displaced.extend(displaced);
+        }
+    }
+
+    /// Names made room for others: whatever bears one of them is judged again.
+    fn touch_naming(&mut self, displaced: &FxHashSet<EntityId>) {
+        self.links.touch_naming(displaced);
+        for (id, trace) in &mut self.traces {
+            let names = |c: &call::Call| {
+                let key = &c.key;
+                [key.client, key.server, key.operation].iter().any(|id| displaced.contains(id))
+            };
+            if !trace.touched && trace.emitted.iter().any(names) {
+                trace.touched = true;
+                self.touched.push(*id);
             }
         }
     }
 
+    /// Judges once more what bears names that metrics have displaced since the barrier.
+    pub(crate) fn rename(
+        &mut self,
+        displaced: &FxHashSet<EntityId>,
+        known: &mut Known<'_>,
+        watermark: Nanos,
+        out: &mut Deltas,
+    ) {
+        self.touch_naming(displaced);
+        self.judge_touched(known, watermark);
+        out.calls.extend(self.rows.drain().map(|(_, row)| row).filter(|row| !row.is_zero()));
+    }
+
     /// Judges a trace and emits the difference. Of parts of it that are too old, what they count for
     /// stays, and is no longer remembered.
-    fn judge(&mut self, id: u128, directory: &Directory, watermark: Nanos) {
+    fn judge(&mut self, id: u128, known: &mut Known<'_>, watermark: Nanos) {
         let quiet = self.quiet();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         trace.touched = false;
         let twice = trace.order(&self.pools);
         self.spans -= twice;
         self.tally.duplicates += twice as i64;
-        let (pools, names) = (&self.pools, &mut self.names);
-        let mut ends = Ends { names, pools, directory, tolerance: self.tolerance };
+        let mut ends = Ends { naming: known.naming(self.tolerance), pools: &self.pools };
         let mut judge = Judge::new(&mut ends, &self.links, self.window, self.waits, watermark);
         if !trace.may_pause(quiet) {
             judge_run(&mut judge, id, &trace.spans);
@@ -378,7 +406,7 @@ impl SpanLinker {
     }
 
     /// Folds the oldest windows while more spans are remembered than may be.
-    fn shed(&mut self, directory: &Directory, watermark: Nanos) {
+    fn shed(&mut self, known: &mut Known<'_>, watermark: Nanos) {
         while self.spans > self.max_spans {
             let Some(window) = self.by_window.keys().next().copied() else { break };
             self.folded = self.folded.max(window.next(self.window));
@@ -386,7 +414,7 @@ impl SpanLinker {
             let leaving = self.leaving();
             let waiting = leaving.iter().filter_map(|id| self.traces.get(id)).map(|t| t.waiting);
             self.tally.halves_folded_early += waiting.sum::<usize>() as i64;
-            self.judge_touched(directory, watermark);
+            self.judge_touched(known, watermark);
             self.forget(leaving);
             self.tally.folded_early += (before - self.spans) as i64;
         }
@@ -410,7 +438,7 @@ impl SpanLinker {
     }
 
     /// Forgets names that no remembered span bears.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, names: &mut Names) {
         if !self.pools.is_due() {
             return;
         }
@@ -419,12 +447,11 @@ impl SpanLinker {
             traces.values().flat_map(|t| &t.spans).for_each(&mut *visit);
             links.each(&mut |span| visit(span));
         });
-        self.names.forget_numbers();
+        names.forget_numbers();
     }
 
     fn report(&mut self, barrier: &mut Barrier) {
         let tally = std::mem::take(&mut self.tally);
-        let overflowed = std::mem::take(&mut self.names.overflowed);
         let named = [
             ("spans_duplicate", tally.duplicates),
             ("spans_late", tally.late),
@@ -432,7 +459,6 @@ impl SpanLinker {
             ("span_halves_folded_early", tally.halves_folded_early),
             ("span_links_missing", tally.links_missing),
             ("span_links_folded_early", tally.links_folded_early),
-            ("span_names_overflowed", overflowed),
         ];
         let named = named.into_iter().filter(|(_, n)| *n != 0);
         barrier.tallies.extend(named.map(|(name, n)| (name.into(), n)));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, Nanos, Note, Notes,
-    OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
+    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, MetricBatch, Nanos,
+    Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -18,6 +18,8 @@ pub enum Intake {
     Owners(Vec<OwnerEvent>),
     /// Spans of one partition.
     Spans(SpanBatch),
+    /// Points of metrics of one partition.
+    Metrics(MetricBatch),
     /// What people and tools say of entities.
     Notes(Vec<Note>),
 }

@@ -1,11 +1,11 @@
-//! Values kept once, by number. Numbers say nothing about order, and never leave the linker.
+//! Values kept once, by number. Numbers say nothing about order, and never leave the stage.
 
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
 /// See the module.
-pub(super) struct Pool<T> {
+pub(crate) struct Pool<T> {
     items: Vec<T>,
     numbers: FxHashMap<T, u32>,
     free: Vec<u32>,
@@ -18,7 +18,7 @@ const SLACK: usize = 4_096;
 
 impl<T: Clone + Eq + Hash> Pool<T> {
     /// A pool whose number 0 is `nothing`.
-    pub(super) fn new(nothing: &T) -> Self {
+    pub(crate) fn new(nothing: &T) -> Self {
         let mut pool =
             Self { items: Vec::new(), numbers: FxHashMap::default(), free: Vec::new(), in_use: 0 };
         pool.number(nothing);
@@ -26,7 +26,7 @@ impl<T: Clone + Eq + Hash> Pool<T> {
     }
 
     /// The number of a value.
-    pub(super) fn number(&mut self, value: &T) -> u32 {
+    pub(crate) fn number(&mut self, value: &T) -> u32 {
         if let Some(number) = self.numbers.get(value) {
             return *number;
         }
@@ -42,24 +42,29 @@ impl<T: Clone + Eq + Hash> Pool<T> {
     }
 
     /// The value of a number.
-    pub(super) fn get(&self, number: u32) -> &T {
+    pub(crate) fn get(&self, number: u32) -> &T {
         &self.items[number as usize]
     }
 
     /// Whether it is time to see what is still in use.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.numbers.len() > 2 * self.in_use + SLACK
     }
 
     /// One flag a number, all false but for nothing.
-    pub(super) fn flags(&self) -> Vec<bool> {
+    pub(crate) fn flags(&self) -> Vec<bool> {
         let mut flags = vec![false; self.items.len()];
         flags[0] = true;
         flags
     }
 
+    /// One flag a number: whether its value is wanted. Of numbers that are free it means nothing.
+    pub(crate) fn flags_where(&self, wanted: impl Fn(&T) -> bool) -> Vec<bool> {
+        self.items.iter().map(wanted).collect()
+    }
+
     /// Frees the numbers that are not flagged.
-    pub(super) fn keep(&mut self, used: &[bool]) {
+    pub(crate) fn keep(&mut self, used: &[bool]) {
         let free = &mut self.free;
         self.numbers.retain(|_, number| {
             let keep = used[*number as usize];

@@ -397,7 +397,7 @@ impl Stage for FlowResolver {
         match batch {
             Intake::Flows(batch) => self.gather(&batch),
             Intake::Owners(events) => events.into_iter().for_each(|e| self.directory.tell(e)),
-            Intake::Spans(_) | Intake::Notes(_) => {}
+            Intake::Spans(_) | Intake::Metrics(_) | Intake::Notes(_) => {}
         }
         None
     }
@@ -435,6 +435,7 @@ impl Stage for FlowResolver {
             Intake::Flows(batch) => batch.flows.len(),
             Intake::Owners(events) => events.len(),
             Intake::Spans(batch) => batch.spans.len(),
+            Intake::Metrics(batch) => batch.metrics.len(),
             Intake::Notes(notes) => notes.len(),
         }
     }

@@ -7,8 +7,9 @@ use portolan_model::{
 };
 use rustc_hash::FxHashMap;
 
-use super::pool::Pool;
-use super::span::{Far, Marks, Role, Span, protocol};
+use super::span::{Marks, Role, Span, protocol};
+use crate::naming::Far;
+use crate::pool::Pool;
 
 /// A service as its spans name it.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -11,9 +11,10 @@ use portolan_model::{CallKey, CallProtocol, CallSource, EntityId, Nanos, WindowL
 
 use super::call::Call;
 use super::climb::{self, Up};
-use super::ends::{Ends, Side};
+use super::ends::Ends;
 use super::links::Links;
 use super::span::{Marks, Role, Span};
+use crate::naming::Side;
 
 /// How long halves wait for their counterparts, in event time after their end.
 #[derive(Copy, Clone, Debug)]

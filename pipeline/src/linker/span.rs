@@ -1,10 +1,6 @@
 //! A span as it is remembered: what linking needs of it, and numbers for the rest.
 
-use std::sync::Arc;
-
-use portolan_model::{
-    CallProtocol, Ip, MessagingOperation, Nanos, ScopeId, SpanKind, SpanRow, SpanStatus,
-};
+use portolan_model::{CallProtocol, MessagingOperation, Nanos, SpanKind, SpanRow, SpanStatus};
 
 /// What a span does on the map (trace semantics, C.2).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,25 +44,6 @@ pub(super) struct Span {
 /// Facts of a span or a call that do not depend on each other, as bits.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Marks(pub(super) u16);
-
-/// What a span says of its other end. Texts are empty where nothing is said.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) struct Far {
-    pub(super) scope: ScopeId,
-    pub(super) environment: Arc<str>,
-    pub(super) peer: Arc<str>,
-    pub(super) peer_namespace: Arc<str>,
-    /// Name or address as the span has it.
-    pub(super) address: Arc<str>,
-    pub(super) port: u16,
-    /// The address, or the network address behind the name.
-    pub(super) ip: Ip,
-    pub(super) ip_port: u16,
-    pub(super) db_system: Arc<str>,
-    pub(super) db_name: Arc<str>,
-    pub(super) messaging_system: Arc<str>,
-    pub(super) destination: Arc<str>,
-}
 
 // === impl Role ===
 
@@ -182,18 +159,5 @@ impl Span {
 
     pub(super) const fn is(&self, mark: Marks) -> bool {
         self.marks.has(mark)
-    }
-}
-
-// === impl Far ===
-
-impl Far {
-    /// Whether nothing at all is said.
-    pub(super) fn is_blank(&self) -> bool {
-        self.peer.is_empty()
-            && self.address.is_empty()
-            && self.ip.is_none()
-            && self.db_system.is_empty()
-            && self.destination.is_empty()
     }
 }

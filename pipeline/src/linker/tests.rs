@@ -26,25 +26,25 @@ use portolan_model::{
 };
 
 use crate::check::{T0, at, barrier, gone, own};
-use crate::{Line, LineConfig, Restored};
+use crate::{Intake, Line, LineConfig, Restored};
 
 /// The line, and the sum of all that it committed of calls.
-pub(super) struct Lab {
-    pub(super) line: Line,
+pub(crate) struct Lab {
+    pub(crate) line: Line,
     config: LineConfig,
-    pub(super) calls: BTreeMap<CallKey, CallDelta>,
-    pub(super) names: BTreeMap<EntityId, Entity>,
-    pub(super) commits: Vec<EpochCommit>,
+    pub(crate) calls: BTreeMap<CallKey, CallDelta>,
+    pub(crate) names: BTreeMap<EntityId, Entity>,
+    pub(crate) commits: Vec<EpochCommit>,
     epoch: u64,
     newest: Nanos,
     /// Where the next span comes from.
     partition: usize,
     /// Every batch that was fed, by partition and offset.
-    logs: [Vec<SpanBatch>; 2],
+    logs: [Vec<Intake>; 2],
 }
 
 /// What the script comes to, as text.
-pub(super) fn check(script: &str, expected: &expect_test::Expect) {
+pub(crate) fn check(script: &str, expected: &expect_test::Expect) {
     let mut lab = Lab::new(&LineConfig::default());
     lab.run(script);
     expected.assert_eq(&lab.render());
@@ -53,7 +53,7 @@ pub(super) fn check(script: &str, expected: &expect_test::Expect) {
 // === impl Lab ===
 
 impl Lab {
-    pub(super) fn new(config: &LineConfig) -> Self {
+    pub(crate) fn new(config: &LineConfig) -> Self {
         Self {
             line: Line::new(config, &Restored::default()),
             config: config.clone(),
@@ -68,17 +68,18 @@ impl Lab {
     }
 
     /// Runs the lines of a script, and lets everything wait enough.
-    pub(super) fn run(&mut self, script: &str) {
+    pub(crate) fn run(&mut self, script: &str) {
         self.feed(script);
         self.end();
     }
 
-    pub(super) fn feed(&mut self, script: &str) {
+    pub(crate) fn feed(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("own", rest) => self.line.owners(vec![own(rest)]),
                 ("gone", rest) => self.line.owners(vec![gone(rest)]),
                 ("span", rest) => self.span(rest),
+                ("m", rest) => crate::mapper::tests::feed(self, &[rest]),
                 ("barrier", "") => self.barrier(self.newest),
                 ("barrier", rest) => self.barrier(at(rest)),
                 ("restart", _) => self.restart(),
@@ -88,21 +89,35 @@ impl Lab {
         }
     }
 
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.barrier(self.newest + 40_000_000_000);
     }
 
-    pub(super) fn span(&mut self, rest: &str) {
+    pub(crate) fn span(&mut self, rest: &str) {
         let mut spans = SpanColumns::default();
         self.newest = self.newest.max(push(&mut spans, rest));
-        let log = &mut self.logs[self.partition];
-        let (partition, first_offset) = (PartitionId(self.partition as u32), log.len() as i64);
+        let (partition, first_offset) = self.place();
         let batch = SpanBatch { partition, first_offset, scope: ScopeId::of("lab"), spans };
-        log.push(batch.clone());
-        self.line.spans(batch);
+        self.take(Intake::Spans(batch));
     }
 
-    pub(super) fn barrier(&mut self, watermark: Nanos) {
+    /// The partition and the offset that the next batch comes from.
+    pub(crate) fn place(&self) -> (PartitionId, i64) {
+        (PartitionId(self.partition as u32), self.logs[self.partition].len() as i64)
+    }
+
+    /// Feeds a batch from there.
+    pub(crate) fn take(&mut self, intake: Intake) {
+        self.logs[self.partition].push(intake.clone());
+        self.line.intake(intake);
+    }
+
+    /// The watermark will have passed this time in the end.
+    pub(crate) fn reaches(&mut self, time: Nanos) {
+        self.newest = self.newest.max(time);
+    }
+
+    pub(crate) fn barrier(&mut self, watermark: Nanos) {
         self.epoch += 1;
         self.newest = self.newest.max(watermark);
         let mut barrier = barrier(self.epoch, watermark);
@@ -128,7 +143,7 @@ impl Lab {
     }
 
     /// The process ends, and another goes on from the last commit.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let last = self.commits.last().expect("a commit").clone();
         let restored = Restored {
             owners: self.commits.iter().flat_map(|c| c.owners.clone()).collect(),
@@ -139,7 +154,7 @@ impl Lab {
         self.line = Line::new(&self.config, &restored);
         for (position, log) in last.positions.iter().zip(&self.logs) {
             for batch in &log[position.reread as usize..position.next as usize] {
-                self.line.spans(batch.clone());
+                self.line.intake(batch.clone());
             }
         }
         let mut rebuild = barrier(self.epoch, last.watermark);
@@ -149,28 +164,28 @@ impl Lab {
         // What was read and not committed is read again, and counts.
         for (position, log) in last.positions.iter().zip(&self.logs) {
             for batch in &log[position.next as usize..] {
-                self.line.spans(batch.clone());
+                self.line.intake(batch.clone());
             }
         }
     }
 
     /// Rows with something in them.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &CallDelta> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &CallDelta> {
         self.calls.values().filter(|d| !d.is_zero())
     }
 
-    pub(super) fn name(&self, id: EntityId) -> String {
+    pub(crate) fn name(&self, id: EntityId) -> String {
         let Some(entity) = self.names.get(&id) else { return "?".into() };
         format!("{}:{entity}", entity.kind.as_str()).trim_start_matches("service:").into()
     }
 
-    pub(super) fn rows_text(&self) -> String {
+    pub(crate) fn rows_text(&self) -> String {
         let mut rows: Vec<String> = self.rows().map(|row| self.line_of(row)).collect();
         rows.sort();
         rows.concat()
     }
 
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = self.rows_text();
         let mut tallies: BTreeMap<String, i64> = BTreeMap::new();
         for (name, by) in self.commits.iter().flat_map(|c| &c.tallies) {

@@ -173,6 +173,6 @@ fn names_over_the_bound_share_one() {
     expect![[r#"
         t=0 web -> external:three.example.com trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
         t=0 web -> overflow:external names trace_peer unknown: calls=2 unpaired_client=2 client=2x2s
-        span_names_overflowed=2
+        names_overflowed=2
     "#]].assert_eq(&lab.render());
 }
