@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_pipeline::LineConfig;
-use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, Encoding, FlowDecoder, UnknownVpcFields};
+use portolan_proto::{
+    DEFAULT_MAX_MESSAGE_BYTES, Encoding, Families, FlowDecoder, UnknownVpcFields,
+};
 
 use crate::{Error, Local};
 
@@ -87,6 +90,8 @@ pub struct ActorsConfig {
     pub drain_deadline: Duration,
     /// Largest message that is decoded.
     pub max_message_bytes: usize,
+    /// Which metrics are read, and how.
+    pub families: Arc<Families>,
     /// Refused messages kept as samples.
     pub dead_letters: usize,
     /// Bytes of each that are kept.
@@ -133,6 +138,7 @@ impl Default for ActorsConfig {
             // Docker kills 10 s after it asks to stop, and closing takes a moment, too.
             drain_deadline: Duration::from_secs(7),
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            families: Arc::default(),
             dead_letters: 100,
             dead_letter_head: 256,
         }

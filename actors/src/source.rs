@@ -133,6 +133,7 @@ impl Source {
         let tools = Tools {
             status: Arc::clone(&feed.crew().status),
             max_message_bytes: config.max_message_bytes,
+            families: Arc::clone(&config.families),
             dead_letter_head: config.dead_letter_head,
             now: clock::now(),
             then: checkpoint.clock,

@@ -120,6 +120,7 @@ Examples:
       --ownership owners.ndjson:portolan-json --output json --collapse none
   portolan map --flows flows.log:aws-vpc --ownership databases.yaml:inventory-yaml
   portolan map --spans traces.pb:otlp-proto --output json
+  portolan map --spans traces.pb:otlp-proto --metrics metrics.pb:otlp-metrics-proto
 
 A file holds lines of {\"key\": base64?, \"value\": base64 | object}, plain JSON records, one a line,
 the bare bytes of one message, or, for aws-vpc and ztunnel-text, the lines of the log (for aws-vpc
@@ -395,6 +396,9 @@ pub struct MapArgs {
     /// Spans: `FILE:ENCODING` (repeats).
     #[arg(long, value_name = "FILE:ENCODING")]
     pub spans: Vec<String>,
+    /// Metrics: `FILE:ENCODING` (repeats).
+    #[arg(long, value_name = "FILE:ENCODING")]
+    pub metrics: Vec<String>,
     /// Ownership records: `FILE` or `FILE:ENCODING` (repeats; portolan-json if not said).
     #[arg(long, value_name = "FILE[:ENCODING]")]
     pub ownership: Vec<String>,

@@ -21,10 +21,12 @@ mod check;
 mod environment;
 mod keys;
 mod load;
+mod metrics;
 mod properties;
 mod refused;
 mod traces;
 
+pub use metrics::Metrics;
 pub use properties::Properties;
 pub use refused::Refused;
 pub use traces::Traces;
@@ -41,6 +43,8 @@ pub struct Config {
     pub line: Line,
     /// How spans are linked.
     pub traces: Traces,
+    /// How metrics are mapped.
+    pub metrics: Metrics,
     /// What is logged.
     pub log: Log,
     /// Bounds on bad input.
@@ -241,6 +245,7 @@ impl Config {
             clock_tolerance_ms: self.line.clock_tolerance.as_millis() as u32,
             max_connections: self.line.max_connections,
             traces: self.traces.to_line(),
+            metrics: self.metrics.to_line(),
             ..defaults
         }
     }

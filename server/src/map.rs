@@ -22,6 +22,7 @@ pub async fn run(args: MapArgs) -> anyhow::Result<()> {
     let drawing = Drawing {
         flows: args.flows.iter().map(|t| Input::parse_flows(t)).collect::<Result<_, _>>()?,
         spans: args.spans.iter().map(|t| Input::parse_spans(t)).collect::<Result<_, _>>()?,
+        metrics: args.metrics.iter().map(|t| Input::parse_metrics(t)).collect::<Result<_, _>>()?,
         owners: args.ownership.iter().map(|t| Input::parse_owners(t)).collect::<Result<_, _>>()?,
         scope: args.scope.clone(),
         line: mapping::line_config(args.window_secs)?,
@@ -49,7 +50,7 @@ fn note(text: &str) {
 
 fn summary(drawn: &Drawn) -> String {
     let mut text = format!(
-        "{} flow records and spans, {} ownership records\n",
+        "{} flow records, spans and points of metrics, {} ownership records\n",
         output::count(drawn.accepted),
         output::count(drawn.owners)
     );

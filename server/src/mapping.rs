@@ -1,6 +1,6 @@
 //! The map of captured files: the same line, in process, on the memory store.
 //!
-//! Ownership is read first; then files of flows and spans are read side by side, always the one whose event time
+//! Ownership is read first; then files of flows, spans and metrics are read side by side, always the one whose event time
 //! is furthest behind, so that no file is late for another.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use portolan_model::{Barrier, Nanos, OwnerEvent, PartitionId, Reject, ScopeId, W
 use portolan_pipeline::{Line, LineConfig, Restored};
 use portolan_proto::{
     Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, Entry, FlowEncoding,
-    InventoryEncoding, MAX_INVENTORY_BYTES, OwnerEncoding, SpanEncoding, UnknownEncoding,
-    decode_owners, read_inventory,
+    InventoryEncoding, MAX_INVENTORY_BYTES, MetricEncoding, OwnerEncoding, SpanEncoding,
+    UnknownEncoding, decode_owners, read_inventory,
 };
 use portolan_storage::{CommitEpoch, MemoryStore};
 
@@ -42,6 +42,8 @@ pub struct Drawing {
     pub flows: Vec<Input<FlowEncoding>>,
     /// Span files.
     pub spans: Vec<Input<SpanEncoding>>,
+    /// Files of metrics.
+    pub metrics: Vec<Input<MetricEncoding>>,
     /// Ownership files.
     pub owners: Vec<Input<OwnersFile>>,
     /// Scope of records that name none.
@@ -54,7 +56,7 @@ pub struct Drawing {
 pub struct Drawn {
     /// The rows.
     pub store: MemoryStore,
-    /// Flow records and spans counted.
+    /// Flow records, spans and points of metrics counted.
     pub accepted: u64,
     /// Ownership events taken.
     pub owners: u64,
@@ -95,6 +97,7 @@ impl Input<FlowEncoding> {
             Encoding::Flow(encoding) => Ok(Self { path: path.into(), encoding }),
             Encoding::Owner(_) => bail!("--flows {text}: {word} is an encoding of ownership"),
             Encoding::Span(_) => bail!("--flows {text}: {word} is an encoding of spans"),
+            Encoding::Metric(_) => bail!("--flows {text}: {word} is an encoding of metrics"),
             Encoding::Note(_) => bail!("--flows {text}: {word} is an encoding of notes"),
         }
     }
@@ -108,6 +111,18 @@ impl Input<SpanEncoding> {
             bail!("--spans {text}: say how it is encoded: FILE:{}", all.join(", FILE:"));
         };
         let encoding = word.parse().with_context(|| format!("--spans {text}"))?;
+        Ok(Self { path: path.into(), encoding })
+    }
+}
+
+impl Input<MetricEncoding> {
+    /// From `FILE:ENCODING`.
+    pub fn parse_metrics(text: &str) -> anyhow::Result<Self> {
+        let Some((path, word)) = text.rsplit_once(':') else {
+            let all: Vec<_> = MetricEncoding::ALL.iter().map(ToString::to_string).collect();
+            bail!("--metrics {text}: say how it is encoded: FILE:{}", all.join(", FILE:"));
+        };
+        let encoding = word.parse().with_context(|| format!("--metrics {text}"))?;
         Ok(Self { path: path.into(), encoding })
     }
 }
@@ -146,8 +161,10 @@ impl Input<OwnersFile> {
 
 /// Draws the map. `progress` is told how many records were read.
 pub fn draw(drawing: &Drawing, progress: &dyn Fn(u64)) -> anyhow::Result<Drawn> {
-    if drawing.flows.is_empty() && drawing.spans.is_empty() {
-        bail!("nothing to draw: give at least one --flows FILE:ENCODING or --spans FILE:ENCODING");
+    if drawing.flows.is_empty() && drawing.spans.is_empty() && drawing.metrics.is_empty() {
+        bail!(
+            "nothing to draw: give at least one --flows, --spans or --metrics, each FILE:ENCODING"
+        );
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as Nanos;
     let mut draw = Draw {

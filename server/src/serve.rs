@@ -315,6 +315,7 @@ fn actors_config(config: &Config) -> ActorsConfig {
         commit_interval: config.line.commit_interval,
         max_epoch_records: config.line.max_epoch_records,
         max_message_bytes: config.limits.max_message_bytes,
+        families: Arc::new(config.metrics.families().unwrap_or_default()),
         dead_letters: config.limits.dead_letters,
         ..ActorsConfig::default()
     }

@@ -43,6 +43,7 @@ fn spans_alone_give_the_edges_of_the_shop_and_their_counts() {
     let drawing = Drawing {
         flows: vec![],
         spans: vec![Input::parse_spans(&format!("{traces}:otlp-proto")).unwrap()],
+        metrics: vec![],
         owners: vec![],
         scope: "default".into(),
         line: line_config(10).unwrap(),

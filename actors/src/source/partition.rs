@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use metrics::Counter;
 use portolan_model::{
-    DeadLetter, FlowBatch, FlowColumns, Loss, Nanos, Note, OwnerEvent, PartitionId, Reject,
-    ScopeId, SpanBatch, SpanColumns, TopicPartition,
+    DeadLetter, FlowBatch, FlowColumns, Loss, MetricBatch, MetricColumns, Nanos, Note, OwnerEvent,
+    PartitionId, Reject, ScopeId, SpanBatch, SpanColumns, TopicPartition,
 };
 use portolan_pipeline::Intake;
 use portolan_pipeline::feed::{Ends, Parcel, Progress, Reading, Taken};
 use portolan_proto::{
-    DEFAULT_MAX_NOTE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, FlowDecoder, FlowEncoding,
-    NoteEncoding, OwnerEncoding, Refused, SpanEncoding, decode_notes, decode_owners, decode_spans,
+    DEFAULT_MAX_NOTE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, Families, FlowDecoder, FlowEncoding,
+    MetricEncoding, NoteEncoding, OwnerEncoding, Refused, SpanEncoding, decode_metrics,
+    decode_notes, decode_owners, decode_spans,
 };
 
 use crate::config::Topic;
@@ -25,6 +26,8 @@ use crate::status::Status;
 pub(crate) struct Tools {
     pub(crate) status: Arc<Status>,
     pub(crate) max_message_bytes: usize,
+    /// Which metrics are read, and how.
+    pub(crate) families: Arc<Families>,
     pub(crate) dead_letter_head: usize,
     /// The clock as read last.
     pub(crate) now: Nanos,
@@ -38,6 +41,7 @@ pub(crate) enum Kind {
     Flows(FlowEncoding, ScopeId, FlowDecoder),
     Owners(OwnerEncoding, String),
     Spans(SpanEncoding, ScopeId),
+    Metrics(MetricEncoding, ScopeId),
     Notes(NoteEncoding),
 }
 
@@ -75,6 +79,7 @@ struct Filling {
     flows: FlowColumns,
     owners: Vec<OwnerEvent>,
     spans: SpanColumns,
+    metrics: MetricColumns,
     notes: Vec<Note>,
     first_offset: i64,
     rejects: [u64; Reject::ALL.len()],
@@ -89,7 +94,8 @@ struct Filling {
 impl Filling {
     /// How many records it holds; of one kind only.
     fn rows(&self) -> usize {
-        self.flows.len() + self.owners.len() + self.spans.len() + self.notes.len()
+        let timed = self.flows.len() + self.spans.len() + self.metrics.len();
+        timed + self.owners.len() + self.notes.len()
     }
 }
 
@@ -112,13 +118,14 @@ impl Kind {
             ),
             Encoding::Owner(encoding) => Self::Owners(encoding, topic.scope.clone()),
             Encoding::Span(encoding) => Self::Spans(encoding, ScopeId::of(&topic.scope)),
+            Encoding::Metric(encoding) => Self::Metrics(encoding, ScopeId::of(&topic.scope)),
             Encoding::Note(encoding) => Self::Notes(encoding),
         }
     }
 
     /// Whether its records have times that make the watermark, and are remembered by the stages.
     pub(crate) const fn is_timed(&self) -> bool {
-        matches!(self, Self::Flows(..) | Self::Spans(..))
+        matches!(self, Self::Flows(..) | Self::Spans(..) | Self::Metrics(..))
     }
 }
 
@@ -216,9 +223,10 @@ impl Part {
         }
         let ends = match self.kind {
             Kind::Spans(..) => Ends::of(&filled.spans.ends()),
+            Kind::Metrics(..) => Ends::of(&filled.metrics.ends()),
             _ => Ends::of(&filled.flows.end),
         };
-        let accepted = (filled.flows.len() + filled.spans.len()) as u64;
+        let accepted = (filled.flows.len() + filled.spans.len() + filled.metrics.len()) as u64;
         let records = accepted + (filled.owners.len() + filled.notes.len()) as u64;
         self.meters.messages.increment(filled.messages);
         self.meters.bytes.increment(filled.bytes);
@@ -252,7 +260,7 @@ impl Part {
         if self.filling.rows() == 0 {
             self.filling.first_offset = message.offset;
         }
-        let Filling { flows, owners, spans, notes, rejects, room, .. } = &mut self.filling;
+        let Filling { flows, owners, spans, metrics, notes, rejects, room, .. } = &mut self.filling;
         let now = if counts { tools.now } else { tools.then };
         let head = message.payload.unwrap_or_default();
         let head = &head[..head.len().min(tools.dead_letter_head)];
@@ -284,7 +292,11 @@ impl Part {
                 let most = tools.max_message_bytes;
                 decode_spans(*encoding, now, most, payload, spans, &mut refused);
             }
-            (Kind::Flows(..) | Kind::Spans(..), None) => refused(Refused {
+            (Kind::Metrics(encoding, _), Some(payload)) => {
+                let (families, most) = (&tools.families, tools.max_message_bytes);
+                decode_metrics(*encoding, families, now, most, payload, metrics, &mut refused);
+            }
+            (Kind::Flows(..) | Kind::Spans(..) | Kind::Metrics(..), None) => refused(Refused {
                 reason: Reject::Undecodable,
                 detail: "a message without a payload".into(),
             }),
@@ -317,6 +329,14 @@ impl Part {
                 first_offset: filled.first_offset,
                 scope: *scope,
                 spans: std::mem::take(&mut filled.spans),
+            }));
+        }
+        if let (Kind::Metrics(_, scope), false) = (&self.kind, filled.metrics.is_empty()) {
+            return Some(Intake::Metrics(MetricBatch {
+                partition: self.id,
+                first_offset: filled.first_offset,
+                scope: *scope,
+                metrics: std::mem::take(&mut filled.metrics),
             }));
         }
         if !filled.notes.is_empty() {

@@ -137,6 +137,7 @@ impl Stage for OnceResolver {
             Intake::Owners(events) => events.len(),
             Intake::Notes(notes) => notes.len(),
             Intake::Spans(batch) => batch.spans.len(),
+            Intake::Metrics(batch) => batch.metrics.len(),
         }
     }
 }

@@ -132,7 +132,7 @@ impl Lab {
     }
 
     fn positions(&self) -> Vec<(PartitionId, Position)> {
-        let position = |(partition, log): (u32, &Vec<SpanBatch>)| {
+        let position = |(partition, log): (u32, &Vec<Intake>)| {
             let number = PartitionId(partition);
             let (cluster, topic) = ("k".into(), "t".into());
             let partition = TopicPartition { cluster, topic, partition: partition as i32 };

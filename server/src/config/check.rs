@@ -32,6 +32,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     store(config)?;
     line(config)?;
     traces(config)?;
+    metrics(config)?;
     level(&config.log.level)?;
     within("limits.max_message_bytes", &config.limits.max_message_bytes, &(1 << 10..=1 << 30))?;
     within("limits.dead_letters", &config.limits.dead_letters, &(0..=10_000))?;
@@ -163,6 +164,22 @@ fn traces(config: &Config) -> Result<(), Problem> {
         return problem("traces.user", format!("{user:?} is not allowed"));
     }
     Ok(())
+}
+
+fn metrics(config: &Config) -> Result<(), Problem> {
+    let metrics = &config.metrics;
+    lasting("metrics.horizon", metrics.horizon, 10 * SECOND..=HOUR)?;
+    lasting("metrics.gap", metrics.gap, 10 * SECOND..=DAY)?;
+    for (path, value) in [("metrics.horizon", metrics.horizon), ("metrics.gap", metrics.gap)] {
+        if value.subsec_nanos() != 0 {
+            return problem(path, "it is not in whole seconds");
+        }
+    }
+    within("metrics.max_points", &metrics.max_points, &(1_000..=100_000_000))?;
+    match metrics.families() {
+        Ok(_) => Ok(()),
+        Err(fault) => problem("metrics.families", fault.to_string()),
+    }
 }
 
 /// Strict, because the filter's own parser takes a misspelt level for the name of a module.

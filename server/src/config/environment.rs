@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::keys::{self, Form, Key, PROPERTIES};
+use super::keys::{self, FREE, Form, Key, PROPERTIES};
 use super::refused::Refused;
 
 /// What every variable begins with. Two underscores, so that `PORTOLAN_CONFIG` is not a key.
@@ -27,7 +27,10 @@ pub(super) fn overlay(
         let steps = steps(&name);
         let path = path_of(&steps);
         let key = keys::find(&path)
-            .filter(|key| key.path != PROPERTIES || steps.len() == 4)
+            .filter(|key| match key.path {
+                PROPERTIES => steps.len() == 4,
+                path => !FREE.contains(&path),
+            })
             .ok_or_else(|| unknown(&name, &path))?;
         let value = value_of(key, &text).map_err(|problem| Refused {
             place: name.clone(),

@@ -64,6 +64,20 @@ pub(super) const KEYS: &[Key] = &[
     key("traces.max_spans", Form::Number, "a whole number from 1000 to 100000000"),
     key("traces.max_operations", Form::Number, "a whole number from 0 to 10000"),
     key("traces.user", Form::Text, "1 to 64 characters"),
+    key(
+        "metrics.horizon",
+        Form::Text,
+        "a duration from 10s to 1h in whole seconds, such as \"60s\"",
+    ),
+    key("metrics.gap", Form::Text, "a duration from 10s to 1day in whole seconds, such as \"5m\""),
+    key("metrics.max_points", Form::Number, "a whole number from 1000 to 100000000"),
+    key(FAMILIES, Form::Text, "families of metrics, as docs/METRIC_FAMILIES.md has them"),
+    key(ENDS, Form::Text, "lists of labels that name an end, as docs/METRIC_FAMILIES.md has them"),
+    key(
+        STATUS,
+        Form::Text,
+        "lists of labels that say how calls ended: http, grpc, error, protocol",
+    ),
     key("line.commit_interval", Form::Text, "a duration from 50ms to 1m, such as \"1s\""),
     key("line.max_epoch_records", Form::Number, "a whole number from 1000 to 100000000"),
     key("line.now_range", Form::Text, "a duration from one window to 1day, such as \"5m\""),
@@ -96,6 +110,7 @@ pub(super) const KEYS: &[Key] = &[
             "\"obi-otlp\", \"portolan-pb\", \"portolan-json\", \"netobserv-k8scache\", ",
             "\"otlp-proto\", \"otlp-json\", \"zipkin-json\", \"zipkin-json-v1\", ",
             "\"zipkin-proto\", \"zipkin-thrift\", \"jaeger-proto\", \"jaeger-json\", ",
+            "\"otlp-metrics-proto\", \"otlp-metrics-json\", \"prometheus-remote-write\", ",
             "\"portolan-catalogue-pb\", \"portolan-catalogue-json\", \"portolan-changes-pb\" or ",
             "\"portolan-changes-json\""
         ),
@@ -115,11 +130,16 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The free keys: `kafka[].properties.…`.
 pub(super) const PROPERTIES: &str = "kafka[].properties";
+const FAMILIES: &str = "metrics.families";
+const ENDS: &str = "metrics.ends";
+const STATUS: &str = "metrics.status";
+/// What stands below these is not listed key by key; of a file alone, but for the first.
+pub(super) const FREE: [&str; 4] = [PROPERTIES, FAMILIES, ENDS, STATUS];
 
 /// The key at a path, whatever the indexes in it.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     let general = generalise(path);
-    let general = if general.starts_with(PROPERTIES) { PROPERTIES } else { &general };
+    let general = FREE.into_iter().find(|free| general.starts_with(free)).unwrap_or(&general);
     KEYS.iter().find(|key| key.path == general)
 }
 

@@ -1,13 +1,17 @@
-//! Files of flows and spans: what has a time of its own, and is read in its order.
+//! Files of flows, spans and metrics: what has a time of its own, and is read in its order.
 
 use std::io::BufRead;
 
 use anyhow::Context as _;
-use portolan_model::{FlowBatch, FlowColumns, Nanos, PartitionId, ScopeId, SpanBatch, SpanColumns};
+use portolan_model::{
+    FlowBatch, FlowColumns, MetricBatch, MetricColumns, Nanos, PartitionId, ScopeId, SpanBatch,
+    SpanColumns,
+};
 use portolan_pipeline::Intake;
 use portolan_proto::{
-    Captured, Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_MESSAGE_BYTES, FlowDecoder,
-    FlowEncoding, Refused, SpanEncoding, decode_spans, is_vpc_header,
+    Captured, Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Families, FlowDecoder,
+    FlowEncoding, MetricEncoding, Refused, SpanEncoding, decode_metrics, decode_spans,
+    is_vpc_header,
 };
 
 use super::{Drawing, Input};
@@ -31,6 +35,7 @@ pub(super) struct EventFile {
 enum Reader {
     Flows { encoding: FlowEncoding, decoder: Box<FlowDecoder>, columns: FlowColumns },
     Spans { encoding: SpanEncoding, columns: SpanColumns },
+    Metrics { encoding: MetricEncoding, families: Box<Families>, columns: MetricColumns },
 }
 
 /// What a step read.
@@ -47,7 +52,8 @@ impl EventFile {
     /// Opens all files of a drawing.
     pub(super) fn open_all(drawing: &Drawing) -> anyhow::Result<Vec<Self>> {
         let flows = drawing.flows.iter().map(Self::flows);
-        flows.chain(drawing.spans.iter().map(Self::spans)).collect()
+        let flows_and_spans = flows.chain(drawing.spans.iter().map(Self::spans));
+        flows_and_spans.chain(drawing.metrics.iter().map(Self::metrics)).collect()
     }
 
     fn flows(input: &Input<FlowEncoding>) -> anyhow::Result<Self> {
@@ -60,6 +66,11 @@ impl EventFile {
     fn spans(input: &Input<SpanEncoding>) -> anyhow::Result<Self> {
         let (encoding, columns) = (input.encoding, SpanColumns::default());
         Self::open(input, false, Reader::Spans { encoding, columns })
+    }
+
+    fn metrics(input: &Input<MetricEncoding>) -> anyhow::Result<Self> {
+        let (encoding, columns) = (input.encoding, MetricColumns::default());
+        Self::open(input, false, Reader::Metrics { encoding, families: Box::default(), columns })
     }
 
     fn open<E>(input: &Input<E>, is_text: bool, reader: Reader) -> anyhow::Result<Self> {
@@ -106,6 +117,7 @@ impl Reader {
         match self {
             Self::Flows { columns, .. } => columns.len(),
             Self::Spans { columns, .. } => columns.len(),
+            Self::Metrics { columns, .. } => columns.len(),
         }
     }
 
@@ -113,6 +125,7 @@ impl Reader {
         match self {
             Self::Flows { columns, .. } => columns.end.clone(),
             Self::Spans { columns, .. } => columns.ends(),
+            Self::Metrics { columns, .. } => columns.ends(),
         }
     }
 
@@ -146,6 +159,10 @@ impl Reader {
                 let most = DEFAULT_MAX_MESSAGE_BYTES;
                 decode_spans(*encoding, now, most, &captured.value, columns, &mut refuse);
             }
+            Self::Metrics { encoding, families, columns } => {
+                let (most, payload) = (DEFAULT_MAX_MESSAGE_BYTES, &captured.value);
+                decode_metrics(*encoding, families, now, most, payload, columns, &mut refuse);
+            }
         }
     }
 
@@ -158,6 +175,10 @@ impl Reader {
             Self::Spans { columns, .. } => {
                 let spans = std::mem::take(columns);
                 Intake::Spans(SpanBatch { partition, first_offset: 0, scope, spans })
+            }
+            Self::Metrics { columns, .. } => {
+                let metrics = std::mem::take(columns);
+                Intake::Metrics(MetricBatch { partition, first_offset: 0, scope, metrics })
             }
         }
     }

@@ -12,6 +12,7 @@ fn sum_of(content: &str, encoding: &str, measure: Measure) -> (i64, Drawn) {
     let drawing = Drawing {
         flows: vec![flows],
         spans: vec![],
+        metrics: vec![],
         owners: vec![],
         scope: "default".into(),
         line,
@@ -90,6 +91,7 @@ fn inventory_beside_a_flow_file_names_its_ends() {
         let drawing = Drawing {
             flows: vec![Input::parse_flows(&named(&flows, "netobserv-json")).unwrap()],
             spans: vec![],
+            metrics: vec![],
             owners: vec![Input::parse_owners(&named(&owners, "inventory-yaml")).unwrap()],
             scope: "default".into(),
             line: line_config(10).unwrap(),

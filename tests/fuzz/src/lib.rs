@@ -5,12 +5,14 @@
 //! rules, what is refused can be shown. [`soup`] makes the bytes.
 
 use portolan_model::{
-    FlowColumns, FlowRow, Ip, Nanos, Note, OwnerEvent, OwnerRecord, ScopeId, SpanColumns, SpanRow,
+    FlowColumns, FlowRow, Ip, MetricColumns, Nanos, Note, OwnerEvent, OwnerRecord, ScopeId,
+    SpanColumns, SpanRow,
 };
 use portolan_proto::{
-    Encoding, FlowDecoder, FlowEncoding, MAX_AHEAD_NANOS, MAX_COUNT, MAX_DETAIL_BYTES, MAX_LABELS,
-    MAX_LINK_BYTES, MAX_LIST, MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS, MAX_VALUE_BYTES,
-    NoteEncoding, Refused, SpanEncoding, decode_notes, decode_owners, decode_spans,
+    Encoding, Families, FlowDecoder, FlowEncoding, MAX_AHEAD_NANOS, MAX_COUNT, MAX_DETAIL_BYTES,
+    MAX_LABELS, MAX_LINK_BYTES, MAX_LIST, MAX_NAME_BYTES, MAX_RTT_NANOS, MAX_SLICE_NANOS,
+    MAX_VALUE_BYTES, MetricEncoding, NoteEncoding, Refused, SpanEncoding, decode_metrics,
+    decode_notes, decode_owners, decode_spans,
 };
 
 pub mod soup;
@@ -31,6 +33,7 @@ pub fn feed(encoding: Encoding, payload: &[u8]) -> (usize, usize) {
     let (accepted, refused) = match encoding {
         Encoding::Flow(encoding) => feed_flows(encoding, payload),
         Encoding::Span(encoding) => feed_spans(encoding, payload),
+        Encoding::Metric(encoding) => feed_metrics(encoding, payload),
         Encoding::Note(encoding) => feed_notes(encoding, payload),
         Encoding::Owner(encoding) => {
             let (events, refused) = decode_owners(encoding, "fuzz/pod", NOW, MAX_BYTES, payload);
@@ -69,6 +72,34 @@ fn feed_flows(encoding: FlowEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
     decode(&mut again, &mut |_| {});
     assert_eq!(again, out, "decoding is a function");
     (accepted, refused)
+}
+
+fn feed_metrics(encoding: MetricEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {
+    thread_local! {
+        static FAMILIES: Families = Families::default();
+    }
+    let mut refused = Vec::new();
+    let decode = |out: &mut MetricColumns, refuse: &mut dyn FnMut(Refused)| {
+        FAMILIES.with(|known| {
+            decode_metrics(encoding, known, NOW, MAX_BYTES, payload, out, refuse);
+        });
+    };
+    let mut out = MetricColumns::default();
+    decode(&mut out, &mut |why| refused.push(why));
+    for row in out.rows() {
+        assert!(row.time > 0 && row.start <= row.time && row.time <= NOW + MAX_AHEAD_NANOS);
+        assert!(row.count_milli.is_none_or(|n| n >= 0) && row.sum.is_none_or(|sum| sum >= 0));
+        let ends = [row.client, row.server];
+        for name in ends.iter().flat_map(|e| [e.service, e.namespace, e.address, e.destination]) {
+            let name = out.say(name);
+            assert!(name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control), "{name:?}");
+        }
+        assert!(out.buckets(row).is_sorted_by(|a, b| a.0 < b.0), "{:?}", out.buckets(row));
+    }
+    let mut again = MetricColumns::default();
+    decode(&mut again, &mut |_| {});
+    assert_eq!((again.rows(), again.other), (out.rows(), out.other), "decoding is a function");
+    (out.len() + out.other as usize, refused)
 }
 
 fn feed_spans(encoding: SpanEncoding, payload: &[u8]) -> (usize, Vec<Refused>) {

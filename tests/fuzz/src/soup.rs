@@ -8,6 +8,7 @@ use prost::Message;
 use prost_types::{Duration, Timestamp};
 
 pub mod formats;
+pub mod metrics;
 pub mod spans;
 
 const NOW_SECS: i64 = 1_795_435_200;

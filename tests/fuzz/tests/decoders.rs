@@ -4,7 +4,8 @@ use std::io::{BufReader, Cursor};
 
 use portolan_fuzz::{MAX_BYTES, feed, soup};
 use portolan_proto::{
-    CaptureError, Captures, Encoding, InventoryEncoding, SpanEncoding, read_inventory,
+    CaptureError, Captures, Encoding, InventoryEncoding, MetricEncoding, SpanEncoding,
+    read_inventory,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -82,6 +83,16 @@ proptest! {
     }
 
     #[test]
+    fn damaged_metrics_give_points_or_refusals(
+        (encoding, payload) in proptest::sample::select(MetricEncoding::ALL)
+            .prop_flat_map(|of| (Just(of), soup::metrics::metrics(of))),
+        damage in soup::damage(),
+    ) {
+        feed(Encoding::Metric(encoding), &payload);
+        feed(Encoding::Metric(encoding), &damage.apply(payload));
+    }
+
+    #[test]
     fn any_file_is_read_to_its_end(
         file in soup::any_message(),
         damage in soup::damage(),
@@ -132,6 +143,11 @@ fn soup_reaches_past_the_gate() {
             if let Encoding::Span(of) = encoding {
                 let message =
                     soup::spans::spans(*of).boxed().new_tree(&mut runner).expect("no filters");
+                *sum += feed(*encoding, &message.current()).0;
+            }
+            if let Encoding::Metric(of) = encoding {
+                let message =
+                    soup::metrics::metrics(*of).boxed().new_tree(&mut runner).expect("no filters");
                 *sum += feed(*encoding, &message.current()).0;
             }
         }
