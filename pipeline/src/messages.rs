@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use portolan_model::{
     CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, MetricBatch, Nanos,
-    Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via, Window,
+    Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via,
+    Window,
 };
 use portolan_model::{Evidence, ScopeId};
 

@@ -20,7 +20,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use portolan_model::{
     CallProtocol, CallSource, MetricBatch, MetricColumns, MetricEnd, MetricRow, MetricWhat,
-    Outcome, PartitionId, Rank, ScopeId, Shape,
+    Outcome, Rank, ScopeId, Shape,
 };
 
 use crate::check::at;

@@ -85,6 +85,11 @@ fn the_whole_is_shown_without_its_secrets() {
         max_operations = 50
         user = "user"
 
+        [metrics]
+        horizon = "1m"
+        gap = "5m"
+        max_points = 2000000
+
         [log]
         format = "text"
         level = "info"
@@ -142,7 +147,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
         &format!("[lines]\n{KAFKA}"),
         &[],
         &expect![
-            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `traces`, `log`, `limits`, `receive`, `kafka`, `inventory`"
+            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `traces`, `metrics`, `log`, `limits`, `receive`, `kafka`, `inventory`"
         ],
     );
     refused(
@@ -266,7 +271,7 @@ fn impossible_cluster_is_refused_with_what_is_allowed() {
         &[],
         &expect![[r#"
             portolan.toml, line 5: kafka[0].topics[0].encoding: "avro" is not an encoding
-              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache", "otlp-proto", "otlp-json", "zipkin-json", "zipkin-json-v1", "zipkin-proto", "zipkin-thrift", "jaeger-proto", "jaeger-json", "portolan-catalogue-pb", "portolan-catalogue-json", "portolan-changes-pb" or "portolan-changes-json""#]],
+              allowed: "netobserv-pb", "netobserv-json", "goflow2-pb", "goflow2-json", "hubble-json", "aws-vpc", "ztunnel-json", "ztunnel-text", "envoy-json", "obi-otlp", "portolan-pb", "portolan-json", "netobserv-k8scache", "otlp-proto", "otlp-json", "zipkin-json", "zipkin-json-v1", "zipkin-proto", "zipkin-thrift", "jaeger-proto", "jaeger-json", "otlp-metrics-proto", "otlp-metrics-json", "prometheus-remote-write", "portolan-catalogue-pb", "portolan-catalogue-json", "portolan-changes-pb" or "portolan-changes-json""#]],
     );
     refused(
         &format!("{KAFKA}[[kafka.topics]]\nname = \"a\"\n"),
