@@ -75,6 +75,8 @@ pub(crate) struct Outgoing {
     pub(crate) rows: [Option<RowIx>; 2],
     /// Truth counts it: the agent is designated, and it is not told the second time.
     pub(crate) counts: bool,
+    /// One in how many packets the other agent looks at that sees the connection; 1 if there is none.
+    pub(crate) twin: u32,
 }
 
 /// Events by time; those of one instant in the order of their scheduling.

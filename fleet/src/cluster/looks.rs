@@ -111,7 +111,9 @@ impl Cluster {
             start: clock(whole.start),
             end: clock(whole.end),
         };
-        Outgoing { record, adds, rows, counts: watcher.designated }
+        let others = it.views.iter().filter(|other| other.node != watcher.node);
+        let twin = others.map(|other| self.agents[other.node as usize].sampling).max();
+        Outgoing { record, adds, rows, counts: watcher.designated, twin: twin.unwrap_or(1) }
     }
 
     /// Sends a record, or holds it back, or does either twice.
@@ -121,6 +123,9 @@ impl Cluster {
         if features.lost_permille > 0 && rng.random_range(0..1_000) < features.lost_permille {
             for row in outgoing.rows.into_iter().flatten().filter(|_| outgoing.counts) {
                 self.ledger.lost(row);
+                // What is left of it is the other agent's word, which is an estimate if it samples: one
+                // packet of what was lost then stands for many.
+                self.ledger.sampled(row, outgoing.twin);
             }
             return self.count(&outgoing);
         }

@@ -198,8 +198,12 @@ impl FlowResolver {
         if part.is_last {
             fill_extra(&mut conn.extra, flows, at);
         }
-        let answers = mark.answers_near_start(self.tolerance);
-        let comes_up = [answers || (reach.start && !reached.start), reach.end && !reached.end];
+        let comes_up = [
+            mark.answers_near_start(self.tolerance)
+                || mark.opens_near_start(self.tolerance)
+                || (reach.start && !reached.start),
+            reach.end && (mark.flags.syn() || mark.flags.syn_ack() || !reached.end),
+        ];
         let continues = is_new && row.key.proto() != Proto::TCP;
         let tell = [0, 1].map(|end| comes_up[end] && !std::mem::replace(&mut conn.told[end], true));
         let from = row.from;

@@ -43,6 +43,8 @@ pub(super) struct Emitted {
     pub(super) hop: Option<Arc<HopConnection>>,
     /// The server's socket is one that some hop forwards to.
     pub(super) landing: bool,
+    /// How sure the less sure of both ends is.
+    pub(super) resolution: Resolution,
     /// See [`HopConnection::sampler`].
     pub(super) sampler: Sampler,
     /// The edge is a leg that other rows account for, and how that is proven: a hop's own towards its
@@ -102,6 +104,7 @@ impl<'a> Judge<'a> {
         let upper = self.party(key, &seen, first.other(), begin);
         let parties = if first == Side::Low { [lower, upper] } else { [upper, lower] };
         let proto = key.proto();
+        let is_tcp = proto == Proto::TCP;
         let serves = |side| self.serves(key, side, &parties, proto);
         let oriented = orient::client(key, conn, serves);
         let (client, confidence) = oriented.unwrap_or_else(|| (self.lower_name(key), 0));
@@ -110,36 +113,43 @@ impl<'a> Judge<'a> {
         let node = [parties[0].node, parties[1].node];
         let mut asks_near = false;
         let mut near = std::mem::take(&mut conn.near);
-        let mut is_near = |side: Side, source: Source| {
+        let mut is_near = |from: Side, at: Side, source: Source| {
             asks_near = true;
-            self.is_near(key, (side, source), node[side as usize], &mut near)
+            self.is_near(key, (from, source), node[at as usize], &mut near)
         };
         let better = conn.better;
         // Two agents that both leave packets out: how much each one's word counts for must not depend
         // on which of them happened to look.
         let samples = |node: Ip| self.agents.samples(node, self.window, self.len);
         let halves = seen.sampled && node[0] != node[1] && node.into_iter().all(samples);
-        let mut word =
-            |of: Side| designated(conn, of, node, &seen, &mut |s| is_near(of, s), (better, halves));
+        let mut word = |of: Side| {
+            designated(conn, of, node, &seen, &mut |at, s| is_near(of, at, s), (better, halves))
+        };
         let (ahead, back) = (word(client), word(server));
-        let life = life(proto, conn, ahead, client);
+        let only_answered = is_tcp && ahead.is_none() && seen.opens;
+        let opens_elsewhere = only_answered && self.is_opened_near(key, client);
+        let life = life(proto, conn, ahead, client, opens_elsewhere);
         // Where packets were left out, that no answer was seen says nothing.
         let all_seen = ahead.is_none_or(|word| word.of.sampled == 0);
-        let all_seen = all_seen && !(life.unanswered && self.is_answered_later(key, server));
+        let all_seen = all_seen && !(life.unanswered && self.is_answered_near(key, server));
         let second_hand =
             self.forgotten && self.is_second_hand(ahead.map(|word| word.of), client, node);
         let mut counters = Counters::ZERO;
         count(&mut counters, conn, [ahead, back]);
         let sampler = sampler([ahead, back], &seen, conn);
-        (conn.near, conn.asks_near) = (near, asks_near || life.unanswered);
-        conn.open_after = life.open_after;
-        if second_hand || counters[Measure::Flows] == 0 {
+        (conn.near, conn.asks_near) = (near, asks_near || life.unanswered || only_answered);
+        let counts = !second_hand && counters[Measure::Flows] != 0;
+        // What has no handshake goes on from a window that counted it; one whose part counts elsewhere
+        // opened nothing.
+        conn.open_after = if is_tcp { life.open_after } else { counts };
+        if !counts {
             return None;
         }
-        let doubt = parties.iter().any(|p| {
+        let resolution = parties[0].resolution.or(parties[1].resolution);
+        let doubt = |p: &Party| {
             matches!(p.resolution, Resolution::Tolerant | Resolution::Early | Resolution::Lingering)
-        });
-        if doubt {
+        };
+        if parties.iter().any(doubt) {
             counters[Measure::BytesInferred] =
                 counters[Measure::BytesSent] + counters[Measure::BytesReceived];
         }
@@ -166,6 +176,7 @@ impl<'a> Judge<'a> {
             client,
             hop: None,
             landing: self.is_landing(key.end(server), proto),
+            resolution,
             sampler,
             leg: masked.then_some(Evidence::Rewrite),
         };
@@ -218,7 +229,7 @@ impl<'a> Judge<'a> {
         }
         if let Some(before) = self.tables.get(self.window.previous(self.len)) {
             if !is_tcp {
-                conn.continued |= before.get(key).is_some();
+                conn.continued = before.get(key).is_some_and(|c| c.open_after);
             } else if opens {
                 conn.open_before = before.get(key).is_some_and(|c| c.open_after);
             }
@@ -263,11 +274,30 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// Whether the answer to what opened here came in the next window.
-    fn is_answered_later(&self, key: ConnKey, server: Side) -> bool {
+    /// Whether the answer to what opened here was seen in a neighbouring window.
+    fn is_answered_near(&self, key: ConnKey, server: Side) -> bool {
         let next = self.tables.get(self.window + self.len).and_then(|table| table.get(key));
         let mut answers = next.into_iter().flat_map(|c| &c.tallies).filter(|t| t.from == server);
-        answers.any(|t| t.marks.iter().any(|mark| mark.answers_near_start(self.tolerance)))
+        let later = answers.any(|t| t.marks.iter().any(|m| m.answers_near_start(self.tolerance)));
+        // By the clock of who saw it, it may have come before what it answers.
+        let before = self.window.previous(self.len);
+        let earlier = self.tables.get(before).and_then(|table| table.get(key));
+        let mut answers = earlier.into_iter().flat_map(|c| &c.tallies).filter(|t| t.from == server);
+        let reaches = |t: &Tally| t.reach(before, self.len, self.tolerance).end;
+        later || answers.any(|t| t.flags.syn_ack() && reaches(t))
+    }
+
+    /// Whether somebody saw the client open in a neighbouring window, as near as two clocks may differ:
+    /// an answer that was seen here, and no opening, then is the answer to that.
+    fn is_opened_near(&self, key: ConnKey, client: Side) -> bool {
+        let of = |window: Window| self.tables.get(window).and_then(|table| table.get(key));
+        let opens = |t: &&Tally| t.from == client && t.flags.syn();
+        let next = of(self.window + self.len).into_iter().flat_map(|c| &c.tallies);
+        let later = |t: &Tally| t.marks.iter().any(|m| m.opens_near_start(self.tolerance));
+        let before = self.window.previous(self.len);
+        let earlier = |t: &Tally| t.reach(before, self.len, self.tolerance).end;
+        next.filter(opens).any(later)
+            || of(before).into_iter().flat_map(|c| &c.tallies).filter(opens).any(earlier)
     }
 
     fn serves(&self, key: ConnKey, side: Side, parties: &[Party; 2], proto: Proto) -> bool {

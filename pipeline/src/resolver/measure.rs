@@ -16,15 +16,16 @@ use super::table::{Conn, Side, Tally};
 /// window: what a weaker one spreads over its longer interval is the same traffic, and totals of
 /// different sources never mix (flow semantics, section 3.3).
 ///
-/// `home_is_near` says that the sender's node reported the connection in a neighbouring window. Then
-/// this window's part is in its count there: slices are cut, and clocks read, differently on two
-/// nodes, and a part must not count on both.
+/// `is_near` says that the node of an end reported, of every packet, what `from` sends in a neighbouring
+/// window. Then this window's part is in its count there: slices are cut, and clocks read, differently
+/// on two nodes, and a part must not count on both. So the sender's node is heard before the other,
+/// and either before one that samples.
 pub(super) fn designated<'a>(
     conn: &'a Conn,
     from: Side,
     node: [Ip; 2],
     seen: &Seen,
-    home_is_near: &mut dyn FnMut(Source) -> bool,
+    is_near: &mut dyn FnMut(Side, Source) -> bool,
     (best_elsewhere, halves): (u8, bool),
 ) -> Option<Word<'a>> {
     let is_on = |agent: Ip, side: Side| !agent.is_none() && agent == node[side as usize];
@@ -47,7 +48,10 @@ pub(super) fn designated<'a>(
         let other = heard.clone().find(twin).map(|(tally, _)| tally);
         return Some(Word { of: best, other, halves });
     }
-    let counts = is_on(*agent, from) || !home_is_near(best.source);
+    let mut counts = is_on(*agent, from) || !is_near(from, best.source);
+    if best.sampled > 0 {
+        counts = counts && ![from, from.other()].into_iter().any(|at| is_near(at, best.source));
+    }
     counts.then_some(Word { of: best, other: None, halves })
 }
 
@@ -131,7 +135,16 @@ pub(super) struct Life {
 /// server's direction was seen, by its answer to one. Others: unless the window before had it. Of
 /// sampled packets every opening stands for as many as were not looked at (flow semantics, section
 /// 3.7).
-pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<Word>, client: Side) -> Life {
+///
+/// `opens_elsewhere` says that the opening of what is only answered here was seen, by another's clock, in a
+/// neighbouring window.
+pub(super) fn life(
+    proto: Proto,
+    conn: &Conn,
+    ahead: Option<Word>,
+    client: Side,
+    opens_elsewhere: bool,
+) -> Life {
     if proto != Proto::TCP {
         let opened = u32::from(!conn.continued);
         return Life { opened, open_after: false, unanswered: false };
@@ -152,7 +165,8 @@ pub(super) fn life(proto: Proto, conn: &Conn, ahead: Option<Word>, client: Side)
     let unseen = conn.tallies.iter().all(|t| t.from != client);
     // One answer in a sample would stand for many: openings are counted where they are looked for.
     let sampled = conn.tallies.iter().any(|t| t.sampled > 0);
-    let opened = u32::from(unseen && answered && !conn.open_before && !sampled);
+    let opened = unseen && answered && !conn.open_before && !sampled && !opens_elsewhere;
+    let opened = u32::from(opened);
     let closed = marks().any(|m| m.flags.closes());
     let open_after = (conn.open_before || opened > 0) && !closed;
     Life { opened, open_after, unanswered: false }

@@ -109,9 +109,9 @@ pub(super) struct Conn {
     pub(super) looked: bool,
     /// It had a SYN, or an answer to one, at that time.
     pub(super) opens: bool,
-    /// The connection was there in the window before.
+    /// Without a handshake: it was counted in the window before.
     pub(super) continued: bool,
-    /// It was open when the window before ended, and when this one does.
+    /// It was open when the window before ended, and when this one does; without a handshake: it counts.
     pub(super) open_before: bool,
     pub(super) open_after: bool,
     /// Standing of the best source that tells of the connection in another window.
@@ -190,7 +190,16 @@ impl Mark {
 
     /// It answers an opening, and so near the start of its window that the opening may lie before it.
     pub(super) fn answers_near_start(&self, tolerance: Nanos) -> bool {
-        self.flags.syn_ack() && Nanos::from(self.start_ms) * 1_000_000 <= 2 * tolerance
+        self.flags.syn_ack() && self.is_near_start(tolerance)
+    }
+
+    /// It opens, and so near the start of its window that by another clock it may lie before it.
+    pub(super) fn opens_near_start(&self, tolerance: Nanos) -> bool {
+        self.flags.syn() && self.is_near_start(tolerance)
+    }
+
+    fn is_near_start(&self, tolerance: Nanos) -> bool {
+        Nanos::from(self.start_ms) * 1_000_000 <= 2 * tolerance
     }
 }
 

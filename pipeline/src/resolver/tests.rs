@@ -247,3 +247,84 @@ fn two_agents_that_both_sample_count_half_each_whoever_of_them_looked() {
         "#]],
     );
 }
+
+/// How sure the ends of what was counted are; what moved is taken back where it was.
+#[test]
+fn how_sure_the_ends_are_is_told_in_bytes_and_connections() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.run(
+        "own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1
+         flow 3..4 10.0.0.1:40000>10.0.1.1:8080 100B S @10.9.0.1
+         flow 3..4 10.0.0.1:40001>8.8.8.8:443 30B S @10.9.0.1
+         flow 3..4 10.0.0.1:40002>10.0.1.2:8080 7B S @10.9.0.1
+         barrier
+         own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2 t=0..
+         own pod job-1 owner=job ip=10.0.1.2 node=10.9.0.2 t=4.5..",
+    );
+    let mut told = std::collections::BTreeMap::<_, i64>::new();
+    for (name, by) in lab.commits.iter().flat_map(|commit| &commit.tallies) {
+        *told.entry(&**name).or_default() += by;
+    }
+    told.retain(|name, sum| name.starts_with("resolved/") && *sum != 0);
+    let told: Vec<_> = told.into_iter().collect();
+    assert_eq!(
+        told,
+        [
+            ("resolved/exact/bytes", 100),
+            ("resolved/exact/connections", 1),
+            ("resolved/outside/bytes", 30),
+            ("resolved/outside/connections", 1),
+            ("resolved/tolerant/bytes", 7),
+            ("resolved/tolerant/connections", 1),
+        ]
+    );
+}
+
+/// The client's node lost what the client sent, and the clock of the server's is ahead.
+#[test]
+fn answer_here_and_opening_in_the_next_window_are_one_connection() {
+    let answer = "flow 8..9 10.0.1.1:8080>10.0.0.1:40000 900B SA F @10.9.0.1";
+    let opening = "flow 11..12 10.0.0.1:40000>10.0.1.1:8080 120B S F @10.9.0.2";
+    let render = |first: &str, second: &str| {
+        let mut lab = Lab::new(&LineConfig::default());
+        lab.run(&format!("{FLEET}\n{first}\nbarrier\n{second}"));
+        lab.render()
+    };
+    assert_eq!(render(answer, opening), render(opening, answer));
+    expect![[r#"
+        t=0 web -> api tcp/8080: flows=1 active=1 received=900
+        t=10 web -> api tcp/8080: flows=1 conns=1 active=1 sent=120
+    "#]]
+    .assert_eq(&render(answer, opening));
+}
+
+/// The server's node samples, and its clock is ahead of that of the client's, which sees every packet.
+#[test]
+fn sample_of_what_was_seen_whole_in_the_window_before_counts_nothing() {
+    fleet(
+        "flow 8..9 10.0.0.1:40000>10.0.1.1:8080 120B S F @10.9.0.1
+         flow 8..9 10.0.1.1:8080>10.0.0.1:40000 900B SA F @10.9.0.1
+         flow 11..11 10.0.1.1:8080>10.0.0.1:40000 60B sample=50 @10.9.0.2",
+        &expect![[r#"
+            t=0 web -> api tcp/8080: flows=2 conns=1 active=1 sent=120 received=900
+        "#]],
+    );
+}
+
+/// The part that only the server's node shows before the boundary is in what the client's node counts
+/// behind it, and so is the opening.
+#[test]
+fn datagrams_that_count_in_the_next_window_open_there() {
+    let near = "flow 11..12 10.0.0.1:40000>10.0.1.1:53 120B udp @10.9.0.1";
+    let far = "flow 8..9 10.0.0.1:40000>10.0.1.1:53 120B udp @10.9.0.2";
+    let render = |first: &str, second: &str| {
+        let mut lab = Lab::new(&LineConfig::default());
+        lab.run(&format!("{FLEET}\n{first}\nbarrier\n{second}"));
+        lab.render()
+    };
+    assert_eq!(render(near, far), render(far, near));
+    expect![[r#"
+        t=10 web -> api udp/53: flows=1 conns=1 active=1 sent=120 connections_guessed=1
+    "#]]
+    .assert_eq(&render(near, far));
+}
