@@ -171,6 +171,23 @@ pub enum Resolution {
     Outside = 6,
 }
 
+// === impl Resolution ===
+
+impl Resolution {
+    /// The less sure of two. The outside is known to be just that: only an exact owner is surer.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        const fn doubt(it: Resolution) -> u8 {
+            match it {
+                Resolution::Exact => 0,
+                Resolution::Outside => 1,
+                _ => 1 + it as u8,
+            }
+        }
+        if doubt(other) > doubt(self) { other } else { self }
+    }
+}
+
 // === impl EdgeDelta ===
 
 impl EdgeDelta {

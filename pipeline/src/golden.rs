@@ -1,7 +1,9 @@
 //! Golden cases of flow truth (flow semantics, section 5), by number: each has one right answer.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
-use portolan_model::Measure;
+use portolan_model::{Counters, Measure};
 
 use crate::check::check;
 
@@ -260,6 +262,44 @@ fn case_20_shared_ingress_never_joins_its_callers_with_its_backends() {
             t=0 b -> edge tcp/80: flows=1 conns=1 failed=1 active=1 sent=100
         "#]],
     );
+}
+
+/// Fifty callers, eighty backends, and one connection in ten whose own record says where it went on.
+#[test]
+fn case_20_of_fifty_callers_and_eighty_backends_only_what_is_proven_is_joined() {
+    const CONNECTIONS: i64 = 400;
+    let mut lab = crate::check::Lab::new(&crate::LineConfig::default());
+    let mut script = String::new();
+    for caller in 0..50 {
+        let _ = writeln!(script, "own pod a-{caller} owner=a-{caller} ip=10.0.0.{}", caller + 1);
+    }
+    for backend in 0..80 {
+        let _ = writeln!(script, "own pod b-{backend} owner=b-{backend} ip=10.0.1.{}", backend + 1);
+    }
+    let backends: Vec<_> = (1..=80).map(|at| format!("10.0.1.{at}:8080")).collect();
+    let _ = writeln!(script, "own lb edge ip=10.0.9.9 ports=tcp/80 to={}", backends.join(","));
+    for at in 0..CONNECTIONS {
+        let (client, port, backend) = (at % 50 + 1, 40_000 + at, at * 7 % 80 + 1);
+        let client = format!("10.0.0.{client}:{port}");
+        let proof = format!("xlat={client}>10.0.1.{backend}:8080");
+        let proof = if at % 10 == 0 { proof.as_str() } else { "" };
+        let _ = writeln!(script, "flow 3 {client}>10.0.9.9:80 100B S @10.9.0.1 {proof}");
+        let _ = writeln!(script, "flow 3 10.0.9.9:{port}>10.0.1.{backend}:8080 110B S @10.9.0.1");
+    }
+    lab.run(&script);
+    let count = |sums: &[&Counters]| sums.iter().map(|c| c[Measure::Connections]).sum::<i64>();
+    let is_edge = |id| lab.names[&id].name.as_ref() == "edge";
+    let edges = lab.edges.iter().filter(|(_, c)| !c.is_zero());
+    let (to, rest): (Vec<_>, Vec<_>) = edges.partition(|(key, _)| is_edge(key.server));
+    assert!(rest.iter().all(|(key, _)| is_edge(key.client)), "no caller meets a backend by itself");
+    let raw: Vec<_> = to.iter().map(|(_, counters)| *counters).collect();
+    let paths: Vec<_> = lab.paths.values().collect();
+    assert_eq!((count(&raw), count(&paths)), (CONNECTIONS, CONNECTIONS / 10));
+    for ((key, path), proven) in lab.paths.iter().zip(1..) {
+        assert!(proven <= CONNECTIONS / 10, "each pair is one that a record named");
+        let leg: Vec<_> = to.iter().filter(|(k, _)| k.client == key.client).map(|e| e.1).collect();
+        assert!(path[Measure::Connections] <= count(&leg), "a leg passes on what it was sent");
+    }
 }
 
 #[test]

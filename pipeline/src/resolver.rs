@@ -28,7 +28,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
+use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Resolution, Source, Window, WindowLen};
 use rustc_hash::FxHashSet;
 
 use crate::directory::Directory;
@@ -105,6 +105,7 @@ struct Tallies {
     late_second_hand: i64,
     folded_early: i64,
     icmp_errors: i64,
+    resolved: [emit::Resolved; 7],
 }
 
 impl FlowResolver {
@@ -227,6 +228,10 @@ impl FlowResolver {
         out.hops = std::mem::take(&mut emission.hops);
         out.landings = std::mem::take(&mut emission.landings);
         out.deltas.paths = std::mem::take(&mut emission.legs);
+        let resolved = std::mem::take(&mut emission.resolved);
+        if !rebuild {
+            self.tally.resolved = resolved;
+        }
         out.deltas.edges = emission.edges.drain().map(|(_, row)| row).collect();
         self.emission = emission;
         self.names.targets.clear();
@@ -382,6 +387,12 @@ impl FlowResolver {
             ("icmp_errors", tally.icmp_errors),
             ("addresses_overflowed", overflowed as i64),
         ];
+        let resolved = Resolution::ALL.iter().flat_map(|resolution| {
+            let emit::Resolved { bytes, connections } = tally.resolved[*resolution as usize];
+            let name = |what| format!("resolved/{}/{what}", resolution.as_str()).into();
+            [(name("bytes"), bytes), (name("connections"), connections)]
+        });
+        barrier.tallies.extend(resolved.filter(|(_, n)| *n != 0));
         barrier
             .tallies
             .extend(named.into_iter().filter(|(_, n)| *n != 0).map(|(name, n)| (name.into(), n)));

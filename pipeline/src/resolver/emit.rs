@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 
 use portolan_model::{
-    Counters, EdgeDelta, EdgeKey, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
+    Counters, EdgeDelta, EdgeKey, Measure, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
 };
 
 use rustc_hash::FxHashMap;
@@ -22,6 +22,15 @@ pub(super) struct Emission {
     pub(super) legs: Vec<PathDelta>,
     pub(super) hops: Vec<HopChange>,
     pub(super) landings: Vec<LandingChange>,
+    /// Bytes, and connections opened, by how sure their ends are.
+    pub(super) resolved: [Resolved; 7],
+}
+
+/// See [`Emission::resolved`].
+#[derive(Copy, Clone, Default)]
+pub(super) struct Resolved {
+    pub(super) bytes: i64,
+    pub(super) connections: i64,
 }
 
 /// Emits what changed between two judgements of one connection.
@@ -35,6 +44,13 @@ pub(super) fn difference(
 ) {
     if old == new {
         return;
+    }
+    for (emitted, sign) in [(old, -1), (new, 1)] {
+        let Some(emitted) = emitted else { continue };
+        let counters = &emitted.counters;
+        let of = &mut out.resolved[emitted.resolution as usize];
+        of.bytes += sign * (counters[Measure::BytesSent] + counters[Measure::BytesReceived]);
+        of.connections += sign * counters[Measure::Connections];
     }
     match (old, new) {
         (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
