@@ -253,17 +253,25 @@ impl MetricMapper {
     }
 
     fn judge_touched(&mut self, known: &mut Known<'_>) {
+        let mut judged = Vec::new();
         loop {
             let mut names = FxHashMap::default();
             for id in std::mem::take(&mut self.touched) {
                 self.judge(id, &mut known.naming(self.tolerance), &mut names);
+                judged.push(id);
             }
             let displaced = known.names.take_displaced();
             if displaced.is_empty() {
-                return;
+                break;
             }
             self.touch_naming(&displaced);
             known.displaced.extend(displaced);
+        }
+        // What came late is told of now that names are final, and is settled at once.
+        for id in judged {
+            if let Some(series) = self.series.get_mut(&id) {
+                self.points -= series.trim(self.folded.start());
+            }
         }
     }
 
@@ -311,8 +319,6 @@ impl MetricMapper {
             count(new, &label, 1, self.window, rows);
         }
         series.told = found;
-        // What came late was told of, and is settled at once.
-        self.points -= series.trim(self.folded.start());
     }
 
     /// Forgets what is settled, and series that have ended.
