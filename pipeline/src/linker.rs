@@ -64,11 +64,20 @@ pub struct SpanLinker {
     reread: BTreeMap<Window, FxHashMap<u32, i64>>,
     /// Empty between barriers; its memory is kept.
     rows: Rows,
+    /// Traces that lose a part at the end of a judgement.
+    settled: FxHashMap<u128, Settled>,
     /// How many spans are remembered.
     spans: usize,
     /// Traces whose last span ended before this window are forgotten.
     folded: Window,
     tally: Tallies,
+}
+
+/// What stays of a trace that loses a part.
+#[derive(Default)]
+struct Settled {
+    calls: Vec<call::Call>,
+    spans: Vec<Span>,
 }
 
 /// What the linker counts of itself in an epoch.
@@ -134,6 +143,7 @@ impl SpanLinker {
             due: BinaryHeap::new(),
             reread: BTreeMap::new(),
             rows: Rows::default(),
+            settled: FxHashMap::default(),
             spans: 0,
             folded: Window(0),
             tally: Tallies::default(),
@@ -318,7 +328,7 @@ impl SpanLinker {
             self.links.judge(self.window, &mut ends, &mut self.rows);
             let displaced = known.names.take_displaced();
             if displaced.is_empty() {
-                return;
+                return self.settle();
             }
             self.touch_naming(&displaced);
             known.displaced.extend(displaced);
@@ -353,16 +363,17 @@ impl SpanLinker {
         out.calls.extend(self.rows.drain().map(|(_, row)| row).filter(|row| !row.is_zero()));
     }
 
-    /// Judges a trace and emits the difference. Of parts of it that are too old, what they count for
-    /// stays, and is no longer remembered.
+    /// Judges a trace and emits the difference.
     fn judge(&mut self, id: u128, known: &mut Known<'_>, watermark: Nanos) {
         let quiet = self.quiet();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         trace.touched = false;
+        let mut ends = Ends { naming: known.naming(self.tolerance), pools: &self.pools };
+        // Of two versions of one span, too: either may have been judged alone.
+        trace.fresh().iter().for_each(|span| ends.note(span));
         let twice = trace.order(&self.pools);
         self.spans -= twice;
         self.tally.duplicates += twice as i64;
-        let mut ends = Ends { naming: known.naming(self.tolerance), pools: &self.pools };
         let mut judge = Judge::new(&mut ends, &self.links, self.window, self.waits, watermark);
         if !trace.may_pause(quiet) {
             judge_run(&mut judge, id, &trace.spans);
@@ -373,7 +384,7 @@ impl SpanLinker {
             self.due.extend(found.due.map(|due| Reverse((due, id))));
             return;
         }
-        let (mut all, mut kept, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut all, mut settled) = (Vec::new(), Settled::default());
         (trace.waiting, trace.asked) = (0, false);
         for run in trace.runs(quiet) {
             judge_run(&mut judge, id, &run);
@@ -381,19 +392,29 @@ impl SpanLinker {
             all.extend_from_slice(&found.calls);
             let newest = run.iter().map(|s| s.end).max().unwrap_or(0);
             if self.window.window(newest) >= self.folded {
-                kept.extend(found.calls);
-                spans.extend(run);
+                settled.calls.extend(found.calls);
+                settled.spans.extend(run);
                 trace.waiting += found.waiting;
                 trace.asked |= found.asked;
                 self.due.extend(found.due.map(|due| Reverse((due, id))));
             }
         }
         difference(&mut trace.emitted, &mut all, &mut self.rows);
-        trace.emitted = kept;
-        if spans.len() < trace.spans.len() && !spans.is_empty() {
-            self.spans -= trace.spans.len() - spans.len();
-            spans.sort_by_key(|s| (s.id, s.role));
-            trace.keep(spans);
+        trace.emitted = all;
+        self.settled.insert(id, settled);
+    }
+
+    /// Of parts of traces that are too old, what they count for stays, and is no longer remembered.
+    /// Not before names are final: until then another trace may take one from them.
+    fn settle(&mut self) {
+        for (id, Settled { calls, mut spans }) in std::mem::take(&mut self.settled) {
+            let Some(trace) = self.traces.get_mut(&id) else { continue };
+            trace.emitted = calls;
+            if spans.len() < trace.spans.len() && !spans.is_empty() {
+                self.spans -= trace.spans.len() - spans.len();
+                spans.sort_by_key(|s| (s.id, s.role));
+                trace.keep(spans);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use portolan_model::{CallSource, EntityId};
 use crate::naming::{Naming, Side};
 
 use super::gather::Pools;
-use super::span::{Marks, Span};
+use super::span::{Marks, Role, Span};
 
 /// Names the ends of the calls of an epoch.
 pub(super) struct Ends<'a> {
@@ -16,10 +16,16 @@ pub(super) struct Ends<'a> {
 // === impl Ends ===
 
 impl Ends<'_> {
-    /// Makes sure that a service is on the map, even if no edge of it is (C.3).
-    pub(super) fn note_service(&mut self, who: u32) {
-        if who != 0 {
-            self.service(who);
+    /// Makes sure that a service is on the map, even if no edge of it is (C.3), and that what it serves is
+    /// among the operations that it may keep: also what no call bears in the end, because a call that
+    /// was judged before it was whole may have.
+    pub(super) fn note(&mut self, span: &Span) {
+        if span.who == 0 {
+            return;
+        }
+        let service = self.service(span.who);
+        if span.role == Role::Callee {
+            self.operation(service, span);
         }
     }
 

@@ -76,7 +76,7 @@ impl<'a, 'd> Judge<'a, 'd> {
         self.matched.resize(spans.len(), false);
         let mut pairs = Vec::new();
         for (place, span) in spans.iter().enumerate() {
-            self.ends.note_service(span.who);
+            self.ends.note(span);
             if span.role != Role::Callee {
                 continue;
             }
@@ -206,11 +206,13 @@ impl<'a, 'd> Judge<'a, 'd> {
         let from = self.ends.service(caller.who);
         self.found.asked |= self.ends.asks(caller);
         let marks = Marks::UNPAIRED_CLIENT;
-        let (to, source, marks) = match self.ends.far(caller, Side::Server) {
-            Some((to, source)) => (to, source, marks.and(Marks::COUNTS)),
-            None => (self.ends.unknown(), CallSource::TracePeer, marks),
+        // What nobody knows serves no operations.
+        let (to, source, marks, operation) = match self.ends.far(caller, Side::Server) {
+            Some((to, source)) => {
+                (to, source, marks.and(Marks::COUNTS), self.ends.operation(to, caller))
+            }
+            None => (self.ends.unknown(), CallSource::TracePeer, marks, EntityId::NONE),
         };
-        let operation = self.ends.operation(to, caller);
         let key = self.key(caller.start, from, to, source, caller.protocol, operation);
         let mut call = Call::new(key, caller.start, caller.end, caller.weight, marks);
         if marks.has(Marks::COUNTS) {

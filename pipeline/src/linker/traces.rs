@@ -72,6 +72,11 @@ impl Trace {
         before - self.spans.len()
     }
 
+    /// What came since it was put in order.
+    pub(super) fn fresh(&self) -> &[Span] {
+        &self.spans[self.ordered..]
+    }
+
     /// Whether it is silent for longer than `quiet` somewhere; see [`Self::runs`].
     pub(super) fn may_pause(&self, quiet: Nanos) -> bool {
         self.newest - self.oldest > quiet
@@ -120,7 +125,8 @@ pub(super) fn rest(a: &Span, b: &Span, pools: &Pools) -> std::cmp::Ordering {
 const HAND_DOWN: usize = 16;
 
 /// Gives spans that nobody named the service of the span above them: Zipkin's clients may leave
-/// themselves out. What has no name then has no role.
+/// themselves out. What has no name then has no role. What they name as an operation is left out:
+/// whose it is may be another's as soon as more of the trace is there.
 pub(super) fn name_the_nameless(spans: &mut [Span]) {
     for _ in 0..HAND_DOWN {
         let nameless = spans.iter().enumerate().filter(|(_, s)| s.who == 0);
@@ -132,7 +138,7 @@ pub(super) fn name_the_nameless(spans: &mut [Span]) {
             break;
         }
         for (at, who) in named {
-            spans[at].who = who;
+            (spans[at].who, spans[at].operation) = (who, 0);
         }
     }
     spans.iter_mut().filter(|s| s.who == 0).for_each(|s| s.role = Role::Inner);

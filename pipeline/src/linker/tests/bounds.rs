@@ -176,3 +176,29 @@ fn names_over_the_bound_share_one() {
         names_overflowed=2
     "#]].assert_eq(&lab.render());
 }
+
+/// Found by the law that the graph is a function of the set of spans: what a judgement named that later
+/// spans overturned had taken a place, or had not, by when the barrier came.
+#[test]
+fn operations_that_are_kept_do_not_depend_on_what_was_judged_meanwhile() {
+    let mut config = LineConfig::default();
+    config.traces.max_operations = 1;
+    let run = |script: &str| {
+        let mut lab = Lab::new(&config);
+        lab.run(script);
+        lab.rows_text()
+    };
+    for [a, b] in [["x", "y"], ["y", "x"]] {
+        // Two versions of one span, of which one stays.
+        let first = format!("span T a server web 1..2 op={a}");
+        let second = format!("span T a<q server web 1.3..1.4 op={b}");
+        let at_once = run(&format!("{first}\n{second}"));
+        assert_eq!(run(&format!("{first}\nbarrier 3\n{second}")), at_once);
+        assert_eq!(run(&format!("{second}\nbarrier 3\n{first}")), at_once);
+    }
+    // Whose a span without a name is may change with every span that comes.
+    let spans = ["span T b<a server - 1..2 op=x", "span T a server web 1..2 op=y"];
+    let other = "span T a<c client api 1..2";
+    let at_once = run(&format!("{}\n{}\n{other}", spans[0], spans[1]));
+    assert_eq!(run(&format!("{}\n{other}\nbarrier 3\n{}", spans[0], spans[1])), at_once);
+}
