@@ -370,7 +370,9 @@ impl SpanLinker {
         trace.touched = false;
         let mut ends = Ends { naming: known.naming(self.tolerance), pools: &self.pools };
         // Of two versions of one span, too: either may have been judged alone.
-        trace.fresh().iter().for_each(|span| ends.note(span));
+        for span in trace.fresh() {
+            ends.note(span);
+        }
         let twice = trace.order(&self.pools);
         self.spans -= twice;
         self.tally.duplicates += twice as i64;

@@ -294,7 +294,9 @@ impl FlowResolver {
             for block in carried.chunks(WARM) {
                 let sum = block.iter().fold(0, |sum, key| sum + later.warm_marks(*key));
                 std::hint::black_box(sum);
-                block.iter().for_each(|key| later.touch_key(*key));
+                for key in block {
+                    later.touch_key(*key);
+                }
             }
         }
         *self.tables.open(window, Table::default) = table;

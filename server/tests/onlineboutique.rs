@@ -2,6 +2,7 @@
 //! and both together give one graph.
 
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
+#![expect(clippy::unwrap_used, reason = "what a test sets up either works or fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -95,7 +95,6 @@ fn store_on_a_disk_that_fills_up() {
     let broken: Vec<_> =
         found.iter().filter(|f| f.broken > 0 && f.check != Check::EntitiesKnown).collect();
     assert!(broken.is_empty(), "{broken:?}");
-    println!("went on after {told} epochs");
 }
 
 #[test]

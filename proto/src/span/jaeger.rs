@@ -40,7 +40,7 @@ impl Parts<'_> {
             match (*name, value) {
                 ("span.kind", Value::Text(kind)) => plain.kind = kind_of(kind),
                 ("error", Value::Bool(true) | Value::Text("true")) => {
-                    plain.status = SpanStatus::Error
+                    plain.status = SpanStatus::Error;
                 }
                 ("otel.status_code", Value::Text("OK")) => plain.status = SpanStatus::Ok,
                 ("w3c.tracestate", Value::Text(state)) => plain.trace_state = state,

@@ -19,6 +19,7 @@ const UNITS: [(&str, f64); 5] = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the format")]
 struct Span<'a> {
     #[serde(borrow)]
     trace_id: Text<'a>,

@@ -87,7 +87,7 @@ fn drawn(graph: &v1::GetGraphResponse, way: &str) -> Vec<String> {
     let text = |edge: &v1::Edge| {
         let mut edge = edge.clone();
         for entity in [&mut edge.client, &mut edge.server].into_iter().flatten() {
-            entity.id = Default::default();
+            entity.id = String::new();
         }
         super::maps::json(&edge).replace(&own, "")
     };
