@@ -19,6 +19,7 @@ mod labels;
 mod otlp_json;
 mod otlp_pb;
 mod remote_write;
+mod said;
 #[cfg(test)]
 mod tests;
 mod write;

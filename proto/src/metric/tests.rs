@@ -159,12 +159,12 @@ fn conventions_name_the_reporter_and_the_address_that_it_called() {
             point("", "http.client.request.duration", "", seconds(0.1, [1, 0, 0])),
         ],
         &expect![[r#"
-            rpc_client grpc Calls: web ns=shop > cart ns=shop :7070 [shop.Cart/Get] failed 5xx n=2 sum=3000000000 Bounds[(100000000, 1), (9223372036854775807, 1)]
-            rpc_server grpc Calls: - > web ns=shop [shop.Web/Get] n=2 sum=100000000 Bounds[(100000000, 2)]
-            rpc_client http Calls: web ns=shop > addr=10.0.0.7 :8080 [GET] failed 4xx n=1 sum=500000000 Bounds[(1000000000, 1)]
-            rpc_client database Calls: web ns=shop > addr=pg.prod db=postgresql base=orders :5432 [SELECT items] n=1 sum=10000000 Bounds[(100000000, 1)]
+            rpc_client grpc Calls: web ns=shop > cart ns=shop :7070 [shop.Cart/Get] failed 5xx n=2 sum=3000000000 Bounds[(100000000, 1), (1000000000, 0), (9223372036854775807, 1)]
+            rpc_server grpc Calls: - > web ns=shop [shop.Web/Get] n=2 sum=100000000 Bounds[(100000000, 2), (1000000000, 0), (9223372036854775807, 0)]
+            rpc_client http Calls: web ns=shop > addr=10.0.0.7 :8080 [GET] failed 4xx n=1 sum=500000000 Bounds[(100000000, 0), (1000000000, 1), (9223372036854775807, 0)]
+            rpc_client database Calls: web ns=shop > addr=pg.prod db=postgresql base=orders :5432 [SELECT items] n=1 sum=10000000 Bounds[(100000000, 1), (1000000000, 0), (9223372036854775807, 0)]
             rpc_client messaging Calls: web ns=shop > bus=kafka topic=orders n=4
-            rpc_server messaging Calls: bus=kafka topic=orders > web ns=shop n=2 sum=200000000 Bounds[(100000000, 1), (1000000000, 1)]
+            rpc_server messaging Calls: bus=kafka topic=orders > web ns=shop n=2 sum=200000000 Bounds[(100000000, 1), (1000000000, 1), (9223372036854775807, 0)]
             other 1
             refused bad_field: http.client.request.duration: nothing names the service
         "#]],
@@ -187,8 +187,8 @@ fn old_names_are_milliseconds_and_fold_into_the_new() {
     check(
         &[old("rpc.client.duration")],
         &expect![[r#"
-        rpc_client grpc Calls: web > addr=cart :7070 [shop.Cart/Get] failed 5xx n=1 sum=20000000 Bounds[(9223372036854775807, 1)]
-    "#]],
+            rpc_client grpc Calls: web > addr=cart :7070 [shop.Cart/Get] failed 5xx n=1 sum=20000000 Bounds[(10000000, 0), (9223372036854775807, 1)]
+        "#]],
     );
     let new = point("service.name=web", "rpc.client.call.duration", "", seconds(0.0, [0, 0, 0]));
     let encoding = MetricEncoding::OtlpProto;
@@ -286,9 +286,9 @@ fn two_ended_metrics_are_taken_as_they_are() {
             ),
         ],
         &expect![[r#"
-            rpc_client http Calls: web > cart [/cart] failed retry n=1 sum=200000000 Bounds[(100000000, 1)]
+            rpc_client http Calls: web > cart [/cart] failed retry n=1 sum=200000000 Bounds[(100000000, 1), (1000000000, 0), (9223372036854775807, 0)]
             derived unknown Calls: web > cart n=2
-            rpc_client grpc Calls: web > cart ns=shop :7070 [shop.Cart/Get] n=1 sum=200000000 Bounds[(100000000, 1)]
+            rpc_client grpc Calls: web > cart ns=shop :7070 [shop.Cart/Get] n=1 sum=200000000 Bounds[(100000000, 1), (1000000000, 0), (9223372036854775807, 0)]
         "#]],
     );
 }
