@@ -4,6 +4,10 @@
 //! The disk is a small one in memory, in a name space of its own. Where that is not allowed, the test says so.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the child tells the test that started it how far it came"
+)]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -95,6 +99,7 @@ fn store_on_a_disk_that_fills_up() {
     let broken: Vec<_> =
         found.iter().filter(|f| f.broken > 0 && f.check != Check::EntitiesKnown).collect();
     assert!(broken.is_empty(), "{broken:?}");
+    println!("went on after {told} epochs");
 }
 
 #[test]
