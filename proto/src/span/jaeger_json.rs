@@ -8,10 +8,9 @@ use serde_json::value::RawValue;
 
 use super::attributes::Value;
 use super::jaeger::{Parts, Reference};
-use super::plain::{Fault, Plain, hex, number};
-use super::refuse;
+use super::plain::{Fault, Plain, each_span, hex, number};
 use crate::Refused;
-use crate::json::{NumberOr, Text, each_value, object};
+use crate::json::{NumberOr, Text};
 use crate::time::rfc3339;
 
 /// Units of a duration: protobuf's JSON has seconds, Go's own has the others as well.
@@ -82,14 +81,7 @@ pub(super) fn decode(
     out: &mut SpanColumns,
     refused: &mut dyn FnMut(Refused),
 ) {
-    each_value(payload, &mut |_, value| {
-        let span = value.and_then(object::<Span<'_>>);
-        match span.map(|span| parts(&span).and_then(|parts| parts.put(latest, out))) {
-            Ok(Ok(())) => {}
-            Ok(Err((reason, why))) => refuse(reason, why, refused),
-            Err(why) => refused(why),
-        }
-    });
+    each_span(payload, refused, |span: &Span<'_>| parts(span)?.put(latest, out));
 }
 
 fn parts<'a>(span: &'a Span<'_>) -> Result<Parts<'a>, Fault> {

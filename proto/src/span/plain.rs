@@ -6,7 +6,12 @@ use portolan_model::{
     Ip, Nanos, Reject, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus, Text, TraceId,
 };
 
+use serde::Deserialize;
+
 use super::attributes::{BadName, Extra, Resource, Value, named, weight};
+use super::refuse;
+use crate::Refused;
+use crate::json::{each_value, object};
 
 /// Why a span is not taken: the reason, and in words.
 pub(super) type Fault = (Reject, &'static str);
@@ -130,6 +135,19 @@ pub(super) fn hex(text: &str, digits: usize) -> Result<u128, Fault> {
         return Err((Reject::BadField, "an id that is not hexadecimal, or too long"));
     }
     u128::from_str_radix(text, 16).map_err(|_| (Reject::BadField, "an id that is not hexadecimal"))
+}
+
+/// Takes every JSON object of a message for a span; what is none, or is not taken, is refused alone.
+pub(super) fn each_span<'a, S: Deserialize<'a>>(
+    payload: &'a [u8],
+    refused: &mut dyn FnMut(Refused),
+    mut put: impl FnMut(&S) -> Result<(), Fault>,
+) {
+    each_value(payload, &mut |_, value| match value.and_then(object::<S>).map(|span| put(&span)) {
+        Ok(Ok(())) => {}
+        Ok(Err((reason, why))) => refuse(reason, why, refused),
+        Err(why) => refused(why),
+    });
 }
 
 /// An address of 4 or 16 bytes as text; of any other length it says nothing.

@@ -6,10 +6,9 @@ use portolan_model::{Nanos, SpanColumns, SpanId, SpanStatus, TraceId};
 use serde::Deserialize;
 
 use super::attributes::Value;
-use super::plain::{Fault, Plain, Remote, hex, zipkin_kind};
-use super::refuse;
+use super::plain::{Fault, Plain, Remote, each_span, hex, zipkin_kind};
 use crate::Refused;
-use crate::json::{Number, Text, Truth, each_value, object};
+use crate::json::{Number, Text, Truth};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -64,14 +63,7 @@ pub(super) fn decode(
     out: &mut SpanColumns,
     refused: &mut dyn FnMut(Refused),
 ) {
-    each_value(payload, &mut |_, value| {
-        let span = value.and_then(object::<Span<'_>>);
-        match span.map(|span| put(&span, latest, out)) {
-            Ok(Ok(())) => {}
-            Ok(Err((reason, why))) => refuse(reason, why, refused),
-            Err(why) => refused(why),
-        }
-    });
+    each_span(payload, refused, |span: &Span<'_>| put(span, latest, out));
 }
 
 fn put(span: &Span<'_>, latest: Nanos, out: &mut SpanColumns) -> Result<(), Fault> {

@@ -6,12 +6,11 @@ use portolan_model::{Nanos, SpanColumns, SpanId, TraceId};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::plain::{Fault, hex};
-use super::refuse;
+use super::plain::{Fault, each_span, hex};
 use super::zipkin_json::Endpoint;
 use super::zipkin_v1::{self as v1, Old, Said};
 use crate::Refused;
-use crate::json::{Number, Text, each_value, object};
+use crate::json::{Number, Text};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -59,14 +58,7 @@ pub(super) fn decode(
     out: &mut SpanColumns,
     refused: &mut dyn FnMut(Refused),
 ) {
-    each_value(payload, &mut |_, value| {
-        let span = value.and_then(object::<Span<'_>>);
-        match span.map(|span| put(&span, latest, out)) {
-            Ok(Ok(())) => {}
-            Ok(Err((reason, why))) => refuse(reason, why, refused),
-            Err(why) => refused(why),
-        }
-    });
+    each_span(payload, refused, |span: &Span<'_>| put(span, latest, out));
 }
 
 fn put(span: &Span<'_>, latest: Nanos, out: &mut SpanColumns) -> Result<(), Fault> {
