@@ -12,7 +12,7 @@ demo: ## simulated fleet, embedded broker, live map; options in ARGS="--for 60s 
 	@$(CARGO) run --quiet --release --locked -p portolan-server -- demo $(ARGS)
 
 test: lint compose ## everything that is checked: format, lints, tests of all crates, compose file
-	@.ci/tools e2e; .ci/parquet-readers; rm -f $(TARGET)/e2e-broker.txt
+	@.ci/tools e2e; .ci/parquet-readers; .ci/senders; rm -f $(TARGET)/e2e-broker.txt
 	@$(CARGO) test --workspace --locked --no-fail-fast $(ARGS); status=$$?; cat $(TARGET)/e2e-broker.txt 2>/dev/null; exit $$status
 
 lint: ## format and lints, warnings denied

@@ -1,121 +1,113 @@
-//! OTLP/HTTP: `POST /v1/traces` with protobuf, plain or gzipped.
-
-use std::io::Read as _;
+//! OTLP/HTTP: `POST /v1/traces` and `/v1/metrics`, protobuf or JSON, plain or gzipped.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use portolan_proto::{Encoding, MetricEncoding, SpanEncoding};
 use tokio::net::TcpListener;
 
-use crate::inbox::{Inbox, Refusal};
-use crate::otlp::{self, Failed};
+use crate::body::{kind, plain};
+use crate::export::{self, COME_AGAIN, Failed, export, signal};
+use crate::inbox::Refusal;
+use crate::inboxes::Inboxes;
+use crate::otlp;
 
-const PROTOBUF: &str = "application/x-protobuf";
-
-/// The one metric of this crate: name, labels, and what it says.
-pub const REQUESTS: (&str, &[&str], &str) = (
-    "portolan_receive_requests_total",
-    &["way", "outcome"],
-    "Exports of senders, by way (grpc, http) and what became of them",
-);
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const JSON: &str = "application/json";
+/// `google.rpc.Code` of what does not decode.
+const INVALID_ARGUMENT: i32 = 3;
 
 /// Serves until `shutdown` is done.
 pub async fn serve_http(
     listener: TcpListener,
-    inbox: Inbox,
+    inboxes: Inboxes,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    describe();
-    let most = inbox.bounds().message_bytes;
+    export::describe();
+    let most = inboxes.bounds().message_bytes;
     let app = Router::new()
         .route("/v1/traces", post(traces))
+        .route("/v1/metrics", post(metrics))
         .layer(DefaultBodyLimit::max(most))
-        .with_state(inbox);
+        .with_state(inboxes);
     axum::serve(listener, app).with_graceful_shutdown(shutdown).await
 }
 
-/// Tells the recorder what the metric is.
-pub(crate) fn describe() {
-    metrics::describe_counter!(REQUESTS.0, REQUESTS.2);
+async fn traces(State(inboxes): State<Inboxes>, headers: HeaderMap, body: Bytes) -> Response {
+    let [proto, json] = [SpanEncoding::OtlpProto, SpanEncoding::OtlpJson].map(Encoding::Span);
+    answer(&inboxes, &headers, body, proto, json).await
 }
 
-/// Counts a request.
-pub(crate) fn count(way: &'static str, done: &Result<otlp::Response, Failed>) {
-    let outcome = match done {
-        Ok(_) => "taken",
-        Err(Failed::Malformed(_)) => "malformed",
-        Err(Failed::Refused(Refusal::Busy)) => "busy",
-        Err(Failed::Refused(Refusal::Late)) => "late",
-        Err(Failed::Refused(Refusal::Broken(_))) => "broken",
-    };
-    metrics::counter!(REQUESTS.0, "way" => way, "outcome" => outcome).increment(1);
+async fn metrics(State(inboxes): State<Inboxes>, headers: HeaderMap, body: Bytes) -> Response {
+    let [proto, json] = [MetricEncoding::OtlpProto, MetricEncoding::OtlpJson].map(Encoding::Metric);
+    answer(&inboxes, &headers, body, proto, json).await
 }
 
-async fn traces(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Response {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().unwrap_or_default().trim() != PROTOBUF {
-        let why = format!("content type {kind:?} is not taken: send {PROTOBUF}");
-        return answer(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            &otlp::Status { message: why, ..Default::default() },
-        );
-    }
-    let body = match plain(&headers, body, inbox.bounds().message_bytes) {
-        Ok(body) => body,
-        Err((code, message)) => {
-            return answer(code, &otlp::Status { message, ..Default::default() });
+/// Answers in the form that the request is written in.
+async fn answer(
+    inboxes: &Inboxes,
+    headers: &HeaderMap,
+    body: Bytes,
+    proto: Encoding,
+    json: Encoding,
+) -> Response {
+    let (kind, encoding) = match kind(headers) {
+        PROTOBUF => (PROTOBUF, proto),
+        JSON => (JSON, json),
+        other => {
+            let why = format!("content type {other:?} is not taken: send {PROTOBUF} or {JSON}");
+            return refused(PROTOBUF, StatusCode::UNSUPPORTED_MEDIA_TYPE, 0, &why);
         }
     };
-    let done = otlp::export_traces(&inbox, body).await;
-    count("http", &done);
-    match done {
-        Ok(response) => answer(StatusCode::OK, &response),
+    let body = match plain(headers, body, inboxes.bounds().message_bytes) {
+        Ok(body) => body,
+        Err((code, why)) => return refused(kind, code, 0, &why),
+    };
+    match export(inboxes, "http", encoding, body).await {
+        Ok(verdict) if kind == JSON => {
+            said(kind, StatusCode::OK, otlp::taken_json(&verdict, rejected(encoding)))
+        }
+        Ok(verdict) => said(kind, StatusCode::OK, otlp::taken(&verdict)),
         Err(Failed::Malformed(why)) => {
-            let message = format!("not a trace export: {why}");
-            answer(
-                StatusCode::BAD_REQUEST,
-                &otlp::Status { code: 3, message, ..Default::default() },
-            )
+            let why = format!("not an export of {}: {why}", signal(encoding));
+            refused(kind, StatusCode::BAD_REQUEST, INVALID_ARGUMENT, &why)
         }
         Err(Failed::Refused(refusal)) => {
-            let (code, message) = match &refusal {
-                Refusal::Busy => (StatusCode::TOO_MANY_REQUESTS, refusal.to_string()),
-                Refusal::Late => (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string()),
-                Refusal::Broken(_) => {
-                    (StatusCode::SERVICE_UNAVAILABLE, "not taken: see the server's log".to_owned())
-                }
-            };
-            let mut response = answer(code, &otlp::Status { message, ..Default::default() });
-            response.headers_mut().insert(RETRY_AFTER, otlp::COME_AGAIN.as_secs().into());
+            let (code, why) = come_again(&refusal);
+            let mut response = refused(kind, code, 0, &why);
+            response.headers_mut().insert(RETRY_AFTER, COME_AGAIN.as_secs().into());
             response
         }
     }
 }
 
-/// The body without its compression, never longer than allowed.
-fn plain(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, (StatusCode, String)> {
-    let coding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    match coding {
-        None | Some(b"" | b"identity") => Ok(body),
-        Some(b"gzip") => {
-            let mut plain = Vec::new();
-            let read = MultiGzDecoder::new(&*body).take(most as u64 + 1).read_to_end(&mut plain);
-            match read {
-                Ok(_) if plain.len() <= most => Ok(plain.into()),
-                Ok(_) => Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {most} bytes"))),
-                Err(error) => Err((StatusCode::BAD_REQUEST, format!("not gzip: {error}"))),
-            }
+/// The name that the answer has for what was refused.
+fn rejected(encoding: Encoding) -> &'static str {
+    if matches!(encoding, Encoding::Metric(_)) { "rejectedDataPoints" } else { "rejectedSpans" }
+}
+
+/// What HTTP calls it when a sender is to come again.
+pub(crate) fn come_again(refusal: &Refusal) -> (StatusCode, String) {
+    match refusal {
+        Refusal::Busy => (StatusCode::TOO_MANY_REQUESTS, refusal.to_string()),
+        Refusal::Late => (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string()),
+        // What the disk says is nobody's business outside.
+        Refusal::Broken(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not taken: see the server's log".to_owned())
         }
-        Some(_) => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "only gzip is taken".to_owned())),
     }
 }
 
-fn answer(code: StatusCode, message: &impl prost::Message) -> Response {
-    (code, [(CONTENT_TYPE, PROTOBUF)], Body::from(message.encode_to_vec())).into_response()
+fn refused(kind: &'static str, code: StatusCode, status: i32, why: &str) -> Response {
+    let body =
+        if kind == JSON { otlp::status_json(status, why) } else { otlp::status(status, why) };
+    said(kind, code, body)
+}
+
+fn said(kind: &'static str, code: StatusCode, body: Vec<u8>) -> Response {
+    (code, [(CONTENT_TYPE, kind)], Body::from(body)).into_response()
 }

@@ -38,19 +38,22 @@ pub enum Refusal {
 }
 
 /// How far the topics are committed: told of every epoch.
-#[derive(Debug)]
-pub struct Committed {
-    topic: Arc<LocalTopic>,
-    next: watch::Sender<i64>,
+#[derive(Debug, Default)]
+pub struct Committed(Vec<(Arc<LocalTopic>, watch::Sender<i64>)>);
+
+/// Room for what waits, of every inbox of a server together.
+#[derive(Clone, Debug)]
+pub struct Room {
+    bytes: Arc<Semaphore>,
+    bounds: Bounds,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     jobs: mpsc::Sender<Job>,
-    room: Arc<Semaphore>,
+    room: Room,
     committed: watch::Receiver<i64>,
-    bounds: Bounds,
 }
 
 #[derive(Debug)]
@@ -74,17 +77,35 @@ impl Default for Bounds {
     }
 }
 
+// === impl Room ===
+
+impl Room {
+    /// Nothing waits yet.
+    pub fn new(bounds: Bounds) -> Self {
+        let bytes = Arc::new(Semaphore::new(bounds.waiting_bytes.min(Semaphore::MAX_PERMITS)));
+        Self { bytes, bounds }
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = self.bounds.waiting_bytes;
+        let wanted = bytes.clamp(LEAST_BYTES.min(most), most);
+        let room = Arc::clone(&self.bytes).try_acquire_many_owned(wanted as u32);
+        room.map_err(|_| Refusal::Busy)
+    }
+}
+
 // === impl Committed ===
 
 impl Committed {
     /// An epoch is in the store.
     pub fn epoch(&self, commit: &EpochCommit) {
-        let ours = commit
-            .positions
-            .iter()
-            .find(|p| &*p.partition.cluster == LOCAL && &*p.partition.topic == self.topic.name());
-        if let Some(position) = ours {
-            self.next.send_if_modified(|next| {
+        for (topic, told) in &self.0 {
+            let ours = commit
+                .positions
+                .iter()
+                .find(|p| &*p.partition.cluster == LOCAL && &*p.partition.topic == topic.name());
+            let Some(position) = ours else { continue };
+            told.send_if_modified(|next| {
                 let moved = position.next > *next;
                 *next = position.next.max(*next);
                 moved
@@ -97,36 +118,37 @@ impl Committed {
 
 impl Inbox {
     /// An inbox in front of a topic, with a thread that appends to it. `next` is how far the store
-    /// has read the topic.
+    /// has read the topic; `committed` will know of it.
     pub fn open(
         topic: Arc<LocalTopic>,
         next: i64,
-        bounds: Bounds,
-    ) -> std::io::Result<(Self, Committed)> {
+        room: &Room,
+        committed: &mut Committed,
+    ) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(JOBS);
-        let (told, committed) = watch::channel(next);
+        let (told, heard) = watch::channel(next);
         let log = Arc::clone(&topic);
         let name = format!("portolan-{}", topic.name());
         std::thread::Builder::new().name(name).spawn(move || append_all(&log, waiting))?;
-        let room = Arc::new(Semaphore::new(bounds.waiting_bytes.min(Semaphore::MAX_PERMITS)));
-        Ok((Self { jobs, room, committed, bounds }, Committed { topic, next: told }))
+        committed.0.push((topic, told));
+        Ok(Self { jobs, room: room.clone(), committed: heard })
     }
 
     /// Its bounds.
     pub fn bounds(&self) -> &Bounds {
-        &self.bounds
+        &self.room.bounds
     }
 
     /// Takes a message; done once it is committed.
     pub async fn put(&self, payload: Bytes) -> Result<(), Refusal> {
         // Held until it is committed, or given up: this is the back pressure.
-        let _room = self.reserve(payload.len())?;
+        let _room = self.room.reserve(payload.len())?;
         let (done, appended) = oneshot::channel();
         self.jobs.try_send(Job { payload, done }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Busy,
             mpsc::error::TrySendError::Closed(_) => Refusal::Broken("the server ends".into()),
         })?;
-        let waited = tokio::time::timeout(self.bounds.patience, async {
+        let waited = tokio::time::timeout(self.room.bounds.patience, async {
             let ended = |_| Refusal::Broken("the server ends".into());
             let end = appended.await.map_err(ended)??;
             let mut committed = self.committed.clone();
@@ -134,13 +156,6 @@ impl Inbox {
             waited.map(drop).map_err(|_| Refusal::Broken("the server ends".into()))
         });
         waited.await.unwrap_or(Err(Refusal::Late))
-    }
-
-    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let wanted =
-            bytes.clamp(LEAST_BYTES.min(self.bounds.waiting_bytes), self.bounds.waiting_bytes);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(wanted as u32);
-        room.map_err(|_| Refusal::Busy)
     }
 }
 

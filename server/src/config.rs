@@ -79,6 +79,9 @@ pub struct Receive {
     /// OTLP over HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_http: Option<SocketAddr>,
+    /// Zipkin. Off unless it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zipkin: Option<SocketAddr>,
 }
 
 /// `[store]`: the directory of the map, and what it keeps.
@@ -252,7 +255,7 @@ impl Config {
 }
 
 impl Config {
-    /// What is listened on for senders: gRPC and HTTP. The ports are those that OTLP has by default.
+    /// What is listened on for senders of OTLP: gRPC and HTTP. The ports are those that OTLP has by default.
     pub fn receivers(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         match (self.receive.otlp_grpc, self.receive.otlp_http) {
             (None, None) if self.kafka.is_empty() => (

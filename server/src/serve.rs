@@ -5,23 +5,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use portolan_actors::{ActorsConfig, ExitReason, KafkaCluster, Local, Running, Topic};
+use portolan_actors::{ActorsConfig, ExitReason, KafkaCluster, Running, Topic};
 use portolan_api::{Limits, StoreReader, Topology};
-use portolan_proto::{Encoding, SpanEncoding};
-use portolan_receive::{Bounds, Committed, Inbox};
-use portolan_storage::{LOCAL, Live, LocalLimits, LocalTopics, NowRange, ReadStore, local_topics};
+use portolan_receive::Inboxes;
+use portolan_storage::{Live, NowRange, ReadStore};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::{CheckConfigArgs, ServeArgs};
 use crate::config::Config;
-use crate::inventory::{self, Inventories};
+use crate::inventory;
 use crate::vitals::Vitals;
 use crate::{http, keep, logging, output};
 
+mod locals;
 mod reopen;
 
+use locals::{Locals, locals};
 use reopen::{Reopened, reopen};
 
 /// A running server.
@@ -38,6 +39,8 @@ pub struct Server {
     pub otlp_grpc: Option<std::net::SocketAddr>,
     /// Where OTLP over HTTP is listened for.
     pub otlp_http: Option<std::net::SocketAddr>,
+    /// Where Zipkin's spans are listened for.
+    pub zipkin: Option<std::net::SocketAddr>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<anyhow::Result<()>>>,
 }
@@ -120,6 +123,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     let (otlp_grpc, otlp_http) = config.receivers();
     let otlp_grpc = bind_if("receive.otlp_grpc", otlp_grpc).await?;
     let otlp_http = bind_if("receive.otlp_http", otlp_http).await?;
+    let zipkin = bind_if("receive.zipkin", config.receive.zipkin).await?;
     let (kept, recovery) = keep::open(config)?;
     let recovery = recovery.map(|r| keep::explain(&r)).unwrap_or_default();
     if !recovery.is_empty() {
@@ -128,7 +132,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     let reader: Arc<dyn ReadStore> = kept.reader();
     let range = NowRange { secs: config.line.now_range.as_secs() as u32, ..NowRange::default() };
     let live = Arc::new(Live::load(&*reader, range)?);
-    let Locals { local, inventories, inbox, committed } = locals(config, &*reader)?;
+    let Locals { local, inventories, inboxes, committed } = locals(config, &*reader)?;
     let applied = Arc::clone(&live);
     let measured = Arc::clone(&reader);
     let mut epochs = 0_u64;
@@ -171,23 +175,15 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
         http: http_listener.local_addr()?,
         otlp_grpc: address(otlp_grpc.as_ref())?,
         otlp_http: address(otlp_http.as_ref())?,
+        zipkin: address(zipkin.as_ref())?,
         servers: Vec::new(),
         stop,
         running,
     };
-    let until = |mut stopped: watch::Receiver<bool>| async move {
-        // An error means that the server is gone: stop as well.
-        let _ = stopped.wait_for(|s| *s).await;
-    };
     let serving = portolan_api::serve(grpc, topology, until(stopped.clone()));
     server.servers.push(tokio::spawn(async move { serving.await.context("grpc server") }));
-    if let (Some(listener), Some(inbox)) = (otlp_grpc, inbox.clone()) {
-        let serving = portolan_receive::serve_grpc(listener, inbox, until(stopped.clone()));
-        server.servers.push(tokio::spawn(async move { serving.await.context("otlp over grpc") }));
-    }
-    if let (Some(listener), Some(inbox)) = (otlp_http, inbox) {
-        let serving = portolan_receive::serve_http(listener, inbox, until(stopped.clone()));
-        server.servers.push(tokio::spawn(async move { serving.await.context("otlp over http") }));
+    if let Some(inboxes) = inboxes {
+        server.servers.extend(receivers(inboxes, (otlp_grpc, otlp_http, zipkin), &stopped));
     }
     let status = Arc::clone(server.running.status());
     if let Some(inventories) = inventories {
@@ -201,60 +197,34 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result
     Ok(server)
 }
 
-/// What does not come by Kafka.
-#[derive(Default)]
-struct Locals {
-    local: Option<Local>,
-    inventories: Option<Inventories>,
-    inbox: Option<Inbox>,
-    committed: Option<Committed>,
+/// Done when the server is to stop.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the server is gone: stop as well.
+    let _ = stopped.wait_for(|s| *s).await;
 }
 
-/// The local topic of traces.
-const TRACES: &str = "otlp-traces";
-
-/// Opens the logs of what does not come by Kafka, and reads what stands in files.
-fn locals(config: &Config, store: &dyn ReadStore) -> anyhow::Result<Locals> {
-    let mut topics = Vec::new();
-    if !config.inventory.is_empty() {
-        topics.push(inventory::topic());
+/// Serves the senders: OTLP over gRPC and over HTTP, and Zipkin.
+fn receivers(
+    inboxes: Inboxes,
+    (otlp_grpc, otlp_http, zipkin): (Option<TcpListener>, Option<TcpListener>, Option<TcpListener>),
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<anyhow::Result<()>>> {
+    let mut servers = Vec::new();
+    if let Some(listener) = otlp_grpc {
+        let serving =
+            portolan_receive::serve_grpc(listener, inboxes.clone(), until(stopped.clone()));
+        servers.push(tokio::spawn(async move { serving.await.context("otlp over grpc") }));
     }
-    if config.receivers() != (None, None) {
-        topics.push(Topic {
-            name: TRACES.into(),
-            encoding: Encoding::Span(SpanEncoding::OtlpProto),
-            scope: "default".into(),
-            gaps_are_losses: true,
-            fields: None,
-        });
+    if let Some(listener) = otlp_http {
+        let serving =
+            portolan_receive::serve_http(listener, inboxes.clone(), until(stopped.clone()));
+        servers.push(tokio::spawn(async move { serving.await.context("otlp over http") }));
     }
-    if topics.is_empty() {
-        return Ok(Locals::default());
+    if let Some(listener) = zipkin {
+        let serving = portolan_receive::serve_zipkin(listener, inboxes, until(stopped.clone()));
+        servers.push(tokio::spawn(async move { serving.await.context("zipkin") }));
     }
-    let checkpoint = store.checkpoint()?;
-    let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
-    let dir = local_topics(&config.store.path);
-    let logs = Arc::new(LocalTopics::open(&dir, &names, LocalLimits::default(), &checkpoint)?);
-    let mut locals = Locals::default();
-    for log in logs.all() {
-        if log.name() == TRACES {
-            let read = checkpoint
-                .positions
-                .iter()
-                .find(|p| &*p.partition.cluster == LOCAL && &*p.partition.topic == TRACES);
-            let bounds =
-                Bounds { message_bytes: config.limits.max_message_bytes, ..Bounds::default() };
-            let (inbox, committed) =
-                Inbox::open(Arc::clone(log), read.map_or(0, |position| position.next), bounds)?;
-            (locals.inbox, locals.committed) = (Some(inbox), Some(committed));
-        } else {
-            let log = Arc::clone(log);
-            let inventories = Inventories::start(&config.inventory, log, store, &checkpoint)?;
-            locals.inventories = Some(inventories);
-        }
-    }
-    locals.local = Some(Local { logs, topics });
-    Ok(locals)
+    servers
 }
 
 async fn bind_if(

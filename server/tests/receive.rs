@@ -1,4 +1,4 @@
-//! Unmodified senders, a server without a Kafka, and the edge that their spans prove.
+//! Unmodified senders, a server without a Kafka, and the edge that their spans and metrics prove.
 
 #![expect(clippy::unwrap_used, reason = "what a test sets up either works or fails the test")]
 
@@ -6,16 +6,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, trace::Status};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use portolan_proto::v1;
 use portolan_proto::v1::topology_service_server::TopologyService as _;
 use portolan_server::config::Config;
 use portolan_server::serve::{self, Server};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+mod receive {
+    mod answers;
+    mod others;
+}
 
 /// Nothing here takes as long, unless it never comes.
 const NEVER: Duration = Duration::from_secs(60);
@@ -25,6 +32,7 @@ async fn start(store: &Path) -> Server {
     let any = "127.0.0.1:0".parse().unwrap();
     (config.listen.grpc, config.listen.http) = (any, any);
     (config.receive.otlp_grpc, config.receive.otlp_http) = (Some(any), Some(any));
+    config.receive.zipkin = Some(any);
     config.store.path = store.join("store");
     config.line.commit_interval = Duration::from_millis(100);
     // Every test has a recorder of its own; only the first of a process is the global one.
@@ -71,27 +79,41 @@ async fn call(server: &Server, times: usize) {
     .unwrap();
 }
 
-/// Calls of every edge, by its ends.
-async fn calls(server: &Server) -> Vec<(String, i64)> {
+/// Calls of every edge by its ends and the source of the count.
+async fn calls(server: &Server) -> Vec<(String, String, i64)> {
     let request = tonic::Request::new(v1::CoverageRequest::default());
     let edges = server.topology.coverage(request).await.unwrap().into_inner().edges;
     let name = |entity: Option<v1::Entity>| entity.unwrap_or_default().name;
-    let edges = edges.into_iter().map(|edge| {
-        let calls = edge.calls.iter().map(|calls| calls.calls.round() as i64).max();
-        (format!("{} -> {}", name(edge.client), name(edge.server)), calls.unwrap_or(0))
-    });
-    edges.collect()
+    let mut found = Vec::new();
+    for edge in edges {
+        let ends = format!("{} -> {}", name(edge.client), name(edge.server));
+        for calls in edge.calls {
+            found.push((ends.clone(), calls.source, calls.calls.round() as i64));
+        }
+    }
+    found
 }
 
-async fn until_calls(server: &Server, wanted: i64) {
-    let edge = ("web -> api".to_owned(), wanted);
+/// Waits until an edge has so many calls by a source.
+async fn until(server: &Server, edge: &str, source: &str, wanted: i64) {
+    until_some(server, edge, source, |calls| calls == wanted).await;
+}
+
+/// Waits until the calls that an edge has by a source are as they should be.
+async fn until_some(server: &Server, edge: &str, source: &str, wanted: impl Fn(i64) -> bool) {
+    let is_it =
+        |found: &(String, String, i64)| found.0 == edge && found.1 == source && wanted(found.2);
     let came = async {
-        while !calls(server).await.contains(&edge) {
+        while !calls(server).await.iter().any(is_it) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let came = tokio::time::timeout(NEVER, came).await;
-    assert!(came.is_ok(), "never {wanted}: {:?}", calls(server).await);
+    assert!(came.is_ok(), "never {edge} by {source}: {:?}", calls(server).await);
+}
+
+async fn until_calls(server: &Server, wanted: i64) {
+    until(server, "web -> api", "trace_pair", wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,53 +130,31 @@ async fn spans_of_an_sdk_draw_the_edge_and_a_restart_counts_none_twice() {
     stop(server).await;
 }
 
-/// Status and headers of an answer, and its body.
-async fn post(addr: std::net::SocketAddr, headers: &str, body: &[u8]) -> (String, Vec<u8>) {
-    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
-    let head = format!(
-        "POST /v1/traces HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let body = answer.split_off(end + 4);
-    (String::from_utf8(answer).unwrap().to_ascii_lowercase(), body)
-}
-
-const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
-
-fn field(number: u8, value: &[u8]) -> Vec<u8> {
-    assert!(value.len() < 128);
-    [&[number << 3 | 2, value.len() as u8][..], value].concat()
-}
-
-/// An export of one span of `web` without an id, which is refused alone.
-fn nameless() -> Vec<u8> {
-    let span = [field(1, &[7; 16]), field(5, b"GET /")].concat();
-    let name = [field(1, b"service.name"), field(2, &field(1, b"web"))].concat();
-    field(1, &[field(1, &field(1, &name)), field(2, &field(2, &span))].concat())
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http_every_export_is_answered_as_the_protocol_says() {
+async fn metrics_of_an_sdk_count_beside_its_spans_and_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let server = start(directory.path()).await;
-    let addr = server.otlp_http.unwrap();
-    let (empty, body) = post(addr, PROTOBUF, b"").await;
-    assert!(empty.starts_with("http/1.1 200") && body.is_empty(), "{empty}");
-    let (partial, body) = post(addr, PROTOBUF, &nameless()).await;
-    assert!(partial.starts_with("http/1.1 200"), "{partial}");
-    // ExportTraceServiceResponse { partial_success { rejected_spans: 1, .. } }
-    assert!(body[0] == 0x0a && body[2..4] == [0x08, 1], "{body:?}");
-    let gzipped = format!("{PROTOBUF}Content-Encoding: gzip\r\n");
-    let (plain, _) = post(addr, &gzipped, b"not gzip").await;
-    assert!(plain.starts_with("http/1.1 400"), "{plain}");
-    let (broken, _) = post(addr, PROTOBUF, b"\x0a\xff").await;
-    assert!(broken.starts_with("http/1.1 400"), "{broken}");
-    let (json, _) = post(addr, "Content-Type: application/json\r\n", b"{}").await;
-    assert!(json.starts_with("http/1.1 415"), "{json}");
+    call(&server, 5).await;
+    let endpoint = format!("http://{}", server.otlp_grpc.unwrap());
+    let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build().unwrap();
+    let resource = Resource::builder().with_service_name("web").build();
+    let provider = SdkMeterProvider::builder()
+        .with_periodic_exporter(exporter)
+        .with_resource(resource)
+        .build();
+    let durations =
+        provider.meter("t").f64_histogram("http.client.request.duration").with_unit("s").build();
+    for _ in 0..9 {
+        let labels = [("service.peer.name", "api"), ("http.request.method", "GET")]
+            .map(|(k, v)| KeyValue::new(k, v));
+        durations.record(0.02, &labels);
+    }
+    tokio::task::spawn_blocking(move || provider.shutdown().unwrap()).await.unwrap();
+    until_calls(&server, 5).await;
+    until(&server, "web -> api", "rpc_client", 9).await;
+    stop(server).await;
+    let server = start(directory.path()).await;
+    until_calls(&server, 5).await;
+    until(&server, "web -> api", "rpc_client", 9).await;
     stop(server).await;
 }

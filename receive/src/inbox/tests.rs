@@ -14,7 +14,8 @@ fn world(bounds: Bounds, limits: LocalLimits) -> World {
     let dir = tempfile::tempdir().unwrap();
     let topics = LocalTopics::open(dir.path(), &["t"], limits, &Checkpoint::default()).unwrap();
     let topic = Arc::clone(&topics.all()[0]);
-    let (inbox, committed) = Inbox::open(Arc::clone(&topic), 0, bounds).unwrap();
+    let mut committed = Committed::default();
+    let inbox = Inbox::open(Arc::clone(&topic), 0, &Room::new(bounds), &mut committed).unwrap();
     World { _dir: dir, topic, inbox, committed }
 }
 

@@ -64,15 +64,18 @@ fn listen(config: &Config) -> Result<(), Problem> {
         return problem("listen.http", format!("{http} is taken by listen.grpc"));
     }
     let (otlp_grpc, otlp_http) = config.receivers();
-    let taken = [("listen.grpc", Some(grpc)), ("listen.http", Some(http))];
-    let taken = taken.into_iter().chain([("receive.otlp_grpc", otlp_grpc)]);
-    let taken: Vec<_> = taken.filter_map(|(name, addr)| Some((name, addr?))).collect();
-    for (key, addr) in [("receive.otlp_grpc", otlp_grpc), ("receive.otlp_http", otlp_http)] {
+    let receivers = [
+        ("receive.otlp_grpc", otlp_grpc),
+        ("receive.otlp_http", otlp_http),
+        ("receive.zipkin", config.receive.zipkin),
+    ];
+    let mut taken = vec![("listen.grpc", grpc), ("listen.http", http)];
+    for (key, addr) in receivers {
         let Some(addr) = addr.filter(|addr| addr.port() != 0) else { continue };
-        let by = taken.iter().find(|(name, other)| *name != key && *other == addr);
-        if let Some((name, _)) = by {
+        if let Some((name, _)) = taken.iter().find(|(_, other)| *other == addr) {
             return problem(key, format!("{addr} is taken by {name}"));
         }
+        taken.push((key, addr));
     }
     Ok(())
 }

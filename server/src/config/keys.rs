@@ -28,6 +28,7 @@ pub(super) const KEYS: &[Key] = &[
     key("listen.http", Form::Text, "an IP address and a port, such as \"127.0.0.1:7475\""),
     key("receive.otlp_grpc", Form::Text, "an IP address and a port, such as \"127.0.0.1:4317\""),
     key("receive.otlp_http", Form::Text, "an IP address and a port, such as \"127.0.0.1:4318\""),
+    key("receive.zipkin", Form::Text, "an IP address and a port, such as \"127.0.0.1:9411\""),
     key("store.path", Form::Text, "a directory"),
     key("store.window_secs", Form::Number, "seconds that divide a day: 1 to 3600, such as 10"),
     key(

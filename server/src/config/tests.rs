@@ -320,6 +320,7 @@ fn every_key_that_is_shown_says_what_is_allowed() {
     config.kafka[0].topics[0].fields = Some(portolan_proto::DEFAULT_VPC_FIELDS.to_owned());
     config.receive.otlp_grpc = Some(([127, 0, 0, 1], 4317).into());
     config.receive.otlp_http = Some(([127, 0, 0, 1], 4318).into());
+    config.receive.zipkin = Some(([127, 0, 0, 1], 9411).into());
     let day = std::time::Duration::from_secs(86_400);
     config.store.levels = Some(vec![Level { length: day, retention: day }]);
     config.inventory.push(InventoryFile {

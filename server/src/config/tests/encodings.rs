@@ -81,4 +81,7 @@ fn receivers_listen_on_loopback_where_there_is_no_kafka_and_else_where_it_is_sai
     assert_eq!(text(&said), ["", "0.0.0.0:4318"]);
     let clash = parse("[receive]\notlp_http = \"127.0.0.1:7475\"\n", &[]).unwrap_err().to_string();
     assert!(clash.contains("receive.otlp_http: 127.0.0.1:7475 is taken by listen.http"), "{clash}");
+    assert_eq!(parse("", &[]).unwrap().receive.zipkin, None, "off unless it is said");
+    let clash = parse("[receive]\nzipkin = \"127.0.0.1:4317\"\n", &[]).unwrap_err().to_string();
+    assert!(clash.contains("receive.zipkin: 127.0.0.1:4317 is taken by receive.otlp_grpc"));
 }
