@@ -79,10 +79,12 @@ pub(crate) fn closed_range(
 /// A filter of edges by their ends alone.
 pub(crate) fn ends_filter(given: Option<v1::Filter>) -> Result<Filter, Error> {
     let filter = filter(given, &[])?;
-    let asks_more =
-        !filter.protocols.is_empty() || !filter.ports.is_empty() || filter.min_connections > 0;
+    let asks_more = !filter.protocols.is_empty()
+        || !filter.ports.is_empty()
+        || filter.min_connections > 0
+        || filter.min_calls > 0;
     if asks_more {
-        let problem = "protocols, ports and connections do not tell edges as a whole apart";
+        let problem = "protocols, ports, connections and calls do not tell edges as a whole apart";
         return Err(Error::invalid("filter", problem));
     }
     Ok(filter)
@@ -163,6 +165,7 @@ pub(crate) fn filter(filter: Option<v1::Filter>, layers: &[String]) -> Result<Fi
         hide_unresolved: filter.hide_unresolved,
         hide_self: filter.hide_self,
         min_connections: filter.min_connections,
+        min_calls: filter.min_calls,
     })
 }
 

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+#[path = "service/calls.rs"]
+mod calls;
 #[path = "service/compare.rs"]
 mod compare;
 #[path = "service/coverage.rs"]

@@ -23,9 +23,9 @@ pub struct Filter {
     pub namespaces: Vec<String>,
     /// Edges that touch one of these kinds.
     pub kinds: KindSet,
-    /// Edges of these protocols.
+    /// Edges of these protocols. Edges of calls have none.
     pub protocols: Vec<Proto>,
-    /// Edges to these server ports.
+    /// Edges to these server ports. Edges of calls have none.
     pub ports: Vec<u16>,
     /// Edges with an end whose `namespace/name` contains this text, whatever the case.
     pub name_contains: String,
@@ -43,8 +43,12 @@ pub struct Filter {
     pub hide_unresolved: bool,
     /// Drop edges from an entity to itself.
     pub hide_self: bool,
-    /// Keep edges with at least this many connections, active or opened.
+    /// Keep edges with at least this many connections, active or opened. Asks nothing of edges of
+    /// calls, whose layers count no connections.
     pub min_connections: u64,
+    /// Keep edges with at least this many calls, by their best source. Asks nothing of edges of
+    /// connections.
+    pub min_calls: u64,
 }
 
 /// A filter made ready for one graph: what it asks of nodes is answered once a node.
@@ -211,9 +215,12 @@ impl Prepared<'_> {
             && filter.layers.keeps(edge.link.layer)
             && (filter.protocols.is_empty() || filter.protocols.contains(&edge.link.proto))
             && (filter.ports.is_empty() || filter.ports.contains(&edge.link.port))
-            && (filter.min_connections == 0
-                || connections(Measure::Connections).max(connections(Measure::ConnectionsActive))
-                    >= filter.min_connections)
+            && if edge.calls.is_empty() {
+                connections(Measure::Connections).max(connections(Measure::ConnectionsActive))
+                    >= filter.min_connections
+            } else {
+                edge.calls() >= filter.min_calls.saturating_mul(1_000)
+            }
     }
 
     /// The graph that it was made ready for.

@@ -14,8 +14,8 @@
 use std::collections::BTreeMap;
 
 use portolan_model::{
-    Collapse, Counters, Direction, EdgeDelta, EntityId, Evidence, HopClass, Layer, Nanos,
-    PathDelta, Proto,
+    CallMeasure, Collapse, Counters, Direction, EdgeDelta, EntityId, Evidence, HopClass, Layer,
+    Nanos, PathDelta, Proto,
 };
 
 use crate::{Meeting, SourceCalls};
@@ -167,6 +167,12 @@ impl View {
 // === impl Edge ===
 
 impl Edge {
+    /// Thousandths of calls by the best source that counts any; 0 for an edge of connections.
+    pub fn calls(&self) -> u64 {
+        let counts = self.calls.iter().map(|said| said.counters[CallMeasure::CallsMilli]);
+        counts.filter_map(|count| u64::try_from(count).ok()).find(|count| *count > 0).unwrap_or(0)
+    }
+
     /// The hops of all paths, by place and then by identity.
     pub fn hops(&self) -> Vec<FoldedHop> {
         let mut all: Vec<FoldedHop> = Vec::new();

@@ -238,9 +238,12 @@ pub struct FilterArgs {
     /// Keep edges with an end whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub name: String,
-    /// Keep edges with at least this many connections.
+    /// Keep edges with at least this many connections; edges of calls are kept.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub min_connections: u64,
+    /// Keep edges with at least this many calls; edges of connections are kept.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_calls: u64,
     /// Drop edges between nodes (overlay and host traffic).
     #[arg(long)]
     pub hide_node_traffic: bool,

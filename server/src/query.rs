@@ -243,6 +243,7 @@ fn filter_of(filter: &FilterArgs) -> v1::Filter {
         hide_unresolved: filter.hide_unresolved,
         hide_self: filter.hide_self,
         min_connections: filter.min_connections,
+        min_calls: filter.min_calls,
     }
 }
 

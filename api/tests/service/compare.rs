@@ -141,7 +141,7 @@ async fn comparison_that_makes_no_sense_is_refused() {
         ),
         (
             DiffRequest { filter: Some(ports), ..halves() },
-            "filter: protocols, ports and connections",
+            "filter: protocols, ports, connections and calls",
         ),
         (DiffRequest { thresholds: Some(ratio), ..halves() }, "thresholds.ratio: 0.5 is not 1 to"),
     ];

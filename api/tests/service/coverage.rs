@@ -13,7 +13,7 @@ fn service(text: &str) -> Entity {
 }
 
 /// The shop, with spans of `web -> cart` (no namespace) and metrics of `web -> mail`.
-fn shop() -> Line {
+pub(crate) fn shop() -> Line {
     let mut line = Line::shop();
     let end = Window(START).end(WindowLen::BASE);
     let mut commit = EpochCommit { epoch: 2, clock: end, watermark: end, ..EpochCommit::default() };

@@ -126,6 +126,44 @@ fn few_connections_can_be_hidden() {
     assert_eq!(kept(&busy), ["@n1 > @n2:6081 9", "shop/web > shop/cart:80 5"]);
 }
 
+/// The edges of calls, beside those of connections, that are kept.
+fn kept_calls(filter: &Filter) -> (usize, Vec<i64>) {
+    use portolan_model::{
+        CallDelta, CallKey, CallMeasure, CallProtocol, CallSource, EntityId, Window,
+    };
+    let world = World::parse(WORLD);
+    let mut rows = crate::CallsBuilder::default();
+    for (server, calls) in [("shop/cart", 4), ("shop/mail", 1), ("shop/ghost", 0)] {
+        let mut row = CallDelta::new(CallKey {
+            window: Window(0),
+            client: Entity::new(EntityKind::Workload, "shop", "web").id(),
+            server: Entity::new(EntityKind::Service, "", server).id(),
+            source: CallSource::TracePair,
+            protocol: CallProtocol::Http,
+            operation: EntityId::NONE,
+        });
+        row.counters[CallMeasure::Raw] = 1;
+        row.counters[CallMeasure::CallsMilli] = 1_000 * calls;
+        rows.add(&row);
+    }
+    let mut view = world.view(Collapse::None);
+    view.lay_calls(rows.finish(), &crate::Meeting::default());
+    let graph = Graph::new(view, &|id| world.entities.get(&id).cloned());
+    let prepared = filter.prepare(&graph, &said);
+    let kept: Vec<_> = (0..graph.edges().len()).filter(|at| prepared.keeps(*at)).collect();
+    let calls = kept.iter().filter_map(|at| graph.edges()[*at].calls.first());
+    let calls: Vec<i64> = calls.map(|c| c.counters[CallMeasure::CallsMilli]).collect();
+    (kept.len() - calls.len(), calls)
+}
+
+#[test]
+fn few_connections_ask_nothing_of_calls_and_few_calls_nothing_of_connections() {
+    let (connections, calls) = kept_calls(&Filter { min_connections: 5, ..Filter::default() });
+    assert_eq!((connections, calls.len()), (2, 3));
+    let (connections, calls) = kept_calls(&Filter { min_calls: 2, ..Filter::default() });
+    assert_eq!((connections, calls), (7, vec![4_000]));
+}
+
 #[test]
 fn protocols_and_layers_narrow() {
     assert!(kept(&Filter { protocols: vec![Proto::UDP], ..Filter::default() }).is_empty());
