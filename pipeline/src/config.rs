@@ -80,6 +80,11 @@ pub struct TraceConfig {
     pub max_operations: usize,
     /// Name of who calls from outside.
     pub user: String,
+    /// Only both halves of a call, one right below the other, prove who called (C.3): nothing is taken
+    /// from parents of other services, nor climbed over spans without a role.
+    pub strict: bool,
+    /// Links of spans that have nothing to do with messages are asynchronous calls, too (C.6).
+    pub all_links: bool,
 }
 
 /// Which scopes an address is looked up in after its own (flow semantics, section 1.1). Public
@@ -173,6 +178,8 @@ impl Default for TraceConfig {
             max_names: 10_000,
             max_operations: 50,
             user: "user".into(),
+            strict: false,
+            all_links: false,
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::{Deltas, LineConfig};
 use call::{Rows, difference};
 use ends::Ends;
 use gather::{Pools, Reader};
-use judge::{Judge, Waits};
+use judge::{Judge, Rules};
 use links::Links;
 use span::{Role, Span};
 use traces::{Trace, Traces, name_the_nameless};
@@ -45,7 +45,7 @@ use traces::{Trace, Traces, name_the_nameless};
 /// See the module.
 pub struct SpanLinker {
     window: WindowLen,
-    waits: Waits,
+    rules: Rules,
     horizon: Nanos,
     tolerance: Nanos,
     max_spans: usize,
@@ -126,9 +126,10 @@ impl SpanLinker {
         let secs = |secs: u32| Nanos::from(secs) * 1_000_000_000;
         Self {
             window: config.window,
-            waits: Waits {
+            rules: Rules {
                 half: secs(traces.wait_secs),
                 database: secs(traces.database_wait_secs),
+                strict: traces.strict,
             },
             horizon: secs(traces.horizon_secs),
             tolerance: Nanos::from(config.clock_tolerance_ms) * 1_000_000,
@@ -136,7 +137,7 @@ impl SpanLinker {
             max_links: traces.max_links,
             environment: config.environment.as_str().into(),
             pools: Pools::new(),
-            links: Links::new(secs(traces.link_secs)),
+            links: Links::new(secs(traces.link_secs), traces.all_links),
             traces: Traces::default(),
             touched: Vec::new(),
             by_window: BTreeMap::new(),
@@ -196,7 +197,7 @@ impl SpanLinker {
     }
 
     fn link(&mut self, trace: u128, from: &Span, links: impl Iterator<Item = (u128, u64)>) {
-        if !from.role.consumes() && from.role != Role::Send {
+        if !self.links.takes(from.role) {
             return;
         }
         for to in links {
@@ -376,7 +377,7 @@ impl SpanLinker {
         let twice = trace.order(&self.pools);
         self.spans -= twice;
         self.tally.duplicates += twice as i64;
-        let mut judge = Judge::new(&mut ends, &self.links, self.window, self.waits, watermark);
+        let mut judge = Judge::new(&mut ends, &self.links, self.window, self.rules, watermark);
         if !trace.may_pause(quiet) {
             judge_run(&mut judge, id, &trace.spans);
             let mut found = judge.found;

@@ -240,7 +240,7 @@ impl Naming<'_> {
         if side == Side::Caller {
             return None;
         }
-        let entity = far.by_address(&self.names.environment)?;
+        let entity = far.in_cluster().or_else(|| far.by_address(&self.names.environment))?;
         Some((self.names.entity(entity), CallSource::TracePeer))
     }
 

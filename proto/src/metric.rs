@@ -16,6 +16,7 @@ use crate::{MetricEncoding, Refused};
 mod canon;
 mod family;
 mod labels;
+mod native;
 mod otlp_json;
 mod otlp_pb;
 mod remote_write;

@@ -223,6 +223,13 @@ impl fmt::Display for Broken {
     }
 }
 
+/// A signed number of 32 bits as protobuf's `sint32` writes it.
+pub(crate) const fn zigzag(word: u64) -> i64 {
+    // Of 32 bits: what is longer is no number of the format.
+    let word = word as u32;
+    ((word >> 1) as i32 ^ -((word & 1) as i32)) as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

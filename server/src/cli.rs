@@ -405,12 +405,16 @@ pub struct MapArgs {
     /// Ownership records: `FILE` or `FILE:ENCODING` (repeats; portolan-json if not said).
     #[arg(long, value_name = "FILE[:ENCODING]")]
     pub ownership: Vec<String>,
+    /// A configuration (TOML) whose `[line]`, `[traces]` and `[metrics]` hold, metric families among
+    /// them; what else it says is not used.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Scope of records that name none.
     #[arg(long, default_value = "default")]
     pub scope: String,
-    /// Length of the windows in seconds.
-    #[arg(long, default_value_t = 10)]
-    pub window_secs: u32,
+    /// Length of the windows in seconds; 10 if neither this nor the configuration says.
+    #[arg(long)]
+    pub window_secs: Option<u32>,
     /// Time.
     #[command(flatten)]
     pub range: RangeArgs,

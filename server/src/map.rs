@@ -14,18 +14,22 @@ use portolan_storage::{Live, NowRange};
 use tonic::Request;
 
 use crate::cli::MapArgs;
+use crate::config::Config;
 use crate::mapping::{self, Drawing, Drawn, Input};
 use crate::{output, query};
 
 /// `portolan map`.
 pub async fn run(args: MapArgs) -> anyhow::Result<()> {
+    let config = args.config.as_deref().map(|path| Config::load(Some(path))).transpose()?;
+    let config = config.unwrap_or_default();
     let drawing = Drawing {
         flows: args.flows.iter().map(|t| Input::parse_flows(t)).collect::<Result<_, _>>()?,
         spans: args.spans.iter().map(|t| Input::parse_spans(t)).collect::<Result<_, _>>()?,
         metrics: args.metrics.iter().map(|t| Input::parse_metrics(t)).collect::<Result<_, _>>()?,
         owners: args.ownership.iter().map(|t| Input::parse_owners(t)).collect::<Result<_, _>>()?,
         scope: args.scope.clone(),
-        line: mapping::line_config(args.window_secs)?,
+        line: mapping::line_config(config.line_config(), args.window_secs)?,
+        families: Arc::new(config.metrics.families().unwrap_or_default()),
     };
     let drawn = tokio::task::spawn_blocking(move || {
         let bar = progress();

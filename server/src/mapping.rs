@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use portolan_model::{Barrier, Nanos, OwnerEvent, PartitionId, Reject, ScopeId, Window, WindowLen};
 use portolan_pipeline::{Line, LineConfig, Restored};
 use portolan_proto::{
-    Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, Entry, FlowEncoding,
-    InventoryEncoding, MAX_INVENTORY_BYTES, MetricEncoding, OwnerEncoding, SpanEncoding,
-    UnknownEncoding, decode_owners, read_inventory,
+    Captures, DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OWNER_BYTES, Encoding, Entry, Families,
+    FlowEncoding, InventoryEncoding, MAX_INVENTORY_BYTES, MetricEncoding, OwnerEncoding,
+    SpanEncoding, UnknownEncoding, decode_owners, read_inventory,
 };
 use portolan_storage::{CommitEpoch, MemoryStore};
 
@@ -50,6 +51,8 @@ pub struct Drawing {
     pub scope: String,
     /// Settings of the line.
     pub line: LineConfig,
+    /// The metrics that are read.
+    pub families: Arc<Families>,
 }
 
 /// What was drawn.
@@ -314,12 +317,16 @@ impl Draw {
     }
 }
 
-/// The line settings of a map: everything is kept, however old.
-pub fn line_config(window_secs: u32) -> anyhow::Result<LineConfig> {
-    let Some(window) = WindowLen::try_new(window_secs) else {
-        bail!("--window-secs {window_secs}: give a number of seconds that divides a day (86400)");
-    };
-    Ok(LineConfig { window, retention_secs: 0, ..LineConfig::default() })
+/// The line settings of a map: those that are configured, but that everything is kept, however old.
+pub fn line_config(configured: LineConfig, window_secs: Option<u32>) -> anyhow::Result<LineConfig> {
+    let mut line = LineConfig { retention_secs: 0, ..configured };
+    if let Some(secs) = window_secs {
+        let Some(window) = WindowLen::try_new(secs) else {
+            bail!("--window-secs {secs}: give a number of seconds that divides a day (86400)");
+        };
+        line.window = window;
+    }
+    Ok(line)
 }
 
 fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {

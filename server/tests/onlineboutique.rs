@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use portolan_graph::{CallsBuilder, EvidenceBits, Fused, Meeting};
 use portolan_model::{CallMeasure, CallSource, EntityId, EntityKind, Nanos, TimeRange};
+use portolan_pipeline::LineConfig;
 use portolan_proto::{ForeignPoint, ForeignValue, MetricEncoding, write_metrics};
 use portolan_server::mapping::{Drawing, Drawn, Input, draw, line_config};
 use portolan_storage::ReadEdges as _;
@@ -51,7 +53,8 @@ fn spans_alone_give_the_edges_of_the_shop_and_their_counts() {
         metrics: vec![],
         owners: vec![],
         scope: "default".into(),
-        line: line_config(10).unwrap(),
+        line: line_config(LineConfig::default(), None).unwrap(),
+        families: Arc::default(),
     };
     let drawn = draw(&drawing, &|_| {}).unwrap();
     let mut names = BTreeMap::new();
@@ -155,7 +158,8 @@ fn shop(with_spans: bool) -> Option<Drawn> {
         metrics: vec![Input::parse_metrics(&metrics).unwrap()],
         owners: vec![],
         scope: "default".into(),
-        line: line_config(10).unwrap(),
+        line: line_config(LineConfig::default(), None).unwrap(),
+        families: Arc::default(),
     };
     Some(draw(&drawing, &|_| {}).unwrap())
 }

@@ -16,12 +16,15 @@ use super::links::Links;
 use super::span::{Marks, Role, Span};
 use crate::naming::Side;
 
-/// How long halves wait for their counterparts, in event time after their end.
+/// What is judged by.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Waits {
+pub(super) struct Rules {
+    /// How long halves wait for their counterparts, in event time after their end.
     pub(super) half: Nanos,
     /// Of a half that names a database: servers of databases seldom write spans.
     pub(super) database: Nanos,
+    /// Only both halves, one right below the other, prove who called.
+    pub(super) strict: bool,
 }
 
 /// What a judgement needs besides the spans.
@@ -29,7 +32,7 @@ pub(super) struct Judge<'a, 'd> {
     pub(super) ends: &'a mut Ends<'d>,
     pub(super) links: &'a Links,
     pub(super) window: WindowLen,
-    pub(super) waits: Waits,
+    pub(super) rules: Rules,
     pub(super) watermark: Nanos,
     pub(super) found: Found,
     /// For each span of the trace: a counterpart was found.
@@ -62,11 +65,11 @@ impl<'a, 'd> Judge<'a, 'd> {
         ends: &'a mut Ends<'d>,
         links: &'a Links,
         window: WindowLen,
-        waits: Waits,
+        rules: Rules,
         watermark: Nanos,
     ) -> Self {
         let (found, matched) = (Found::default(), Vec::new());
-        Self { ends, links, window, waits, watermark, found, matched }
+        Self { ends, links, window, rules, watermark, found, matched }
     }
 
     /// Judges spans of one trace that belong together, in order of their ids. Calls are added to
@@ -81,6 +84,12 @@ impl<'a, 'd> Judge<'a, 'd> {
                 continue;
             }
             match climb::of_server(spans, place) {
+                Up::Caller(caller)
+                    if self.rules.strict && !is_right_above(&spans[caller], span) =>
+                {
+                    self.orphan(span);
+                }
+                Up::Other(_) if self.rules.strict => self.orphan(span),
                 Up::Caller(caller) => pairs.push(Pair { caller, server: place }),
                 Up::Other(other) => self.parent_call(&spans[other], span),
                 Up::Root => self.root(span),
@@ -90,7 +99,9 @@ impl<'a, 'd> Judge<'a, 'd> {
         }
         self.pairs(spans, &mut pairs);
         self.messages(trace, spans);
-        self.crossings(spans, &pairs);
+        if !self.rules.strict {
+            self.crossings(spans, &pairs);
+        }
         for (place, span) in spans.iter().enumerate() {
             if !self.matched[place] && span.role.calls() {
                 self.left_caller(span);
@@ -166,7 +177,7 @@ impl<'a, 'd> Judge<'a, 'd> {
 
     /// A server whose parent is not there: nobody is guessed (C.4, C.7).
     fn orphan(&mut self, server: &Span) {
-        if !self.has_waited(server.end, self.waits.half) {
+        if !self.has_waited(server.end, self.rules.half) {
             return;
         }
         let to = self.ends.service(server.who);
@@ -197,8 +208,8 @@ impl<'a, 'd> Judge<'a, 'd> {
             return;
         }
         let wait = match caller.protocol {
-            CallProtocol::Database => self.waits.database,
-            _ => self.waits.half,
+            CallProtocol::Database => self.rules.database,
+            _ => self.rules.half,
         };
         if !self.has_waited(caller.end, wait) {
             return;
@@ -346,6 +357,11 @@ impl<'a, 'd> Judge<'a, 'd> {
         let window = self.window.window(at);
         CallKey { window, client, server, source, protocol, operation }
     }
+}
+
+/// Whether nothing lies between the halves of a call.
+fn is_right_above(caller: &Span, server: &Span) -> bool {
+    caller.id == server.parent || caller.id == server.id
 }
 
 /// Marks of status classes.

@@ -26,6 +26,8 @@ pub(super) struct Links {
     touched: Vec<Place>,
     /// A message may lie this long before it is consumed.
     ttl: Nanos,
+    /// Links of spans that have nothing to do with messages count, too.
+    all: bool,
 }
 
 /// What is linked to, or may be.
@@ -41,9 +43,14 @@ struct Target {
 // === impl Links ===
 
 impl Links {
-    pub(super) fn new(ttl: Nanos) -> Self {
+    pub(super) fn new(ttl: Nanos, all: bool) -> Self {
         let (targets, fetched) = (FxHashMap::default(), FxHashMap::default());
-        Self { targets, fetched, touched: Vec::new(), ttl }
+        Self { targets, fetched, touched: Vec::new(), ttl, all }
+    }
+
+    /// Whether links of spans in this role say anything.
+    pub(super) fn takes(&self, role: Role) -> bool {
+        role.consumes() || role == Role::Send || self.all
     }
 
     /// Whether a span is one that something links to, or makes messages.
@@ -126,7 +133,9 @@ impl Links {
             target.touched = false;
             let mut calls = Vec::new();
             if let Some(to) = &target.span {
-                for (_, from) in target.from.iter().filter(|(_, s)| counts(&target.from, s)) {
+                for (_, from) in
+                    target.from.iter().filter(|(_, s)| counts(&target.from, s, self.all))
+                {
                     let named = to.who != 0 && from.who != 0;
                     if named && from.start <= to.end.saturating_add(self.ttl) {
                         calls.push(call(window, ends, to, from));
@@ -142,7 +151,7 @@ impl Links {
     /// Says how many links never found what they link to.
     pub(super) fn forget(&mut self, folded: Nanos, watermark: Nanos) -> i64 {
         let mut missing = 0;
-        let ttl = self.ttl;
+        let (ttl, all) = (self.ttl, self.all);
         let lag = watermark.saturating_sub(folded);
         self.targets.retain(|_, target| {
             let newest = target.from.iter().map(|(_, s)| s.end).max().unwrap_or(0);
@@ -153,7 +162,9 @@ impl Links {
             if !keep {
                 let within =
                     |s: &Span| target.span.is_some_and(|t| s.start <= t.end.saturating_add(ttl));
-                let lost = target.from.iter().filter(|(_, s)| s.role.consumes() && !within(s));
+                let lost = target.from.iter().filter(|(_, s)| {
+                    (s.role.consumes() || all && s.role != Role::Send) && !within(s)
+                });
                 missing += lost.count() as i64;
             }
             keep
@@ -211,11 +222,13 @@ fn is_better(a: &Span, b: &Span, pools: &Pools) -> bool {
 }
 
 /// Whether a link is one of its own.
-fn counts(all: &[(u128, Span)], from: &Span) -> bool {
+fn counts(links: &[(u128, Span)], from: &Span, all: bool) -> bool {
     match from.role {
         Role::Process => true,
-        Role::Receive => !all.iter().any(|(_, s)| s.role == Role::Process && s.who == from.who),
-        _ => false,
+        Role::Receive => !links.iter().any(|(_, s)| s.role == Role::Process && s.who == from.who),
+        // What sends a message links to what made it: that is no call.
+        Role::Send => false,
+        _ => all,
     }
 }
 

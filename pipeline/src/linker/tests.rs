@@ -50,6 +50,19 @@ pub(crate) fn check(script: &str, expected: &expect_test::Expect) {
     expected.assert_eq(&lab.render());
 }
 
+/// The same under settings of one's own.
+pub(crate) fn check_with(
+    set: impl FnOnce(&mut LineConfig),
+    script: &str,
+    expected: &expect_test::Expect,
+) {
+    let mut config = LineConfig::default();
+    set(&mut config);
+    let mut lab = Lab::new(&config);
+    lab.run(script);
+    expected.assert_eq(&lab.render());
+}
+
 // === impl Lab ===
 
 impl Lab {

@@ -60,6 +60,21 @@ impl Far {
         })
     }
 
+    /// The service that a name in a cluster's DNS is of: `name.namespace.svc`, and what a cluster
+    /// appends. A database goes by its address, like those outside of clusters.
+    pub(super) fn in_cluster(&self) -> Option<Entity> {
+        let mut parts = self.address.trim_end_matches('.').split('.');
+        let (name, namespace) = (parts.next()?, parts.next()?);
+        let is_service = parts.next() == Some("svc") && !name.is_empty() && !namespace.is_empty();
+        (is_service && self.db_system.is_empty()).then(|| Entity {
+            environment: self.environment.clone(),
+            namespace: namespace.into(),
+            name: name.into(),
+            kind: EntityKind::Service,
+            detail: "".into(),
+        })
+    }
+
     /// The topic, or the broker.
     pub(super) fn topic(&self) -> Option<Entity> {
         let (kind, name): (_, Arc<str>) = if self.destination.is_empty() {

@@ -5,7 +5,7 @@ use portolan_model::Reject;
 use super::canon::{Canon, Metric, Point, PointShape, stream};
 use super::labels::{Label, Value};
 use crate::Refused;
-use crate::wire::{Broken, FIXED64, LEN, Reader, VARINT, key};
+use crate::wire::{Broken, FIXED64, LEN, Reader, VARINT, key, zigzag};
 
 /// `AGGREGATION_TEMPORALITY_DELTA` and `_CUMULATIVE`.
 const DELTA: u64 = 1;
@@ -336,12 +336,6 @@ fn read_buckets(message: &[u8], out: &mut Vec<(f64, u64)>) -> Result<(), Broken>
     let indexed = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
     out.extend(indexed.map(|(at, count)| ((offset + at as i64) as f64, count)));
     Ok(())
-}
-
-const fn zigzag(word: u64) -> i64 {
-    // Of 32 bits: what is longer is no number of the format.
-    let word = word as u32;
-    ((word >> 1) as i32 ^ -((word & 1) as i32)) as i64
 }
 
 fn words(packed: &[u8], each: &mut dyn FnMut([u8; 8])) -> Result<(), Broken> {

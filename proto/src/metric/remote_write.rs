@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
-use portolan_model::Reject;
+use portolan_model::{Nanos, Reject};
 
 use super::canon::{Canon, Metric, Point, PointShape, scraped_stream};
 use super::labels::{Label, Value};
+use super::native::{self, Native};
 use crate::Refused;
 use crate::wire::{Broken, FIXED64, LEN, Reader, VARINT, key};
 
@@ -23,7 +24,7 @@ pub(super) fn decode(payload: &[u8], max_bytes: usize, canon: &mut Canon<'_>) {
     let walked = read(&message, &mut |_, _| {}).and_then(|()| {
         read(&message, &mut |labels, sample| match sample {
             Sample::Value { value, time, start } => take(labels, value, time, start, canon),
-            Sample::Native => canon.out.other += 1,
+            Sample::Native(native) => take_native(labels, &native, canon),
         })
     });
     if let Err(broken) = walked {
@@ -47,7 +48,6 @@ fn plain(payload: &[u8], max_bytes: usize) -> Result<Cow<'_, [u8]>, String> {
 }
 
 /// What a series has.
-#[derive(Copy, Clone)]
 enum Sample {
     Value {
         value: f64,
@@ -56,8 +56,8 @@ enum Sample {
         /// Milliseconds; 0 is unknown.
         start: i64,
     },
-    /// A native histogram, which is not read.
-    Native,
+    /// A native histogram.
+    Native(Native),
 }
 
 type Each<'a, 'f> = &'f mut dyn FnMut(&[Label<'a>], Sample);
@@ -108,8 +108,7 @@ fn series_1<'a>(
                     each(labels, Sample::Value { value, time, start });
                 }
                 (NATIVE, false) => {
-                    reader.skip(NATIVE)?;
-                    each(labels, Sample::Native);
+                    each(labels, Sample::Native(native::read(reader.delimited()?)?));
                 }
                 (key, _) => reader.skip(key)?,
             }
@@ -160,8 +159,11 @@ fn series_2<'a>(
                 each(labels, Sample::Value { value, time, start });
             }
             NATIVE => {
-                reader.skip(NATIVE)?;
-                each(labels, Sample::Native);
+                let mut native = native::read(reader.delimited()?)?;
+                if native.start == 0 {
+                    native.start = created;
+                }
+                each(labels, Sample::Native(native));
             }
             key => reader.skip(key)?,
         }
@@ -208,10 +210,43 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
+/// A native histogram is all of a histogram in one.
+fn take_native(labels: &[Label<'_>], native: &Native, canon: &mut Canon<'_>) {
+    let Some(name) = name(labels) else {
+        canon.out.other += 1;
+        return;
+    };
+    // A sum that is no number marks the end of a series, or has seen one.
+    if !canon.knows(name) || native.is_gauge || native.sum.is_nan() {
+        canon.out.other += 1;
+        return;
+    }
+    let point = Point {
+        time: nanos(native.time),
+        start: nanos(native.start),
+        count: Some(native.count),
+        sum: Some(native.sum),
+        shape: native.shape,
+        buckets: &native.buckets,
+        ..Point::default()
+    };
+    put(name, labels, &point, canon);
+}
+
+fn name<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
+    match labels.iter().find(|(key, _)| *key == "__name__") {
+        Some((_, Value::Text(name))) => Some(*name),
+        _ => None,
+    }
+}
+
+fn nanos(milli: i64) -> Nanos {
+    u64::try_from(milli).unwrap_or(0).saturating_mul(MILLI)
+}
+
 /// A sample is a counter, or a part of a histogram by the end of its name.
 fn take(labels: &[Label<'_>], value: f64, time: i64, start: i64, canon: &mut Canon<'_>) {
-    let name = labels.iter().find(|(key, _)| *key == "__name__");
-    let Some((_, Value::Text(name))) = name.copied() else {
+    let Some(name) = name(labels) else {
         canon.out.other += 1;
         return;
     };
@@ -220,7 +255,6 @@ fn take(labels: &[Label<'_>], value: f64, time: i64, start: i64, canon: &mut Can
         canon.out.other += 1;
         return;
     }
-    let nanos = |milli: i64| u64::try_from(milli).unwrap_or(0).saturating_mul(MILLI);
     let mut point = Point { time: nanos(time), start: nanos(start), ..Point::default() };
     let le = labels.iter().find(|(key, _)| *key == "le").map(|(_, value)| value.text());
     let bucket;
@@ -239,6 +273,10 @@ fn take(labels: &[Label<'_>], value: f64, time: i64, start: i64, canon: &mut Can
     } else {
         point.count = Some(value);
     }
+    put(name, labels, &point, canon);
+}
+
+fn put(name: &str, labels: &[Label<'_>], point: &Point<'_>, canon: &mut Canon<'_>) {
     let resource: Vec<Label<'_>> =
         labels.iter().filter(|(key, _)| *key != "__name__").copied().collect();
     let metric = Metric {
@@ -248,5 +286,5 @@ fn take(labels: &[Label<'_>], value: f64, time: i64, start: i64, canon: &mut Can
         stream: scraped_stream(&resource),
         skip: "le",
     };
-    canon.take(metric, &[], &point);
+    canon.take(metric, &[], point);
 }

@@ -8,6 +8,8 @@ use portolan_model::{MetricColumns, MetricEnd, Nanos, Outcome};
 use super::{Families, ForeignPoint, ForeignValue, decode_metrics, write_metrics};
 use crate::{MetricEncoding, Refused};
 
+mod remote_write;
+
 const NOW: Nanos = 1_700_000_000_000_000_000;
 const SECOND: Nanos = 1_000_000_000;
 

@@ -84,6 +84,8 @@ fn the_whole_is_shown_without_its_secrets() {
         max_spans = 1000000
         max_operations = 50
         user = "user"
+        strict = false
+        links = "messaging"
 
         [metrics]
         horizon = "1m"

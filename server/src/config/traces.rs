@@ -24,6 +24,20 @@ pub struct Traces {
     pub max_operations: usize,
     /// Name of who calls from outside.
     pub user: String,
+    /// Only both halves of a call prove who called.
+    pub strict: bool,
+    /// Which links between spans are calls.
+    pub links: LinkChoice,
+}
+
+/// Which links between spans are calls.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkChoice {
+    /// Those of what takes a message to what made it.
+    Messaging,
+    /// All.
+    All,
 }
 
 impl Traces {
@@ -40,6 +54,8 @@ impl Traces {
             max_links: (self.max_spans / 4).max(1),
             max_operations: self.max_operations,
             user: self.user.clone(),
+            strict: self.strict,
+            all_links: self.links == LinkChoice::All,
             ..defaults
         }
     }
@@ -56,6 +72,8 @@ impl Default for Traces {
             max_spans: line.max_spans,
             max_operations: line.max_operations,
             user: line.user,
+            strict: line.strict,
+            links: if line.all_links { LinkChoice::All } else { LinkChoice::Messaging },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Files of flows, spans and metrics: what has a time of its own, and is read in its order.
 
 use std::io::BufRead;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use portolan_model::{
@@ -35,7 +36,7 @@ pub(super) struct EventFile {
 enum Reader {
     Flows { encoding: FlowEncoding, decoder: Box<FlowDecoder>, columns: FlowColumns },
     Spans { encoding: SpanEncoding, columns: SpanColumns },
-    Metrics { encoding: MetricEncoding, families: Box<Families>, columns: MetricColumns },
+    Metrics { encoding: MetricEncoding, families: Arc<Families>, columns: MetricColumns },
 }
 
 /// What a step read.
@@ -53,7 +54,8 @@ impl EventFile {
     pub(super) fn open_all(drawing: &Drawing) -> anyhow::Result<Vec<Self>> {
         let flows = drawing.flows.iter().map(Self::flows);
         let flows_and_spans = flows.chain(drawing.spans.iter().map(Self::spans));
-        flows_and_spans.chain(drawing.metrics.iter().map(Self::metrics)).collect()
+        let metrics = drawing.metrics.iter().map(|input| Self::metrics(input, &drawing.families));
+        flows_and_spans.chain(metrics).collect()
     }
 
     fn flows(input: &Input<FlowEncoding>) -> anyhow::Result<Self> {
@@ -68,9 +70,10 @@ impl EventFile {
         Self::open(input, false, Reader::Spans { encoding, columns })
     }
 
-    fn metrics(input: &Input<MetricEncoding>) -> anyhow::Result<Self> {
+    fn metrics(input: &Input<MetricEncoding>, families: &Arc<Families>) -> anyhow::Result<Self> {
         let (encoding, columns) = (input.encoding, MetricColumns::default());
-        Self::open(input, false, Reader::Metrics { encoding, families: Box::default(), columns })
+        let families = Arc::clone(families);
+        Self::open(input, false, Reader::Metrics { encoding, families, columns })
     }
 
     fn open<E>(input: &Input<E>, is_text: bool, reader: Reader) -> anyhow::Result<Self> {

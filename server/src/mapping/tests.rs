@@ -8,7 +8,7 @@ fn sum_of(content: &str, encoding: &str, measure: Measure) -> (i64, Drawn) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), content).unwrap();
     let flows = Input::parse_flows(&format!("{}:{encoding}", file.path().display())).unwrap();
-    let line = line_config(10).unwrap();
+    let line = line_config(LineConfig::default(), None).unwrap();
     let drawing = Drawing {
         flows: vec![flows],
         spans: vec![],
@@ -16,6 +16,7 @@ fn sum_of(content: &str, encoding: &str, measure: Measure) -> (i64, Drawn) {
         owners: vec![],
         scope: "default".into(),
         line,
+        families: Arc::default(),
     };
     let drawn = draw(&drawing, &|_| {}).unwrap();
     let mut sum = 0;
@@ -94,7 +95,8 @@ fn inventory_beside_a_flow_file_names_its_ends() {
             metrics: vec![],
             owners: vec![Input::parse_owners(&named(&owners, "inventory-yaml")).unwrap()],
             scope: "default".into(),
-            line: line_config(10).unwrap(),
+            line: line_config(LineConfig::default(), None).unwrap(),
+            families: Arc::default(),
         };
         draw(&drawing, &|_| {})
     };
@@ -105,4 +107,52 @@ fn inventory_beside_a_flow_file_names_its_ends() {
     assert_eq!((names, drawn.owners), (vec!["Database orders".into(), "Workload web".into()], 2));
     let error = draw_with("- {name: web, ips: 10.0.0}").err().unwrap().to_string();
     assert!(error.ends_with(": entry 1 (web): ips: \"10.0.0\" is not an address"), "{error}");
+}
+
+#[test]
+fn metrics_are_read_by_the_families_of_a_configuration_over_its_windows() {
+    use portolan_model::{CallMeasure, CallSource};
+    use portolan_proto::{ForeignPoint, ForeignValue, write_metrics};
+
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let point = ForeignPoint {
+        resource: vec![pair("service.name", "web")],
+        name: "partner.calls".into(),
+        attributes: vec![pair("partner", "bank")],
+        delta: true,
+        start: 1_795_420_230_000_000_000,
+        time: 1_795_420_231_000_000_000,
+        value: ForeignValue::Counter(3.0),
+        ..ForeignPoint::default()
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), write_metrics(MetricEncoding::OtlpProto, &[point])).unwrap();
+    let text = "[store]\nwindow_secs = 60\n[metrics.ends.partner]\nservice = [\"partner\"]\n\
+                [[metrics.families]]\nnames = [\"partner.calls\"]\nsource = \"rpc_client\"\n\
+                group = \"partner\"\ncounts = 0\nclient = \"reporter\"\nserver = \"partner\"\n";
+    let configured = crate::config::Config::parse("test", text, []).unwrap();
+    let mut found = Vec::new();
+    for config in [crate::config::Config::default(), configured] {
+        let metrics = format!("{}:otlp-metrics-proto", file.path().display());
+        let drawing = Drawing {
+            flows: vec![],
+            spans: vec![],
+            metrics: vec![Input::parse_metrics(&metrics).unwrap()],
+            owners: vec![],
+            scope: "default".into(),
+            line: line_config(config.line_config(), None).unwrap(),
+            families: Arc::new(config.metrics.families().unwrap()),
+        };
+        let drawn = draw(&drawing, &|_| {}).unwrap();
+        let mut rows = Vec::new();
+        drawn.store.calls(TimeRange::ALL, &mut |row| rows.push(row.clone())).unwrap();
+        found.push((drawn.store.window_len().secs(), rows));
+    }
+    assert_eq!(found[0], (10, vec![]), "no family knows it");
+    let (60, [row]) = (found[1].0, &found[1].1[..]) else { panic!("{:?}", found[1]) };
+    assert_eq!(row.key.source, CallSource::RpcClient);
+    assert_eq!(row.counters[CallMeasure::CallsMilli], 3_000);
+    let finer = line_config(LineConfig::default(), Some(5)).unwrap();
+    assert_eq!(finer.window.secs(), 5, "what is said on the command line holds");
+    assert!(line_config(LineConfig::default(), Some(7)).is_err());
 }

@@ -95,3 +95,21 @@ fn outside_is_named_by_address_without_default_ports() {
         "#]],
     );
 }
+
+#[test]
+fn name_in_the_dns_of_a_cluster_is_the_service_unless_its_address_has_an_owner() {
+    check(
+        "own pod api-1 owner=api ip=10.0.1.1
+         span T a client web 0..1 addr=cart.shop.svc.cluster.local port=7070
+         span U a client web 0..1 addr=cart.shop.svc
+         span V a client web 0..1 addr=facade.shop.svc net=10.0.1.1 netport=8080
+         span W a client web 0..1 db=mysql addr=mysql.db.svc port=3306
+         span X a client web 0..1 addr=svc.example.com port=8080",
+        &expect![[r#"
+            t=0 web -> database:mysql.db.svc:3306 trace_peer database: calls=1 unpaired_client=1 client=1x1s
+            t=0 web -> external:svc.example.com:8080 trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+            t=0 web -> shop/cart trace_peer unknown: calls=2 unpaired_client=2 client=2x2s
+            t=0 web -> workload:api trace_address unknown: calls=1 unpaired_client=1 client=1x1s
+        "#]],
+    );
+}

@@ -68,16 +68,19 @@ fn graph(lab: &mut Lab) -> Graph {
     rows.collect()
 }
 
-fn run(steps: &[Step]) -> Graph {
-    let mut lab = Lab::new(&config());
+fn run(config: &LineConfig, steps: &[Step]) -> Graph {
+    let mut lab = Lab::new(config);
     feed(&mut lab, steps);
     graph(&mut lab)
 }
 
-fn config() -> LineConfig {
-    let mut config = LineConfig::default();
-    config.traces.max_operations = 1;
-    config
+fn arb_config() -> impl Strategy<Value = LineConfig> {
+    any::<(bool, bool)>().prop_map(|(strict, all_links)| {
+        let mut config = LineConfig::default();
+        config.traces.max_operations = 1;
+        (config.traces.strict, config.traces.all_links) = (strict, all_links);
+        config
+    })
 }
 
 /// The same spans in another order, with barriers anywhere and some spans twice.
@@ -97,8 +100,11 @@ proptest! {
 
     /// Order, grouping into epochs and redelivery do not matter.
     #[test]
-    fn graph_is_a_function_of_the_set_of_spans((plain, mixed) in arb_runs()) {
-        prop_assert_eq!(run(&plain), run(&mixed));
+    fn graph_is_a_function_of_the_set_of_spans(
+        (plain, mixed) in arb_runs(),
+        config in arb_config(),
+    ) {
+        prop_assert_eq!(run(&config, &plain), run(&config, &mixed));
     }
 
     /// A restart counts nothing twice and loses nothing, wherever it comes and however far the
@@ -108,9 +114,10 @@ proptest! {
         (steps, _) in arb_runs(),
         cut in 0..24usize,
         watermark in 0..150u32,
+        config in arb_config(),
     ) {
-        let mut whole = Lab::new(&config());
-        let mut cutting = Lab::new(&config());
+        let mut whole = Lab::new(&config);
+        let mut cutting = Lab::new(&config);
         let cut = cut.min(steps.len());
         for (lab, restarts) in [(&mut whole, false), (&mut cutting, true)] {
             feed(lab, &steps[..cut]);
@@ -127,8 +134,8 @@ proptest! {
 
     /// No edge without a span of both ends, or one that names the other.
     #[test]
-    fn every_call_has_a_span_behind_it((steps, _) in arb_runs()) {
-        let mut lab = Lab::new(&config());
+    fn every_call_has_a_span_behind_it((steps, _) in arb_runs(), config in arb_config()) {
+        let mut lab = Lab::new(&config);
         feed(&mut lab, &steps);
         graph(&mut lab);
         for row in lab.rows() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 
-use super::check;
+use super::{check, check_with};
 
 #[test]
 fn topic_stands_between_and_a_link_tells_the_producer() {
@@ -191,5 +191,31 @@ fn link_may_come_before_what_it_links_to() {
         &expect![[r#"
             t=0 web -> mail trace_link async: calls=1 server=1x1s gap=1x2s
         "#]],
+    );
+}
+
+#[test]
+fn links_without_messages_are_calls_only_where_that_is_said() {
+    let script = "span T a server web 0..1
+         span U b server batch 3..4 link=T:a
+         span V c client mail 5..6 peer=x link=T:a";
+    check(
+        script,
+        &expect![[r#"
+            t=0 mail -> x trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+            t=0 user:user -> batch trace_peer unknown: calls=1 unpaired_server=1 server=1x1s
+            t=0 user:user -> web trace_peer unknown: calls=1 unpaired_server=1 server=1x1s
+        "#]],
+    );
+    check_with(
+        |config| config.traces.all_links = true,
+        script,
+        &expect![[r#"
+        t=0 mail -> x trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        t=0 user:user -> batch trace_peer unknown: calls=1 unpaired_server=1 server=1x1s
+        t=0 user:user -> web trace_peer unknown: calls=1 unpaired_server=1 server=1x1s
+        t=0 web -> batch trace_link async: calls=1 server=1x1s gap=1x2s
+        t=0 web -> mail trace_link async: calls=1 server=1x1s gap=1x4s
+    "#]],
     );
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 
-use super::check;
+use super::{check, check_with};
 
 /// What Zipkin's base trace says, in our words: a web server calls an app, which calls a database.
 /// The server has its caller's span id. (`linksSpans`)
@@ -357,5 +357,32 @@ fn error_is_what_the_status_says_and_else_what_the_code_says() {
             t=0 web -> api trace_pair grpc: calls=2 errors=2 client_errors=2 server_errors=1 5xx=1 client=2x4s server=2x2s gap=2x2s
             t=0 web -> api trace_pair http: calls=2 errors=2 client_errors=1 server_errors=1 4xx=1 5xx=1 client=2x4s server=2x2s gap=2x2s
         "#]],
+    );
+}
+
+#[test]
+fn strict_pairing_takes_nothing_from_what_lies_in_between() {
+    let script = "span T a client web 0..5
+         span T b<a server api 1..4
+         span T c<b inner api 1..3
+         span T d<c server cart 2..3
+         span U a client web 0..5
+         span U b<a inner web 1..4
+         span U c<b server api 2..3
+         span V a server web 0..5
+         span V b<a server api 1..4
+         span W a server web 0..5
+         span W b<a client api 1..4 peer=db";
+    check_with(
+        |config| config.traces.strict = true,
+        script,
+        &expect![[r#"
+        t=0 api -> db trace_peer unknown: calls=1 unpaired_client=1 client=1x3s
+        t=0 unresolved:unknown -> api trace_peer unknown: unpaired_server=2
+        t=0 unresolved:unknown -> cart trace_peer unknown: unpaired_server=1
+        t=0 user:user -> web trace_peer unknown: calls=2 unpaired_server=2 server=2x10s
+        t=0 web -> api trace_pair unknown: calls=1 client=1x5s server=1x3s gap=1x2s
+        t=0 web -> unresolved:unknown trace_peer unknown: unpaired_client=1
+    "#]],
     );
 }
