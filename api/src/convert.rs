@@ -2,7 +2,7 @@
 
 use portolan_graph::{Edge, Graph, SourceCalls};
 use portolan_model::{CallMeasure, Direction, EntityId, Latency, Nanos, TimeRange, WindowLen};
-use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
+use portolan_proto::{certainty_to_v1, counters_to_v1, nanos_to_micros, v1};
 use rustc_hash::FxHashMap;
 
 use crate::described::Described;
@@ -47,6 +47,7 @@ impl<'a> Messages<'a> {
             direction: direction(edge.link.direction),
             residual: edge.residual,
             calls: edge.calls.iter().map(calls).collect(),
+            certainty: certainty_to_v1(&edge.counters),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use portolan_graph::{CallsBuilder, Catalogue, ViewBuilder, Visit};
-use portolan_model::{ChangeRecord, Entity, EntityId, Nanos, TimeRange, WindowLen};
+use portolan_model::{ChangeRecord, Counters, Entity, EntityId, Nanos, TimeRange, WindowLen};
 use portolan_storage::{CatalogueRows, Checkpoint, Live, ReadStore};
 
 use crate::{Cancel, Error};
@@ -30,6 +30,8 @@ pub struct StoreFacts {
     pub entities: u64,
     /// Oldest and newest stored window.
     pub span: Option<TimeRange>,
+    /// The windows of now, the newest first, and the sums of all their edges as they were observed.
+    pub recent: Vec<(TimeRange, Counters)>,
 }
 
 /// What queries read. All methods may block.
@@ -231,6 +233,7 @@ impl TopologyReader for StoreReader {
             apart: self.store.history().apart(),
             entities,
             span: span.map(|(from, to)| TimeRange { from: from.start(), to: to.end(len) }),
+            recent: self.live.read(|now| now.totals().collect()),
         })
     }
 }

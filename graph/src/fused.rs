@@ -210,7 +210,7 @@ impl FusedEdge {
     }
 
     fn flows(&mut self, edge: &Edge, place: usize, turned: bool) {
-        let counters = if turned { turned_round(edge.counters) } else { edge.counters };
+        let counters = if turned { turned_round(&edge.counters) } else { edge.counters };
         let part = self.network.get_or_insert_with(|| NetworkPart {
             counters: Counters::ZERO,
             edges: Vec::new(),
@@ -225,8 +225,8 @@ impl FusedEdge {
 }
 
 /// The sums as the other side would have counted them.
-fn turned_round(counters: Counters) -> Counters {
-    let mut turned = counters;
+fn turned_round(counters: &Counters) -> Counters {
+    let mut turned = *counters;
     for (sent, received) in [
         (Measure::BytesSent, Measure::BytesReceived),
         (Measure::PacketsSent, Measure::PacketsReceived),

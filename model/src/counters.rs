@@ -2,11 +2,19 @@
 //!
 //! Signed, so that a correction is a delta like any other: what moves from one edge to another is
 //! subtracted here and added there, and the order does not matter.
+//!
+//! The first [`PLAIN`] are counted of each connection. The others say how sure these are: they follow
+//! from the first and from the [`Certainty`] of the connection, and are made where rows are.
 
 use std::ops::{Index, IndexMut};
 
+use crate::{Certainty, Orientation};
+
 /// How many measures there are.
-pub const MEASURES: usize = 16;
+pub const MEASURES: usize = 38;
+
+/// How many of them are counted of a connection as it is; the rest says how sure it is.
+pub const PLAIN: usize = 16;
 
 /// One sum that an edge keeps. The numeric value is the disk format: append, never reorder.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,11 +53,64 @@ pub enum Measure {
     FlowsSampled = 14,
     /// Connections whose direction is below the confidence of a handshake or declaration.
     ConnectionsGuessed = 15,
+    /// Connections active in the window whose direction a handshake told (class E2 of flow semantics, section
+    /// 2). What is in none of the nine `Oriented…` is of windows that an earlier version counted.
+    OrientedHandshake = 16,
+    /// Likewise, one end was declared to serve its port (E4).
+    OrientedDeclared = 17,
+    /// Likewise, the socket itself told (E1).
+    OrientedSocket = 18,
+    /// Likewise, connection tracking knew it (E3).
+    OrientedTracked = 19,
+    /// Bytes of which an end is a public address that nobody claims, and no end is less sure. What is in none
+    /// of the `Bytes…` of this kind was exact.
+    BytesOutside = 20,
+    /// Connections opened likewise.
+    ConnectionsOutside = 21,
+    /// Oriented by a well-known port (E6).
+    OrientedWellKnown = 22,
+    /// Not oriented (E9).
+    OrientedNone = 23,
+    /// Oriented by what was learned of who serves (E5).
+    OrientedLearned = 24,
+    /// Oriented by a port that systems hand to clients (E7).
+    OrientedEphemeral = 25,
+    /// Oriented by who spoke first (E8).
+    OrientedFirst = 26,
+    /// Bytes whose less sure end was found within the tolerance of clocks.
+    BytesTolerant = 27,
+    /// Likewise, before its claim began.
+    BytesEarly = 28,
+    /// Likewise, after its claim had ended.
+    BytesLingering = 29,
+    /// Likewise, had several possible owners.
+    BytesAmbiguous = 30,
+    /// Likewise, had none.
+    BytesUnresolved = 31,
+    /// Connections opened, as [`Self::BytesTolerant`].
+    ConnectionsTolerant = 32,
+    /// As [`Self::BytesEarly`].
+    ConnectionsEarly = 33,
+    /// As [`Self::BytesLingering`].
+    ConnectionsLingering = 34,
+    /// As [`Self::BytesAmbiguous`].
+    ConnectionsAmbiguous = 35,
+    /// As [`Self::BytesUnresolved`].
+    ConnectionsUnresolved = 36,
+    /// Bytes, each times how far the confidence of its orientation is below 255: what the mean by bytes is
+    /// made of.
+    BytesDoubted = 37,
 }
 
+/// The first `N` sums.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Sums<const N: usize>([i64; N]);
+
 /// The sums of an edge in a window.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
-pub struct Counters([i64; MEASURES]);
+pub type Counters = Sums<MEASURES>;
+
+/// Those of one connection, beside which its [`Certainty`] stands.
+pub type Plain = Sums<PLAIN>;
 
 // === impl Measure ===
 
@@ -72,6 +133,28 @@ impl Measure {
         Self::BytesInferred,
         Self::FlowsSampled,
         Self::ConnectionsGuessed,
+        Self::OrientedHandshake,
+        Self::OrientedDeclared,
+        Self::OrientedSocket,
+        Self::OrientedTracked,
+        Self::BytesOutside,
+        Self::ConnectionsOutside,
+        Self::OrientedWellKnown,
+        Self::OrientedNone,
+        Self::OrientedLearned,
+        Self::OrientedEphemeral,
+        Self::OrientedFirst,
+        Self::BytesTolerant,
+        Self::BytesEarly,
+        Self::BytesLingering,
+        Self::BytesAmbiguous,
+        Self::BytesUnresolved,
+        Self::ConnectionsTolerant,
+        Self::ConnectionsEarly,
+        Self::ConnectionsLingering,
+        Self::ConnectionsAmbiguous,
+        Self::ConnectionsUnresolved,
+        Self::BytesDoubted,
     ];
 
     /// The word that people and JSON see.
@@ -93,23 +176,45 @@ impl Measure {
             Self::BytesInferred => "bytes_inferred",
             Self::FlowsSampled => "flows_sampled",
             Self::ConnectionsGuessed => "connections_guessed",
+            Self::OrientedHandshake => "oriented_handshake",
+            Self::OrientedDeclared => "oriented_declared",
+            Self::OrientedSocket => "oriented_socket",
+            Self::OrientedTracked => "oriented_tracked",
+            Self::BytesOutside => "bytes_outside",
+            Self::ConnectionsOutside => "connections_outside",
+            Self::OrientedWellKnown => "oriented_well_known",
+            Self::OrientedNone => "oriented_none",
+            Self::OrientedLearned => "oriented_learned",
+            Self::OrientedEphemeral => "oriented_ephemeral",
+            Self::OrientedFirst => "oriented_first",
+            Self::BytesTolerant => "bytes_tolerant",
+            Self::BytesEarly => "bytes_early",
+            Self::BytesLingering => "bytes_lingering",
+            Self::BytesAmbiguous => "bytes_ambiguous",
+            Self::BytesUnresolved => "bytes_unresolved",
+            Self::ConnectionsTolerant => "connections_tolerant",
+            Self::ConnectionsEarly => "connections_early",
+            Self::ConnectionsLingering => "connections_lingering",
+            Self::ConnectionsAmbiguous => "connections_ambiguous",
+            Self::ConnectionsUnresolved => "connections_unresolved",
+            Self::BytesDoubted => "bytes_doubted",
         }
     }
 }
 
 // === impl Counters ===
 
-impl Counters {
+impl<const N: usize> Sums<N> {
     /// All zero.
-    pub const ZERO: Self = Self([0; MEASURES]);
+    pub const ZERO: Self = Self([0; N]);
 
     /// From the raw sums, in the order of [`Measure::ALL`].
-    pub const fn from_array(sums: [i64; MEASURES]) -> Self {
+    pub const fn from_array(sums: [i64; N]) -> Self {
         Self(sums)
     }
 
     /// The raw sums, in the order of [`Measure::ALL`].
-    pub const fn as_array(&self) -> &[i64; MEASURES] {
+    pub const fn as_array(&self) -> &[i64; N] {
         &self.0
     }
 
@@ -138,14 +243,71 @@ impl Counters {
     }
 }
 
-impl Index<Measure> for Counters {
+impl<const N: usize> Default for Sums<N> {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl Plain {
+    /// As sums of a row.
+    pub fn with(&self, certainty: Certainty) -> Counters {
+        let mut counters = Counters::ZERO;
+        counters.add_plain(self, certainty);
+        counters
+    }
+}
+
+impl Counters {
+    /// Adds what a connection counts for, and how sure that is.
+    pub fn add_plain(&mut self, plain: &Plain, certainty: Certainty) {
+        for (sum, more) in self.0.iter_mut().zip(&plain.0) {
+            *sum = sum.saturating_add(*more);
+        }
+        let mut add = |measure: Option<Measure>, more: i64| {
+            if let Some(measure) = measure {
+                self[measure] = self[measure].saturating_add(more);
+            }
+        };
+        let Certainty { resolution, orientation, confidence } = certainty;
+        let bytes = plain[Measure::BytesSent].saturating_add(plain[Measure::BytesReceived]);
+        add(resolution.bytes(), bytes);
+        add(resolution.connections(), plain[Measure::Connections]);
+        add(Some(orientation.measure()), plain[Measure::ConnectionsActive]);
+        let doubt = i64::from(u8::MAX - confidence);
+        add(Some(Measure::BytesDoubted), bytes.saturating_mul(doubt));
+    }
+
+    /// What [`Measure::BytesDoubted`] would be if bytes were spread evenly over the connections, each with
+    /// the confidence of its class: of a row of one class, what it is. A disk keeps the difference.
+    pub fn doubt_expected(&self) -> i64 {
+        let doubt = Orientation::ALL.iter().fold(0_i64, |sum, class| {
+            sum.wrapping_add(self[class.measure()].wrapping_mul(class.doubt()))
+        });
+        let bytes = self[Measure::BytesSent].wrapping_add(self[Measure::BytesReceived]);
+        doubt_expected(self[Measure::ConnectionsActive], bytes, doubt)
+    }
+}
+
+/// See [`Counters::doubt_expected`]. `doubt` is the sum over the connections. What is out of range is cut: who
+/// adds the difference again cuts likewise.
+pub fn doubt_expected(active: i64, bytes: i64, doubt: i64) -> i64 {
+    match bytes.checked_mul(doubt) {
+        Some(0) => 0,
+        _ if active == 0 => 0,
+        Some(product) if active != -1 => product / active,
+        _ => (i128::from(bytes) * i128::from(doubt) / i128::from(active)) as i64,
+    }
+}
+
+impl<const N: usize> Index<Measure> for Sums<N> {
     type Output = i64;
     fn index(&self, measure: Measure) -> &i64 {
         &self.0[measure as usize]
     }
 }
 
-impl IndexMut<Measure> for Counters {
+impl<const N: usize> IndexMut<Measure> for Sums<N> {
     fn index_mut(&mut self, measure: Measure) -> &mut i64 {
         &mut self.0[measure as usize]
     }
@@ -154,6 +316,7 @@ impl IndexMut<Measure> for Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Resolution;
 
     #[test]
     fn order_of_the_list_is_the_disk_format() {
@@ -171,5 +334,33 @@ mod tests {
         assert!(!sums.is_zero());
         sums.subtract(&one);
         assert!(sums.is_zero());
+    }
+    #[test]
+    fn of_rows_of_one_class_the_doubt_is_what_is_expected() {
+        for orientation in Orientation::ALL.iter().copied() {
+            let mut plain = Plain::ZERO;
+            plain[Measure::BytesSent] = 1_001;
+            plain[Measure::ConnectionsActive] = 3;
+            let confidence = orientation.confidence();
+            let mut sums = Counters::ZERO;
+            sums.add_plain(
+                &plain,
+                Certainty { resolution: Resolution::Exact, orientation, confidence },
+            );
+            assert_eq!(sums[Measure::BytesDoubted], sums.doubt_expected(), "{orientation:?}");
+        }
+    }
+
+    #[test]
+    fn each_certainty_has_sums_of_its_own() {
+        for (at, a) in Resolution::ALL.iter().enumerate() {
+            assert_eq!(a.bytes().is_none(), *a == Resolution::Exact);
+            for b in &Resolution::ALL[at + 1..] {
+                assert!(a.bytes() != b.bytes() && a.connections() != b.connections());
+            }
+        }
+        for (at, a) in Orientation::ALL.iter().enumerate() {
+            assert!(Orientation::ALL[at + 1..].iter().all(|b| a.measure() != b.measure()));
+        }
     }
 }

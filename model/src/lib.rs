@@ -5,6 +5,7 @@
 
 mod addr;
 mod call;
+mod certainty;
 mod claim;
 mod counters;
 mod edge;
@@ -24,11 +25,12 @@ pub use addr::{Ip, Proto, Socket};
 pub use call::{
     CALL_MEASURES, CallCounters, CallDelta, CallKey, CallMeasure, CallProtocol, CallSource,
 };
+pub use certainty::{Certainty, Orientation, Oriented};
 pub use claim::{
     Backend, DeclaredPort, NodePort, OwnerEvent, OwnerKey, OwnerKind, OwnerRecord, Phase, ScopeId,
     ValidTime,
 };
-pub use counters::{Counters, MEASURES, Measure};
+pub use counters::{Counters, MEASURES, Measure, PLAIN, Plain, Sums, doubt_expected};
 pub use edge::{
     Collapse, Direction, EdgeDelta, EdgeKey, Evidence, Layer, PathDelta, PathKey, PathKind,
     Resolution, Via,

@@ -14,8 +14,9 @@ use std::fmt::Write;
 
 use portolan_model::{
     Backend, Barrier, Counters, DeclaredPort, EdgeKey, Entity, EntityId, EpochCommit, Flags,
-    FlowBatch, FlowRow, Ip, Measure, Nanos, NodePort, OwnerEvent, OwnerKind, OwnerRecord,
-    PartitionId, PathKey, Phase, Proto, ScopeId, Socket, ValidTime, Xlat,
+    FlowBatch, FlowRow, Ip, Measure, Nanos, NodePort, Orientation, Oriented, OwnerEvent, OwnerKind,
+    OwnerRecord, PLAIN, PartitionId, PathKey, Phase, Proto, Resolution, ScopeId, Socket, ValidTime,
+    Xlat,
 };
 
 use crate::{Line, LineConfig, Restored};
@@ -127,6 +128,33 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// How sure each edge is: by how its less sure end was found (bytes and connections opened), and by
+    /// what told its direction (connections, least and mean confidence).
+    pub(crate) fn certainty(&self) -> String {
+        let mut text = String::new();
+        let name = |id: EntityId| self.names.get(&id).map_or("?".to_owned(), |e| format!("{e}"));
+        for (key, counters) in self.edges.iter().filter(|(_, c)| !c.is_zero()) {
+            let t = i64::from(key.window.0) - T0 as i64;
+            let _ = write!(text, "t={t} {} {}:", name(key.client), name(key.server));
+            for found in Resolution::ALL {
+                let (bytes, connections) = found.of(counters);
+                if (bytes, connections) != (0, 0) {
+                    let _ = write!(text, " {}={bytes}/{connections}", found.as_str());
+                }
+            }
+            for class in Orientation::ALL.iter().filter(|class| counters[class.measure()] != 0) {
+                let _ = write!(text, " {}={}", class.as_str(), counters[class.measure()]);
+            }
+            if let Some(Oriented { least, mean, .. }) = Oriented::of(counters) {
+                let _ = write!(text, " least={least} mean={mean}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
 pub(crate) fn barrier(epoch: u64, watermark: Nanos) -> Barrier {
     Barrier {
         generation: 1,
@@ -143,8 +171,9 @@ pub(crate) fn barrier(epoch: u64, watermark: Nanos) -> Barrier {
     }
 }
 
+/// The plain sums, which say what there is. How sure it is, [`Check::certainty`] tells.
 fn sums(text: &mut String, counters: &Counters) {
-    for measure in Measure::ALL {
+    for measure in Measure::ALL.into_iter().take(PLAIN) {
         let short = match measure {
             Measure::Connections => "conns",
             Measure::ConnectionsFailed => "failed",

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    CallDelta, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip, MetricBatch, Nanos,
-    Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Proto, Socket, SpanBatch, Via,
-    Window,
+    CallDelta, Certainty, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip,
+    MetricBatch, Nanos, Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Plain, Proto,
+    Socket, SpanBatch, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -97,7 +97,9 @@ pub struct HopConnection {
     /// Whose sample the counters are.
     pub sampler: Sampler,
     /// What the raw edge `client -> hop` counts for it.
-    pub counters: Counters,
+    pub counters: Plain,
+    /// How sure its ends and direction are.
+    pub certainty: Certainty,
     /// Earliest event.
     pub first_ns: Nanos,
     /// Latest event.
@@ -135,6 +137,15 @@ pub struct LandingChange {
     pub entity: Option<EntityId>,
     /// Whose sample it was seen in.
     pub sampler: Sampler,
+}
+
+// === impl HopConnection ===
+
+impl HopConnection {
+    /// What it adds to a row.
+    pub(crate) fn sums(&self) -> Counters {
+        self.counters.with(self.certainty)
+    }
 }
 
 // === impl Sampler ===

@@ -20,7 +20,9 @@ mod time;
 mod wire;
 
 pub use capture::{CaptureError, Captured, Captures, DEFAULT_MAX_LINE_BYTES};
-pub use convert::{counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros};
+pub use convert::{
+    certainty_to_v1, counters_to_v1, entity_to_v1, micros_to_nanos, nanos_to_micros,
+};
 pub use encoding::{
     Encoding, FlowEncoding, MetricEncoding, NoteEncoding, OwnerEncoding, SpanEncoding,
     UnknownEncoding,

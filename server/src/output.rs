@@ -1,5 +1,6 @@
 //! Responses as tables and JSON.
 
+mod certainty;
 mod covered;
 mod fused;
 mod graph;
@@ -12,6 +13,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
+pub use certainty::certainty;
 pub use covered::covered;
 pub use fused::{evidence, fused};
 pub use graph::{edges, entities, reached, table};

@@ -1,10 +1,11 @@
 //! Values: what a row holds, in few bytes.
 //!
 //! A sum is a head (which counters are not zero, and whether the times are known), then the
-//! counters as zig-zag varints, then the times as distances from the start of the window. A reader
+//! counters as zig-zag varints, then the times as distances from the start of the window. Of the doubted
+//! bytes it has what they are more than others lead to expect: nothing, where a row has one class. A reader
 //! returns nothing at the first byte that does not fit, and for bytes left over.
 
-use portolan_model::{Counters, MEASURES, Nanos, Window};
+use portolan_model::{Counters, MEASURES, Measure, Nanos, Window};
 
 mod calls;
 
@@ -82,7 +83,8 @@ pub(crate) fn take_u8(bytes: &mut &[u8]) -> Option<u8> {
 
 /// Appends the sums of a row of `window`.
 pub(crate) fn put_sums(out: &mut Vec<u8>, window: Window, sums: &Sums) {
-    let counters = sums.counters.as_array();
+    let counters = told(&sums.counters);
+    let counters = counters.as_array();
     let mut head = u64::from(sums.first_ns != Nanos::MAX) | u64::from(sums.last_ns != 0) << 1;
     for (place, sum) in counters.iter().enumerate() {
         head |= u64::from(*sum != 0) << (FLAGS + place as u32);
@@ -120,7 +122,21 @@ pub(crate) fn take_sums(bytes: &mut &[u8], window: Window) -> Option<Sums> {
     };
     let last_ns =
         if head & 2 == 0 { 0 } else { window.start().wrapping_add(take_signed(bytes)? as u64) };
-    Some(Sums { counters: Counters::from_array(counters), first_ns, last_ns })
+    Some(Sums { counters: whole(Counters::from_array(counters)), first_ns, last_ns })
+}
+
+/// Counters as they are written: the doubted bytes less those expected.
+fn told(counters: &Counters) -> Counters {
+    let mut told = *counters;
+    told[Measure::BytesDoubted] = told[Measure::BytesDoubted].wrapping_sub(told.doubt_expected());
+    told
+}
+
+/// Counters as they were before [`told`].
+fn whole(mut counters: Counters) -> Counters {
+    let expected = counters.doubt_expected();
+    counters[Measure::BytesDoubted] = counters[Measure::BytesDoubted].wrapping_add(expected);
+    counters
 }
 
 // === impl Sums ===

@@ -6,11 +6,12 @@
 //!
 //! Invariant: the live graph equals the sum over the stored rows of [`NowGraph::covered`].
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use portolan_model::{
-    CallDelta, EdgeDelta, EpochCommit, Nanos, PathDelta, TimeRange, Window, WindowLen,
+    CallDelta, Counters, EdgeDelta, EpochCommit, Nanos, PathDelta, TimeRange, Window, WindowLen,
 };
 
 use crate::row::{Row, tidy};
@@ -45,6 +46,8 @@ pub struct NowGraph {
     edges: LiveRows<EdgeDelta>,
     paths: LiveRows<PathDelta>,
     calls: LiveRows<CallDelta>,
+    /// Of each window, all edges together.
+    totals: BTreeMap<Window, Counters>,
     epoch: u64,
     clock: Nanos,
     watermark: Nanos,
@@ -83,6 +86,7 @@ impl Live {
             edges: LiveRows::new(),
             paths: LiveRows::new(),
             calls: LiveRows::new(),
+            totals: BTreeMap::new(),
             epoch,
             clock,
             watermark,
@@ -96,6 +100,7 @@ impl Live {
         store.edges(since, &mut |row| {
             now.last = now.last.max(row.key.window);
             now.edges.add(row);
+            now.totals.entry(row.key.window).or_default().add(&row.counters);
         })?;
         store.paths(since, &mut |row| {
             now.last = now.last.max(row.key.window);
@@ -127,6 +132,9 @@ impl Live {
         let first = now.first.max(now.expired);
         let now = &mut *now;
         now.last = now.last.max(add(&mut now.edges, &commit.edges, first));
+        for row in commit.edges.iter().filter(|row| row.key.window >= first) {
+            now.totals.entry(row.key.window).or_default().add(&row.counters);
+        }
         now.last = now.last.max(add(&mut now.paths, &commit.paths, first));
         now.last = now.last.max(add(&mut now.calls, &commit.calls, first));
         now.settle(self.range, first);
@@ -175,6 +183,14 @@ impl NowGraph {
     /// The sum of every row of calls likewise.
     pub fn calls_of(&self, from: Window, last: Window) -> impl Iterator<Item = CallDelta> + '_ {
         self.calls.sums_of(from, last)
+    }
+
+    /// The windows that are held and have edges, the newest first, and what all edges of each come to.
+    pub fn totals(&self) -> impl Iterator<Item = (TimeRange, Counters)> + '_ {
+        let there = self.totals.iter().rev().filter(|(_, sums)| !sums.is_zero());
+        there.map(|(window, sums)| {
+            (TimeRange { from: window.start(), to: window.end(self.len) }, *sums)
+        })
     }
 
     /// The windows that are summed: from the oldest that is held to the newest that has a row.
@@ -233,6 +249,7 @@ impl NowGraph {
     fn leave(&mut self, first: Window) {
         if first > self.first {
             self.first = first;
+            self.totals = self.totals.split_off(&first);
             self.edges.leave(first);
             self.paths.leave(first);
             self.calls.leave(first);

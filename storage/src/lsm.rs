@@ -57,7 +57,7 @@ use ledger::Touched;
 use levels::{LevelState, LevelView};
 
 /// The format that this version writes. `docs/FORMAT.md` says what changed when.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Bounds of a store on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! reverse   for each entity, the slices in which it is a server
 //! ```
 //!
-//! A row of an edge, a path or a call is here a client, a server, the *tail* (all else in its key), 16
+//! A row of an edge, a path or a call is here a client, a server, the *tail* (all else in its key), its
 //! counters, two times and, for calls, three histograms. Each part carries its version and a checksum
 //! and is read by itself. Nothing here knows where parts are kept.
 
@@ -29,8 +29,38 @@ pub(crate) const COUNTERS: usize = portolan_model::MEASURES;
 /// columns cost beside are 0.2 a row.
 pub(crate) const SLICE_ROWS: usize = 1_024;
 
+/// Counters of a row in parts of version 1.
+const COUNTERS_OF_1: usize = 16;
+
 /// The version of every part.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// One for each counter.
+struct Each<T>([T; COUNTERS]);
+
+// === impl Each ===
+
+impl<T: Default> Default for Each<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
+}
+
+impl<T> std::ops::Deref for Each<T> {
+    type Target = [T; COUNTERS];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T> std::ops::DerefMut for Each<T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+// === parts ===
 
 /// Puts version and checksum before a part.
 fn seal(body: &[u8]) -> Vec<u8> {
@@ -41,11 +71,12 @@ fn seal(body: &[u8]) -> Vec<u8> {
     part
 }
 
-/// Checks version and checksum of a part.
+/// Checks version and checksum of a part. But for the head, parts of version 1 read as those of version 2.
 pub(crate) fn unseal(part: &[u8]) -> Option<&[u8]> {
     let (version, rest) = part.split_first()?;
     let (crc, body) = rest.split_first_chunk()?;
-    (*version == VERSION && u32::from_le_bytes(*crc) == crc32fast::hash(body)).then_some(body)
+    let known = (1..=VERSION).contains(version);
+    (known && u32::from_le_bytes(*crc) == crc32fast::hash(body)).then_some(body)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::hash::Hash;
 
 use portolan_model::{
-    CallCounters, CallDelta, CallKey, Counters, EdgeDelta, EdgeKey, EntityId, Latency, MEASURES,
-    Nanos, PathDelta, PathKey, Window,
+    CALL_MEASURES, CallCounters, CallDelta, CallKey, Counters, EdgeDelta, EdgeKey, EntityId,
+    Latency, MEASURES, Nanos, PathDelta, PathKey, Window,
 };
 
 use crate::codec::{CallSums, Sums};
@@ -28,7 +28,7 @@ pub(crate) trait Sum: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'stati
     fn parts(&self) -> ([i64; MEASURES], Option<[Latency; 3]>);
     /// From columns.
     fn from_parts(
-        counters: [i64; MEASURES],
+        counters: &[i64; MEASURES],
         latency: Option<[Latency; 3]>,
         times: (Nanos, Nanos),
     ) -> Self;
@@ -148,11 +148,11 @@ impl Sum for Sums {
     }
 
     fn from_parts(
-        counters: [i64; MEASURES],
+        counters: &[i64; MEASURES],
         _: Option<[Latency; 3]>,
         (first_ns, last_ns): (Nanos, Nanos),
     ) -> Self {
-        Self { counters: Counters::from_array(counters), first_ns, last_ns }
+        Self { counters: Counters::from_array(*counters), first_ns, last_ns }
     }
 
     fn put(&self, out: &mut Vec<u8>, window: Window) {
@@ -198,15 +198,17 @@ impl Sum for CallSums {
     }
 
     fn parts(&self) -> ([i64; MEASURES], Option<[Latency; 3]>) {
-        (*self.counters.as_array(), Some(self.latency.clone()))
+        let mut counters = [0; MEASURES];
+        counters[..CALL_MEASURES].copy_from_slice(self.counters.as_array());
+        (counters, Some(self.latency.clone()))
     }
 
     fn from_parts(
-        counters: [i64; MEASURES],
+        counters: &[i64; MEASURES],
         latency: Option<[Latency; 3]>,
         (first_ns, last_ns): (Nanos, Nanos),
     ) -> Self {
-        let counters = CallCounters::from_array(counters);
+        let counters = CallCounters::from_array(std::array::from_fn(|at| counters[at]));
         Self { counters, latency: latency.unwrap_or_default(), first_ns, last_ns }
     }
 

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use portolan_model::{
-    Backend, DeclaredPort, EpochCommit, Loss, Nanos, OwnerKind, Phase, Proto, TimeRange, ValidTime,
+    Backend, Certainty, DeclaredPort, EpochCommit, Loss, Measure, Nanos, Orientation, OwnerKind,
+    Phase, Plain, Proto, Resolution, TimeRange, ValidTime,
 };
 use portolan_storage::{
     CommitEpoch, FORMAT, FjallStore, MemoryStore, Options, ReadEdges, ReadStore,
@@ -24,6 +25,8 @@ use rows::*;
 const V1: &str = include_str!("fixtures/v1.txt");
 
 const V2: &str = include_str!("fixtures/v2.txt");
+
+const V3: &str = include_str!("fixtures/v3.txt");
 
 /// What the fixture of format 1 holds. Never changed.
 fn commits() -> Vec<EpochCommit> {
@@ -58,6 +61,31 @@ fn commits_of_2() -> Vec<EpochCommit> {
     let mut commits = commits();
     commits[0].calls = vec![call(window(0), 1, 2, 7, 3), call(window(1), 1, 2, 7, 3)];
     commits[1].calls = vec![call(window(1), 1, 2, 0, 2), call(window(1), 1, 2, 7, -1)];
+    commits
+}
+
+/// What the fixture of format 3 holds. Never changed once released.
+fn commits_of_3() -> Vec<EpochCommit> {
+    let mut commits = commits_of_2();
+    let ways = Resolution::ALL
+        .iter()
+        .flat_map(|found| Orientation::ALL.iter().map(move |class| (*found, *class)));
+    for (client, (resolution, orientation)) in (20..).zip(ways) {
+        let mut plain = Plain::ZERO;
+        plain[Measure::Flows] = 2;
+        plain[Measure::Connections] = 1;
+        plain[Measure::ConnectionsActive] = 3;
+        plain[Measure::BytesSent] = 1_000 + client as i64;
+        let certainty = Certainty { resolution, orientation, confidence: 77 };
+        for (commit, at) in [(0, window(1)), (1, window(1)), (1, window(3_000))] {
+            let mut row = edge(at, client, 2, 0);
+            row.counters = plain.with(certainty);
+            commits[commit].edges.push(row);
+        }
+    }
+    for commit in &mut commits {
+        commit.edges.sort_by_key(|row| row.key);
+    }
     commits
 }
 
@@ -118,6 +146,11 @@ fn store_of_format_2_opens_and_holds_what_was_put_in() {
     opens_and_goes_on(V2, commits_of_2());
 }
 
+#[test]
+fn store_of_format_3_opens_and_holds_what_was_put_in() {
+    opens_and_goes_on(V3, commits_of_3());
+}
+
 fn opens_and_goes_on(fixture: &str, commits: Vec<EpochCommit>) {
     let dir = tempfile::tempdir().unwrap();
     unpack(fixture, dir.path());
@@ -144,7 +177,7 @@ fn fixture_of_the_current_format_can_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("running");
     let mut store = FjallStore::open(&path, LEN, &Options::small()).unwrap();
-    for commit in commits_of_2() {
+    for commit in commits_of_3() {
         store.commit(&commit).unwrap();
     }
     // A copy has short journals.
@@ -155,5 +188,5 @@ fn fixture_of_the_current_format_can_be_written() {
     if let Some(to) = std::env::var_os("PORTOLAN_WRITE_FIXTURE") {
         fs::write(to, text).unwrap();
     }
-    assert_eq!(FORMAT, 2, "a new format needs a new fixture");
+    assert_eq!(FORMAT, 3, "a new format needs a new fixture");
 }

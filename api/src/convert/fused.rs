@@ -2,7 +2,7 @@
 
 use portolan_graph::{FusedEdge, SourceCalls};
 use portolan_model::{EntityId, Latency};
-use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
+use portolan_proto::{certainty_to_v1, counters_to_v1, nanos_to_micros, v1};
 
 use super::{calls, direction, summary};
 
@@ -24,6 +24,7 @@ pub(crate) fn fused_edge(
         ports,
         first_seen_unix_us: nanos_to_micros(part.first_ns.min(part.last_ns)),
         last_seen_unix_us: nanos_to_micros(part.last_ns),
+        certainty: certainty_to_v1(&part.counters),
     });
     v1::FusedEdge {
         client: Some(entity(edge.client)),

@@ -2,7 +2,7 @@
 
 use portolan_graph::{CallsBuilder, Fused, FusedEdge, Graph, Meeting, Names, View, ViewBuilder};
 use portolan_model::{Direction, EntityId, HopClass, TimeRange};
-use portolan_proto::{counters_to_v1, nanos_to_micros, v1};
+use portolan_proto::{certainty_to_v1, counters_to_v1, nanos_to_micros, v1};
 
 use super::Inner;
 use crate::convert::{self, Messages, calls, fused_edge};
@@ -153,5 +153,6 @@ fn point(range: TimeRange, edge: Option<&FusedEdge>) -> v1::EdgePoint {
         range: Some(convert::range(range)),
         network: network.map(|part| counters_to_v1(&part.counters)),
         calls: edge.iter().flat_map(|edge| edge.calls.iter().map(calls)).collect(),
+        certainty: network.and_then(|part| certainty_to_v1(&part.counters)),
     }
 }

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portolan_model::{DeadLetter, Loss, Position};
-use portolan_proto::{nanos_to_micros, v1};
+use portolan_model::{Counters, DeadLetter, Loss, Position, TimeRange};
+use portolan_proto::{certainty_to_v1, nanos_to_micros, v1};
 use portolan_storage::{Apart, Level};
 
 use super::Inner;
@@ -41,7 +41,7 @@ fn unwell(line: &mut LineStatus) {
 }
 
 fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
-    let StoreFacts { checkpoint, disk_bytes, levels, apart, entities, span } = facts;
+    let StoreFacts { checkpoint, disk_bytes, levels, apart, entities, span, recent } = facts;
     v1::GetStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: line.state.as_str().to_owned(),
@@ -74,6 +74,7 @@ fn answer(line: LineStatus, facts: StoreFacts) -> v1::GetStatusResponse {
             max_us: line.freshness.max_us,
         }),
         restarts: line.restarts,
+        recent: recent.iter().map(window).collect(),
     }
 }
 
@@ -83,6 +84,11 @@ fn set_apart(apart: &Apart) -> v1::ApartWindow {
         start_unix_us: nanos_to_micros(apart.window.start()),
         rows: apart.rows.to_owned(),
     }
+}
+
+fn window((range, counters): &(TimeRange, Counters)) -> v1::WindowCertainty {
+    let (range, certainty) = (Some(convert::range(*range)), certainty_to_v1(counters));
+    v1::WindowCertainty { range, certainty }
 }
 
 fn level(level: &Level) -> v1::LevelStatus {

@@ -94,10 +94,10 @@ fn link(client: EntityId, server: EntityId) -> Link {
     Link { layer, client, server, proto, port: server.0 as u16, direction }
 }
 
-fn edge(window: Window, link: Link, counters: Counters) -> EdgeDelta {
+fn edge(window: Window, link: Link, counters: &Counters) -> EdgeDelta {
     let Link { layer, client, server, proto, port, direction } = link;
     let key = EdgeKey { window, layer, client, server, proto, port, direction };
-    EdgeDelta { key, counters, first_ns: window.start(), last_ns: window.start() + 1 }
+    EdgeDelta { key, counters: *counters, first_ns: window.start(), last_ns: window.start() + 1 }
 }
 
 // === impl Connection ===
@@ -151,7 +151,7 @@ impl Connection {
     /// The rows that the line makes of it.
     fn rows(&self) -> (Vec<EdgeDelta>, Vec<PathDelta>) {
         let first = self.steps.first().map_or(self.end, |step| step.hop);
-        let mut edges = vec![edge(self.window, link(self.client, first), self.first)];
+        let mut edges = vec![edge(self.window, link(self.client, first), &self.first)];
         let mut paths = vec![];
         let mut here = self.first;
         let (first_ns, last_ns) = (self.window.start(), self.window.start() + 1);
@@ -160,11 +160,11 @@ impl Connection {
             let key = Self::key(self.window, self.client, step, next, kind);
             paths.push(PathDelta { key, counters: here, first_ns, last_ns });
             if let Some(seen) = step.seen {
-                edges.push(edge(self.window, link(self.client, next), seen));
+                edges.push(edge(self.window, link(self.client, next), &seen));
                 here = seen;
             }
             if let Some(own) = step.own {
-                edges.push(edge(self.window, link(step.hop, next), own));
+                edges.push(edge(self.window, link(step.hop, next), &own));
                 let key = Self::key(self.window, step.hop, step, next, PathKind::Leg);
                 paths.push(PathDelta { key, counters: own, first_ns, last_ns });
             }
@@ -226,7 +226,7 @@ fn any_rows() -> impl Strategy<Value = (Vec<EdgeDelta>, Vec<PathDelta>)> {
         })
     };
     let edge = (0..2_u32, id(), id(), sums()).prop_map(|(window, client, server, sums)| {
-        edge(Window(window), link(client, server), sums)
+        edge(Window(window), link(client, server), &sums)
     });
     let kind = prop::sample::select(PathKind::ALL);
     let evidence = prop::sample::select(Evidence::ALL);

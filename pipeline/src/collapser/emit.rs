@@ -33,18 +33,18 @@ pub(super) fn emit(old: Option<&Emitted>, new: Option<&Emitted>, out: &mut Paths
             if Arc::ptr_eq(&old.of, &new.of) {
                 return;
             }
-            let mut counters = new.of.counters;
-            counters.subtract(&old.of.counters);
+            let mut counters = new.of.sums();
+            counters.subtract(&old.of.sums());
             out.push(new, &counters, (new.of.first_ns, new.of.last_ns));
         }
         _ => {
             if let Some(old) = old {
                 let mut counters = Counters::ZERO;
-                counters.subtract(&old.of.counters);
+                counters.subtract(&old.of.sums());
                 out.push(old, &counters, (Nanos::MAX, 0));
             }
             if let Some(new) = new {
-                out.push(new, &new.of.counters, (new.of.first_ns, new.of.last_ns));
+                out.push(new, &new.of.sums(), (new.of.first_ns, new.of.last_ns));
             }
         }
     }

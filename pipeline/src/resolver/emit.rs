@@ -1,9 +1,8 @@
 //! Differences between two judgements of one connection, as rows and as news for the joins.
 
-use std::collections::hash_map::Entry;
-
 use portolan_model::{
-    Counters, EdgeDelta, EdgeKey, Measure, Nanos, PathDelta, PathKey, PathKind, Socket, Via, Window,
+    Counters, EdgeDelta, EdgeKey, Measure, Nanos, PathDelta, PathKey, PathKind, Plain, Socket, Via,
+    Window,
 };
 
 use rustc_hash::FxHashMap;
@@ -48,19 +47,21 @@ pub(super) fn difference(
     for (emitted, sign) in [(old, -1), (new, 1)] {
         let Some(emitted) = emitted else { continue };
         let counters = &emitted.counters;
-        let of = &mut out.resolved[emitted.resolution as usize];
+        let of = &mut out.resolved[emitted.certainty.resolution as usize];
         of.bytes += sign * (counters[Measure::BytesSent] + counters[Measure::BytesReceived]);
         of.connections += sign * counters[Measure::Connections];
     }
     match (old, new) {
-        (Some(old), Some(new)) if old.key == new.key && old.leg == new.leg => {
+        (Some(old), Some(new))
+            if (old.key, old.leg, old.certainty) == (new.key, new.leg, new.certainty) =>
+        {
             let mut counters = new.counters;
             counters.subtract(&old.counters);
             push(new, &counters, (new.first_ns, new.last_ns), out);
         }
         _ => {
             if let Some(old) = old {
-                let mut counters = Counters::ZERO;
+                let mut counters = Plain::ZERO;
                 counters.subtract(&old.counters);
                 push(old, &counters, (Nanos::MAX, 0), out);
             }
@@ -72,23 +73,12 @@ pub(super) fn difference(
     emit_joins(addrs, key, old, new, window, out);
 }
 
-fn push(
-    of: &Emitted,
-    counters: &Counters,
-    (first_ns, last_ns): (Nanos, Nanos),
-    out: &mut Emission,
-) {
-    match out.edges.entry(of.key) {
-        Entry::Occupied(mut row) => {
-            let row = row.get_mut();
-            row.counters.add(counters);
-            row.first_ns = row.first_ns.min(first_ns);
-            row.last_ns = row.last_ns.max(last_ns);
-        }
-        Entry::Vacant(place) => {
-            place.insert(EdgeDelta { key: of.key, counters: *counters, first_ns, last_ns });
-        }
-    }
+fn push(of: &Emitted, counters: &Plain, (first_ns, last_ns): (Nanos, Nanos), out: &mut Emission) {
+    let none = EdgeDelta { key: of.key, counters: Counters::ZERO, first_ns, last_ns };
+    let row = out.edges.entry(of.key).or_insert(none);
+    row.counters.add_plain(counters, of.certainty);
+    row.first_ns = row.first_ns.min(first_ns);
+    row.last_ns = row.last_ns.max(last_ns);
     if let Some(evidence) = of.leg {
         let key = PathKey {
             window: of.key.window,
@@ -102,7 +92,8 @@ fn push(
             kind: PathKind::Leg,
             evidence,
         };
-        out.legs.push(PathDelta { key, counters: *counters, first_ns, last_ns });
+        let counters = counters.with(of.certainty);
+        out.legs.push(PathDelta { key, counters, first_ns, last_ns });
     }
 }
 

@@ -76,6 +76,7 @@ impl Judge<'_> {
             beyond: None,
             rewrite,
             counters: emitted.counters,
+            certainty: emitted.certainty,
             sampler: emitted.sampler,
             first_ns: emitted.first_ns,
             last_ns: emitted.last_ns,

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Counters, Direction, EdgeKey, Evidence, HopClass, Ip, Layer, Measure, Nanos, Proto, Resolution,
-    Source, Window, WindowLen,
+    Certainty, Direction, EdgeKey, Evidence, HopClass, Ip, Layer, Measure, Nanos, Orientation,
+    Plain, Proto, Resolution, Source, Window, WindowLen,
 };
 
 use rustc_hash::FxHashSet;
@@ -34,7 +34,7 @@ const LONGEST_SLICE: Nanos = 600_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Emitted {
     pub(super) key: EdgeKey,
-    pub(super) counters: Counters,
+    pub(super) counters: Plain,
     pub(super) first_ns: Nanos,
     pub(super) last_ns: Nanos,
     /// The client's side of the connection key.
@@ -43,8 +43,8 @@ pub(super) struct Emitted {
     pub(super) hop: Option<Arc<HopConnection>>,
     /// The server's socket is one that some hop forwards to.
     pub(super) landing: bool,
-    /// How sure the less sure of both ends is.
-    pub(super) resolution: Resolution,
+    /// How sure its ends and direction are.
+    pub(super) certainty: Certainty,
     /// See [`HopConnection::sampler`].
     pub(super) sampler: Sampler,
     /// The edge is a leg that other rows account for, and how that is proven: a hop's own towards its
@@ -107,7 +107,8 @@ impl<'a> Judge<'a> {
         let is_tcp = proto == Proto::TCP;
         let serves = |side| self.serves(key, side, &parties, proto);
         let oriented = orient::client(key, conn, serves);
-        let (client, confidence) = oriented.unwrap_or_else(|| (self.lower_name(key), 0));
+        let (client, orientation, confidence) =
+            oriented.unwrap_or_else(|| (self.lower_name(key), Orientation::None, 0));
         let server = client.other();
 
         let node = [parties[0].node, parties[1].node];
@@ -134,7 +135,7 @@ impl<'a> Judge<'a> {
         let all_seen = all_seen && !(life.unanswered && self.is_answered_near(key, server));
         let second_hand =
             self.forgotten && self.is_second_hand(ahead.map(|word| word.of), client, node);
-        let mut counters = Counters::ZERO;
+        let mut counters = Plain::ZERO;
         count(&mut counters, conn, [ahead, back]);
         let sampler = sampler([ahead, back], &seen, conn);
         (conn.near, conn.asks_near) = (near, asks_near || life.unanswered || only_answered);
@@ -154,7 +155,7 @@ impl<'a> Judge<'a> {
                 counters[Measure::BytesSent] + counters[Measure::BytesReceived];
         }
         count_connections(&mut counters, proto, conn, all_seen, life.opened, server);
-        if confidence < orient::DECLARED {
+        if orientation > Orientation::Declared {
             counters[Measure::ConnectionsGuessed] = counters[Measure::ConnectionsActive];
         }
 
@@ -176,7 +177,7 @@ impl<'a> Judge<'a> {
             client,
             hop: None,
             landing: self.is_landing(key.end(server), proto),
-            resolution,
+            certainty: Certainty { resolution, orientation, confidence },
             sampler,
             leg: masked.then_some(Evidence::Rewrite),
         };

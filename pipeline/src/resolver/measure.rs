@@ -1,6 +1,6 @@
 //! What a connection counts for, and whose word is taken for it.
 
-use portolan_model::{Counters, Ip, Measure, Proto, Source};
+use portolan_model::{Ip, Measure, Plain, Proto, Source};
 
 use crate::Sampler;
 
@@ -95,7 +95,7 @@ pub(super) const fn standing(source: Source) -> u8 {
     }
 }
 
-pub(super) fn count(counters: &mut Counters, conn: &Conn, words: [Option<Word>; 2]) {
+pub(super) fn count(counters: &mut Plain, conn: &Conn, words: [Option<Word>; 2]) {
     let measures = [
         (Measure::BytesSent, Measure::PacketsSent),
         (Measure::BytesReceived, Measure::PacketsReceived),
@@ -173,7 +173,7 @@ pub(super) fn life(
 }
 
 pub(super) fn count_connections(
-    counters: &mut Counters,
+    counters: &mut Plain,
     proto: Proto,
     conn: &Conn,
     all_seen: bool,

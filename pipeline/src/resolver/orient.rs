@@ -3,27 +3,9 @@
 //! The decision is the strongest class of evidence whose two directions are not tied. It is taken
 //! over a set, so the order of records cannot change it.
 
-use portolan_model::{Flags, Proto};
+use portolan_model::{Flags, Orientation, Proto};
 
 use super::table::{Conn, ConnKey, Side};
-
-/// How sure an orientation is, 0 to 255.
-pub(super) type Confidence = u8;
-
-/// The socket itself, or the proxy that dialled, says so.
-pub(super) const SOCKET: Confidence = 255;
-/// Connection tracking knows the original direction.
-pub(super) const TRACKED: Confidence = 230;
-/// A handshake was seen.
-pub(super) const HANDSHAKE: Confidence = 250;
-/// One end is declared to serve its port.
-pub(super) const DECLARED: Confidence = 200;
-/// One port is well known.
-pub(super) const WELL_KNOWN: Confidence = 100;
-/// One port is in the range that systems hand to clients.
-pub(super) const EPHEMERAL: Confidence = 60;
-/// The first record's source.
-pub(super) const FIRST: Confidence = 30;
 
 /// Ports above 1023 that are servers' by IANA registration or long custom: overlays (VXLAN 4789,
 /// Geneve 6081, Cilium 8472, WireGuard 51820), databases, caches, brokers, and the usual HTTP ones.
@@ -36,23 +18,23 @@ const KNOWN_PORTS: [u16; 44] = [
 /// Linux's default `net.ipv4.ip_local_port_range`.
 const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
-/// Which side is the client, and how sure that is; none if nothing tells.
+/// Which side is the client, by what evidence, and how sure that is; none if nothing tells.
 pub(super) fn client(
     key: ConnKey,
     conn: &Conn,
     serves: impl Fn(Side) -> bool,
-) -> Option<(Side, Confidence)> {
-    one_of(conn.dialled)
-        .map(|side| (side, SOCKET))
-        .or_else(|| handshake(conn).map(|side| (side, HANDSHAKE)))
-        .or_else(|| one_of(conn.echo).map(|side| (side, HANDSHAKE)))
-        .or_else(|| one_of(conn.tracked).map(|side| (side, TRACKED)))
-        .or_else(|| {
-            one_of([Side::Low, Side::High].map(serves)).map(|server| (server.other(), DECLARED))
-        })
-        .or_else(|| by_port(key, well_known).map(|server| (server.other(), WELL_KNOWN)))
-        .or_else(|| by_port(key, |p| EPHEMERAL_PORTS.contains(&p)).map(|side| (side, EPHEMERAL)))
-        .or_else(|| first_record(key.proto(), conn).map(|side| (side, FIRST)))
+) -> Option<(Side, Orientation, u8)> {
+    let clients = |side: Option<Side>, class| side.map(|side| (side, class));
+    let servers = |side: Option<Side>, class| side.map(|side| (side.other(), class));
+    clients(one_of(conn.dialled), Orientation::Socket)
+        .or_else(|| clients(handshake(conn), Orientation::Handshake))
+        .or_else(|| clients(one_of(conn.echo), Orientation::Handshake))
+        .or_else(|| clients(one_of(conn.tracked), Orientation::Tracked))
+        .or_else(|| servers(one_of([Side::Low, Side::High].map(serves)), Orientation::Declared))
+        .or_else(|| servers(by_port(key, well_known), Orientation::WellKnown))
+        .or_else(|| clients(by_port(key, ephemeral), Orientation::Ephemeral))
+        .or_else(|| clients(first_record(key.proto(), conn), Orientation::First))
+        .map(|(side, class)| (side, class, class.confidence()))
 }
 
 /// A pure SYN names the client, a SYN-ACK the server; both sides opening is a tie.
@@ -78,6 +60,10 @@ fn by_port(key: ConnKey, is: impl Fn(u16) -> bool) -> Option<Side> {
 
 fn well_known(port: u16) -> bool {
     port != 0 && (port <= 1023 || KNOWN_PORTS.binary_search(&port).is_ok())
+}
+
+fn ephemeral(port: u16) -> bool {
+    EPHEMERAL_PORTS.contains(&port)
 }
 
 /// Only where connections have no handshake: the middle of a TCP stream says nothing.

@@ -328,3 +328,37 @@ fn datagrams_that_count_in_the_next_window_open_there() {
     "#]]
     .assert_eq(&render(near, far));
 }
+
+#[test]
+fn edge_says_how_sure_its_ends_and_its_direction_are() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.run(FLEET);
+    lab.run(
+        "own pod late-1 owner=late ip=10.0.0.9 node=10.9.0.1 t=15..
+         flow 3..4 10.0.0.1:40000>10.0.1.1:8080 100B S @10.9.0.1
+         flow 3..4 10.0.0.1:40001>10.0.1.1:8080 300B @10.9.0.1
+         flow 3..4 10.0.0.1:40002>10.0.1.1:40003 10B @10.9.0.1
+         flow 3..4 10.0.0.9:40000>10.0.1.1:8080 70B S @10.9.0.1
+         flow 3..4 10.0.0.1:40000>8.8.8.8:443 50B S @10.9.0.1
+         flow 3..4 10.0.0.1:40000>10.77.0.1:443 60B S @10.9.0.1",
+    );
+    // (250 * 100 + 100 * 300) / 400 is 137.5, cut in favour of the doubt.
+    expect![[r#"
+        t=0 late api: early=70/1 handshake=1 least=250 mean=250
+        t=0 web 10.77.0.1: unresolved=60/1 handshake=1 least=250 mean=250
+        t=0 web 8.8.8.8: outside=50/1 handshake=1 least=250 mean=250
+        t=0 web api: exact=400/1 handshake=1 well_known=1 least=100 mean=137
+        t=0 web api: exact=10/0 none=1 least=0 mean=0
+    "#]]
+    .assert_eq(&lab.certainty());
+    // A late handshake turns a guess into knowledge: in the sums as well.
+    lab.run("flow 2..2.5 10.0.0.1:40001>10.0.1.1:8080 0B S @10.9.0.1");
+    expect![[r#"
+        t=0 late api: early=70/1 handshake=1 least=250 mean=250
+        t=0 web 10.77.0.1: unresolved=60/1 handshake=1 least=250 mean=250
+        t=0 web 8.8.8.8: outside=50/1 handshake=1 least=250 mean=250
+        t=0 web api: exact=400/2 handshake=2 least=250 mean=250
+        t=0 web api: exact=10/0 none=1 least=0 mean=0
+    "#]]
+    .assert_eq(&lab.certainty());
+}

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use portolan_proto::v1;
 
+use super::certainty::recent;
 use super::graph::table;
 use super::units::{bytes, count, time};
 
@@ -44,6 +45,9 @@ pub fn status(status: &v1::GetStatusResponse) -> String {
     levels(&mut out, status);
     partitions(&mut out, status);
     stages(&mut out, status);
+    if !status.recent.is_empty() {
+        let _ = writeln!(out, "{}\n", recent(&status.recent));
+    }
     let mut tallies: Vec<_> = status.tallies.iter().collect();
     tallies.sort();
     for (name, total) in tallies {

@@ -8,7 +8,8 @@ use parquet::schema::types::Type;
 use portolan_model::{
     CALL_MEASURES as CALL_SUMS, CallCounters, CallDelta, CallKey, CallProtocol, CallSource,
     Counters, Direction, EdgeDelta, EdgeKey, Entity, EntityId, EntityKind, Evidence, Latency,
-    Layer, MEASURES, Measure, Nanos, PathDelta, PathKey, PathKind, Proto, Via, Window, WindowLen,
+    Layer, MEASURES, Measure, Nanos, PLAIN, PathDelta, PathKey, PathKind, Proto, Via, Window,
+    WindowLen,
 };
 use rustc_hash::FxHashMap;
 
@@ -138,7 +139,9 @@ impl<'a> Fields<'a> {
         let (first_ns, last_ns) = self.times()?;
         let mut sums = [0; MEASURES];
         for (sum, measure) in sums.iter_mut().zip(Measure::ALL) {
-            *sum = self.number(measure.as_str())?;
+            // Files that an earlier version wrote have the plain ones alone.
+            let missing = !self.places.contains_key(measure.as_str()) && measure as usize >= PLAIN;
+            *sum = if missing { 0 } else { self.number(measure.as_str())? };
         }
         Ok(Flows {
             layer,

@@ -1,13 +1,14 @@
+use portolan_model::{Certainty, Orientation, Plain, Resolution};
 use proptest::prelude::*;
 
 use super::*;
 
 fn sums() -> impl Strategy<Value = Sums> {
     let counter = prop_oneof![3 => Just(0_i64), 2 => -300_i64..300, 1 => any::<i64>()];
-    let counters = proptest::array::uniform16(counter);
+    let counters = proptest::collection::vec(counter, MEASURES);
     let time = prop_oneof![Just(0_u64), Just(u64::MAX), any::<u64>()];
     (counters, time.clone(), time).prop_map(|(counters, first_ns, last_ns)| Sums {
-        counters: Counters::from_array(counters),
+        counters: Counters::from_array(std::array::from_fn(|at| counters[at])),
         first_ns,
         last_ns,
     })
@@ -18,7 +19,7 @@ proptest! {
     fn sums_come_back_as_they_went(sums in sums(), window in any::<u32>()) {
         let mut bytes = Vec::new();
         put_sums(&mut bytes, Window(window), &sums);
-        prop_assert!(bytes.len() <= 3 + 18 * 10);
+        prop_assert!(bytes.len() <= 6 + (MEASURES + 2) * 10);
         let mut at = &*bytes;
         prop_assert_eq!(take_sums(&mut at, Window(window)), Some(sums));
         prop_assert!(at.is_empty());
@@ -72,6 +73,32 @@ fn bytes_of_format_1_are_these() {
     let mut bytes = Vec::new();
     put_sums(&mut bytes, window, &sums);
     assert_eq!(bytes, [0xc7, 0x80, 0x08, 0x02, 0x03, 0xd8, 0x04, 0x02, 0x01]);
+}
+
+#[test]
+fn how_sure_a_row_is_costs_a_byte_where_all_of_it_is_alike() {
+    let window = Window(10);
+    let bytes = |sums: &Counters| {
+        let mut bytes = Vec::new();
+        put_sums(&mut bytes, window, &Sums { counters: *sums, ..Sums::ZERO });
+        assert_eq!(take_sums(&mut &*bytes, window).unwrap().counters, *sums);
+        bytes.len()
+    };
+    let mut plain = Plain::ZERO;
+    plain[Measure::BytesSent] = 90_000;
+    plain[Measure::ConnectionsActive] = 12;
+    plain[Measure::FlowsSeenTwice] = 30;
+    let mut old = Counters::ZERO;
+    old[Measure::BytesSent] = 90_000;
+    old[Measure::ConnectionsActive] = 12;
+    old[Measure::FlowsSeenTwice] = 30;
+    for orientation in [Orientation::Handshake, Orientation::Declared, Orientation::Socket] {
+        let confidence = orientation.confidence();
+        let resolution = Resolution::Exact;
+        let mut sums = Counters::ZERO;
+        sums.add_plain(&plain, Certainty { resolution, orientation, confidence });
+        assert_eq!(bytes(&sums), bytes(&old) + 1, "{orientation:?}");
+    }
 }
 
 #[test]

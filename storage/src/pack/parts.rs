@@ -1,7 +1,7 @@
 //! The parts beside the slices: the head, which says who is in a window, and the reverse index.
 
 use super::bits::{BitReader, BitWriter};
-use super::{COUNTERS, seal, unseal};
+use super::{COUNTERS, COUNTERS_OF_1, seal, unseal};
 use crate::codec::{put_signed, put_varint, take_signed, take_varint};
 
 /// The head of a packed window: rows, numbers of entities, tails and slices (varints); sum of each counter over all
@@ -70,8 +70,9 @@ impl<'a> Head<'a> {
         let rows = take_varint(at)?;
         let mut count = || usize::try_from(take_varint(at)?).ok().filter(|n| *n <= part.len());
         let (ids, tails, slices) = (count()?, count()?, count()?);
+        let counters = if part[0] == 1 { COUNTERS_OF_1 } else { COUNTERS };
         let mut totals = [0; COUNTERS];
-        for sum in &mut totals {
+        for sum in &mut totals[..counters] {
             *sum = take_signed(at)?;
         }
         let (ids, rest) = at.split_at_checked(ids * 8)?;

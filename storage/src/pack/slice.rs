@@ -1,10 +1,11 @@
 //! A slice: up to 1,024 rows in the order of keys, column by column.
 //!
-//! Rows (varint), flags (u8: bit 0 histograms); number of client runs (varint), their codes, their lengths; server
-//! codes; tail codes; which counters are not all zero (u16), these; which rows have no first time, and no last
+//! Rows (varint), flags (u8: bit 0 histograms, bit 1 counters beyond the 16th); number of client runs (varint), their codes, their lengths; server
+//! codes; tail codes; which counters are not all zero (u16; with bit 1 u64), these, the doubted bytes as
+//! what they are more than the others lead to expect; which rows have no first time, and no last
 //! (lists); the unit of times in ns (varint); first as distance from the start of the window, last from first, in units.
 
-use portolan_model::{Latency, Nanos, Window};
+use portolan_model::{Counters, Latency, Measure, Nanos, Orientation, Window, doubt_expected};
 
 use super::column;
 use super::names::Codes;
@@ -23,9 +24,27 @@ pub(super) struct Scratch {
     tails: Vec<i64>,
     keys: Vec<u64>,
     column: Vec<i64>,
+    doubt: Expected,
     first: Vec<Nanos>,
     last: Vec<Nanos>,
 }
+
+/// What the doubted bytes of each row are expected to be made of.
+#[derive(Default)]
+struct Expected {
+    active: Vec<i64>,
+    bytes: Vec<i64>,
+    /// Of all connections together.
+    doubt: Vec<i64>,
+}
+
+/// Bit of the flags: the slice has histograms.
+const HISTOGRAMS: u8 = 1;
+
+/// Bit of the flags: it has counters that 16 bits cannot name.
+const MANY: u8 = 2;
+
+const DOUBTED: usize = Measure::BytesDoubted as usize;
 
 /// Which rows of a slice are added.
 pub(super) enum Wanted<'a> {
@@ -47,7 +66,8 @@ pub(super) fn put(
     codes: impl Fn(usize) -> (i64, i64, i64),
 ) {
     put_varint(out, rows.len() as u64);
-    out.push(u8::from(table.has_latency()));
+    let flags_at = out.len();
+    out.push(if table.has_latency() { HISTOGRAMS } else { 0 });
     let keys: Vec<_> = rows.iter().map(|row| codes(*row)).collect();
     let runs = || keys.chunk_by(|a, b| a.0 == b.0);
     let (clients, lengths): (Vec<i64>, Vec<i64>) =
@@ -57,13 +77,25 @@ pub(super) fn put(
     column::put(out, &lengths);
     column::put(out, &keys.iter().map(|key| key.1).collect::<Vec<_>>());
     column::put(out, &keys.iter().map(|key| key.2).collect::<Vec<_>>());
-    let column = |counter: usize| -> Vec<i64> {
-        rows.iter().map(|row| table.counter(counter, *row)).collect()
+    let doubted = table.counts(DOUBTED) || classes().any(|(counter, _)| table.counts(counter));
+    let counter = |counter: usize, row: usize| match counter {
+        DOUBTED => {
+            let counters = Counters::from_array(table.counters(row));
+            counters[Measure::BytesDoubted].wrapping_sub(counters.doubt_expected())
+        }
+        _ => table.counter(counter, row),
     };
-    let all = (0..COUNTERS).filter(|counter| table.counts(*counter)).map(|n| (n, column(n)));
+    let column = |of: usize| -> Vec<i64> { rows.iter().map(|row| counter(of, *row)).collect() };
+    let some = |of: &usize| table.counts(*of) || (*of == DOUBTED && doubted);
+    let all = (0..COUNTERS).filter(some).map(|n| (n, column(n)));
     let used: Vec<_> = all.filter(|(_, column)| column.iter().any(|sum| *sum != 0)).collect();
-    let present = used.iter().fold(0_u16, |all, (counter, _)| all | 1 << counter);
-    out.extend_from_slice(&present.to_le_bytes());
+    let present = used.iter().fold(0_u64, |all, (counter, _)| all | 1 << counter);
+    if let Ok(few) = u16::try_from(present) {
+        out.extend_from_slice(&few.to_le_bytes());
+    } else {
+        out[flags_at] |= MANY;
+        out.extend_from_slice(&present.to_le_bytes());
+    }
     for (_, column) in &used {
         column::put(out, column);
     }
@@ -88,7 +120,7 @@ pub(super) fn add(
 ) -> Option<()> {
     let at = &mut bytes;
     let rows = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= super::SLICE_ROWS)?;
-    let histograms = take_u8(at)? != 0;
+    let flags = take_u8(at)?;
     let runs = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= rows)?;
     column::take(at, runs, &mut scratch.runs)?;
     column::take(at, runs, &mut scratch.lengths)?;
@@ -106,17 +138,34 @@ pub(super) fn add(
         return Some(());
     }
     table.place(walk, &scratch.keys)?;
-    let (present, rest) = at.split_first_chunk()?;
-    *at = rest;
-    let present = u16::from_le_bytes(*present);
+    let present = if flags & MANY == 0 {
+        u64::from(u16::from_le_bytes(take_chunk(at)?))
+    } else {
+        u64::from_le_bytes(take_chunk(at)?)
+    };
+    let oriented = classes().any(|(counter, _)| present & 1 << counter != 0);
+    if oriented {
+        scratch.doubt.begin(scratch.keys.len());
+    }
     for counter in (0..COUNTERS).filter(|counter| present & 1 << counter != 0) {
         let most = take_column(at, rows, picked.as_deref(), &mut scratch.column)?;
+        if oriented {
+            if counter == DOUBTED {
+                scratch.doubt.rest(&scratch.column);
+                continue;
+            }
+            scratch.doubt.take(counter, &scratch.column);
+        }
         table.count(counter, &scratch.column, most);
+    }
+    if oriented {
+        let most = scratch.doubt.finish();
+        table.count(DOUBTED, &scratch.doubt.doubt, most);
     }
     take_times(at, window, rows, picked.as_deref(), scratch)?;
     table.first(&scratch.first);
     table.last(&scratch.last);
-    if histograms {
+    if flags & HISTOGRAMS != 0 {
         for side in 0..3 {
             let each = |row: usize, latency: &Latency| {
                 let place = match &picked {
@@ -131,6 +180,67 @@ pub(super) fn add(
         }
     }
     at.is_empty().then_some(())
+}
+
+/// The counters of connections by class, and how much each of these is in doubt.
+fn classes() -> impl Iterator<Item = (usize, i64)> {
+    Orientation::ALL.iter().map(|class| (class.measure() as usize, class.doubt()))
+}
+
+fn take_chunk<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
+    let (chunk, rest) = at.split_first_chunk()?;
+    *at = rest;
+    Some(*chunk)
+}
+
+// === impl Expected ===
+
+impl Expected {
+    fn begin(&mut self, rows: usize) {
+        for column in [&mut self.active, &mut self.bytes, &mut self.doubt] {
+            column.clear();
+            column.resize(rows, 0);
+        }
+    }
+
+    /// Takes in a counter, if it is one of those that matter.
+    fn take(&mut self, counter: usize, values: &[i64]) {
+        let (to, by) = if counter == Measure::ConnectionsActive as usize {
+            (&mut self.active, 1)
+        } else if counter == Measure::BytesSent as usize
+            || counter == Measure::BytesReceived as usize
+        {
+            (&mut self.bytes, 1)
+        } else if let Some((_, doubt)) = classes().find(|class| class.0 == counter) {
+            (&mut self.doubt, doubt)
+        } else {
+            return;
+        };
+        let each = to.iter_mut().zip(values);
+        each.for_each(|(sum, value)| *sum = sum.wrapping_add(value.wrapping_mul(by)));
+    }
+
+    /// Takes in by how much each row has more than expected; it comes behind all others.
+    fn rest(&mut self, values: &[i64]) {
+        self.expect();
+        let each = self.doubt.iter_mut().zip(values);
+        each.for_each(|(sum, rest)| *sum = sum.wrapping_add(*rest));
+        self.active.clear();
+    }
+
+    /// Leaves the doubted bytes in `doubt`. None is farther from zero than what comes back.
+    fn finish(&mut self) -> u64 {
+        self.expect();
+        self.doubt.iter().map(|sum| sum.unsigned_abs()).max().unwrap_or(0)
+    }
+
+    /// Makes what is expected of what it is made of, unless that is done.
+    fn expect(&mut self) {
+        let of = self.active.iter().zip(&self.bytes);
+        for (doubt, (active, bytes)) in self.doubt.iter_mut().zip(of) {
+            *doubt = doubt_expected(*active, *bytes, *doubt);
+        }
+    }
 }
 
 // === impl Scratch ===

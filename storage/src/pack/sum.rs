@@ -8,7 +8,7 @@ use portolan_model::{EntityId, Latency, Nanos, Window};
 use super::parts::{Contents, Head, Reverse};
 use super::slice::{self, Scratch, Wanted};
 use super::table::{Table, Walk};
-use super::{COUNTERS, SLICE_ROWS, seal};
+use super::{COUNTERS, Each, SLICE_ROWS, seal};
 use crate::row::{Row, Sum};
 
 /// The sum of any number of windows. Rows of different layers are tables of their own, as on disk.
@@ -43,7 +43,7 @@ struct Columns {
     /// Tails, one behind the other, and where each ends.
     bytes: Vec<u8>,
     tails: Vec<usize>,
-    counters: [Vec<i64>; COUNTERS],
+    counters: Each<Vec<i64>>,
     first: Vec<Nanos>,
     last: Vec<Nanos>,
     latency: Vec<[Latency; 3]>,
@@ -216,7 +216,7 @@ impl<R: Row> Summer<R> {
 
     fn sums(table: &Table, row: usize) -> R::Sums {
         let latency = table.latencies(row).cloned();
-        R::Sums::from_parts(table.counters(row), latency, table.times(row))
+        R::Sums::from_parts(&table.counters(row), latency, table.times(row))
     }
 }
 

@@ -7,8 +7,8 @@
 use portolan_model::{Latency, Nanos};
 use rustc_hash::FxHashMap;
 
-use super::COUNTERS;
 use super::names::{Codes, Names};
+use super::{COUNTERS, Each};
 
 /// See the module.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Table {
     /// Rows before this one are in the order of keys.
     sorted: usize,
     loose: FxHashMap<u64, u32>,
-    counters: [Counter; COUNTERS],
+    counters: Each<Counter>,
     first: Vec<Nanos>,
     last: Vec<Nanos>,
     /// Empty for rows that have none.
@@ -191,7 +191,7 @@ impl Table {
 
     /// Says that these are added.
     pub(super) fn end_windows(&mut self) {
-        for counter in &mut self.counters {
+        for counter in self.counters.iter_mut() {
             counter.most = counter.most.saturating_add(counter.more.saturating_mul(self.windows));
             counter.more = 0;
         }
@@ -215,7 +215,7 @@ impl Table {
         gather(&order, &mut self.keys);
         gather(&order, &mut self.first);
         gather(&order, &mut self.last);
-        for Counter { sums, .. } in &mut self.counters {
+        for Counter { sums, .. } in self.counters.iter_mut() {
             if !sums.is_empty() {
                 sums.resize(rows, 0);
                 gather(&order, sums);

@@ -4,6 +4,7 @@ use portolan_model::{CallDelta, EdgeDelta, PathDelta};
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::{take_signed, take_varint};
 use crate::row::{Row, Sum, tidy};
 
 mod rows;
@@ -215,4 +216,36 @@ fn sums_beyond_all_numbers_stay_at_the_greatest() {
     assert!(sum.add_packed(&[again(), again(), again()], None).is_empty());
     assert!(sum.add_packed(&[again()], None).is_empty());
     assert_eq!(visited(&mut sum)[0].counters[portolan_model::Measure::BytesSent], i64::MAX);
+}
+
+#[test]
+fn parts_of_version_1_read_as_they_did() {
+    let rows: Vec<EdgeDelta> = (1..2_000).map(|client| rows::edge(client, client % 7)).collect();
+    let mut sum = Summer::<EdgeDelta>::new();
+    sum.add_rows(&rows);
+    let mut part = sum.pack(WINDOW).remove(0);
+    // As that version wrote them: sixteen totals in the head; plain counters have no more.
+    let body = unseal(&part.head).unwrap();
+    let mut rest = body;
+    for _ in 0..4 {
+        take_varint(&mut rest).unwrap();
+    }
+    for _ in 0..16 {
+        take_signed(&mut rest).unwrap();
+    }
+    let kept = body.len() - rest.len();
+    assert!(rest[..COUNTERS - 16].iter().all(|byte| *byte == 0));
+    let old = [&body[..kept], &rest[COUNTERS - 16..]].concat();
+    part.head = seal(&old);
+    part.head[0] = 1;
+    for slice in &mut part.slices {
+        slice[0] = 1;
+    }
+    let mut again = Summer::<EdgeDelta>::new();
+    assert!(again.add_packed(&[whole(&part)], None).is_empty());
+    let mut found = Vec::new();
+    again.visit(WINDOW, &mut |row| found.push(*row));
+    assert_eq!(found, rows);
+    part.head[0] = 3;
+    assert!(Head::read(&part.head).is_none(), "a later version is not guessed at");
 }

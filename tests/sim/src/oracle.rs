@@ -36,7 +36,7 @@ pub(crate) fn windows(history: &[EpochCommit], len: WindowLen) -> BTreeMap<Windo
     let mut sums: BTreeMap<EdgeKey, EdgeDelta> = BTreeMap::new();
     for row in history.iter().flat_map(|commit| &commit.edges) {
         let key = EdgeKey { window: len.window(row.key.window.start()), ..row.key };
-        let row = untimed(EdgeDelta { key, ..*row });
+        let row = untimed(&EdgeDelta { key, ..*row });
         sums.entry(key).and_modify(|sum| sum.merge(&row)).or_insert(row);
     }
     let mut windows: BTreeMap<Window, Vec<EdgeDelta>> = BTreeMap::new();
@@ -48,6 +48,6 @@ pub(crate) fn windows(history: &[EpochCommit], len: WindowLen) -> BTreeMap<Windo
 }
 
 /// A row without its times.
-pub(crate) fn untimed(row: EdgeDelta) -> EdgeDelta {
-    EdgeDelta { first_ns: 0, last_ns: 0, ..row }
+pub(crate) fn untimed(row: &EdgeDelta) -> EdgeDelta {
+    EdgeDelta { first_ns: 0, last_ns: 0, ..*row }
 }

@@ -126,7 +126,7 @@ impl Store {
         let plan = Plan { spans: vec![Span { len, range }] };
         let mut rows = Vec::new();
         let store = self.read();
-        store.history().edges(&plan, &Select::default(), &mut |row| rows.push(untimed(*row)))?;
+        store.history().edges(&plan, &Select::default(), &mut |row| rows.push(untimed(row)))?;
         Ok(rows)
     }
 

@@ -2,8 +2,8 @@
 
 use portolan_model::{
     CallCounters, CallDelta, CallKey, CallProtocol, CallSource, Counters, Direction, EdgeDelta,
-    EdgeKey, EntityId, Evidence, Latency, Layer, Measure, Nanos, PathDelta, PathKey, PathKind,
-    Proto,
+    EdgeKey, EntityId, Evidence, Latency, Layer, MEASURES, Measure, Nanos, PLAIN, PathDelta,
+    PathKey, PathKind, Proto,
 };
 use proptest::prelude::*;
 
@@ -29,10 +29,19 @@ pub(super) fn edge(client: u64, server: u64) -> EdgeDelta {
     }
 }
 
-fn counters() -> impl Strategy<Value = [i64; 16]> {
+fn counters() -> impl Strategy<Value = [i64; MEASURES]> {
     let small =
         prop_oneof![3 => Just(0_i64), 2 => -3_i64..300, 1 => -1_000_000_000_i64..1_000_000_000_000];
-    prop::array::uniform16(small)
+    // Those that say how sure the others are are often not there at all.
+    let plain = prop::collection::vec(small.clone(), PLAIN);
+    let sure = prop_oneof![
+        Just(vec![0; MEASURES - PLAIN]),
+        prop::collection::vec(small, MEASURES - PLAIN)
+    ];
+    (plain, sure).prop_map(|(plain, sure)| {
+        let all: Vec<i64> = plain.into_iter().chain(sure).collect();
+        std::array::from_fn(|at| all[at])
+    })
 }
 
 fn times() -> impl Strategy<Value = (Nanos, Nanos)> {
@@ -101,7 +110,9 @@ pub(super) fn any_call() -> impl Strategy<Value = CallDelta> {
                 protocol: CallProtocol::ALL[protocol],
                 operation: EntityId(operation),
             },
-            counters: CallCounters::from_array(*edge.counters.as_array()),
+            counters: CallCounters::from_array(std::array::from_fn(|at| {
+                edge.counters.as_array()[at]
+            })),
             client,
             server,
             gap,
