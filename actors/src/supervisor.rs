@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use portolan_model::{Nanos, Notes, TimeRange};
-use portolan_pipeline::Restored;
+use portolan_pipeline::{LineConfig, Restored};
 use portolan_storage::{Checkpoint, CommitEpoch, ReadStore};
 use tokio::sync::{mpsc, watch};
 
@@ -68,7 +68,7 @@ pub fn start_with<B: Blueprint>(
         source::check(cluster, &config)?;
     }
     // Read once here, so that a store that cannot be read is an error of the start.
-    let restored = restore(&*checkpoint)?;
+    let restored = restore(&*checkpoint, &config.line)?;
     drop(restored);
     let status = Arc::new(Status::new(config.dead_letters));
     let (stop, stopped) = watch::channel(false);
@@ -213,7 +213,8 @@ impl<B: Blueprint> Supervisor<B> {
     ) -> Result<Generation, Outcome> {
         let broken =
             |error: portolan_storage::Error| Outcome::Exit(ExitReason::Store(error.to_string()));
-        let (checkpoint, restored) = restore(&*self.checkpoint).map_err(broken)?;
+        let (checkpoint, restored) =
+            restore(&*self.checkpoint, &self.config.line).map_err(broken)?;
         let pulse = Arc::new(Pulse::default());
         let crew = Crew {
             generation: self.generation,
@@ -371,7 +372,10 @@ impl Generation {
 }
 
 /// Reads where the line stands, and what its stages must know.
-fn restore(store: &dyn ReadStore) -> Result<(Checkpoint, Restored), portolan_storage::Error> {
+fn restore(
+    store: &dyn ReadStore,
+    line: &LineConfig,
+) -> Result<(Checkpoint, Restored), portolan_storage::Error> {
     let checkpoint = store.checkpoint()?;
     let mut owners = Vec::new();
     store.owners(&mut |owner| owners.push(owner))?;
@@ -391,5 +395,14 @@ fn restore(store: &dyn ReadStore) -> Result<(Checkpoint, Restored), portolan_sto
         notes.changes.push(change);
         true
     })?;
-    Ok((checkpoint, Restored { owners, folded, agents, strangers, named, notes }))
+    let watermark = checkpoint.watermark;
+    let mut health = Vec::new();
+    store.health(&mut |row| health.push(*row))?;
+    let mut calls = Vec::new();
+    let unjudged = portolan_pipeline::unjudged(line, watermark);
+    store
+        .calls(TimeRange { from: unjudged, to: Nanos::MAX }, &mut |row| calls.push(row.clone()))?;
+    let restored =
+        Restored { owners, folded, agents, strangers, named, notes, watermark, health, calls };
+    Ok((checkpoint, restored))
 }

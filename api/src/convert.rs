@@ -48,6 +48,7 @@ impl<'a> Messages<'a> {
             residual: edge.residual,
             calls: edge.calls.iter().map(calls).collect(),
             certainty: certainty_to_v1(&edge.counters),
+            health: self.described.edge_health(edge.link.client, edge.link.server),
         }
     }
 

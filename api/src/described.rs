@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
-use portolan_graph::{Catalogue, Moment};
+use portolan_graph::{Catalogue, Graph, Moment};
 use portolan_model::{Attributes, Entity, EntityId, EntityKind, Nanos, TimeRange};
 use portolan_proto::{entity_to_v1, v1};
 
 use crate::Error;
+use crate::health::HealthAt;
 use crate::reader::{Past, Snapshot, TopologyReader};
 
 /// See the module. The catalogue is a look of its own, and may be of a later epoch than the rows.
 pub(crate) struct Described {
     catalogue: Arc<Catalogue>,
     moment: Moment,
+    health: HealthAt,
     /// The time that links lead to.
     range: TimeRange,
 }
@@ -53,7 +55,9 @@ impl Described {
         // An open end is closed by what is covered.
         let from = if asked.from == 0 { covered.from } else { asked.from };
         let to = if asked.to == Nanos::MAX { covered.to } else { asked.to };
-        Ok(Self { catalogue, moment: Moment { at, known_at }, range: TimeRange { from, to } })
+        let health = HealthAt::new(reader, at, known_at.is_some())?;
+        let range = TimeRange { from, to };
+        Ok(Self { catalogue, moment: Moment { at, known_at }, health, range })
     }
 
     /// What is said of an entity.
@@ -63,7 +67,8 @@ impl Described {
 
     /// An entity under the id by which edges know it: that of a stand-in is not its own.
     pub(crate) fn shown(&self, id: EntityId, entity: &Entity) -> v1::Entity {
-        let mut shown = v1::Entity { id: id.to_string(), ..entity_to_v1(entity) };
+        let health = self.health.entity(id, entity);
+        let mut shown = v1::Entity { id: id.to_string(), health, ..entity_to_v1(entity) };
         if self.catalogue.is_empty() {
             return shown;
         }
@@ -79,6 +84,30 @@ impl Described {
         });
         shown.links = links.collect();
         shown
+    }
+
+    /// How calls between two do.
+    pub(crate) fn edge_health(&self, client: EntityId, server: EntityId) -> Option<v1::Health> {
+        self.health.edge(client, server)
+    }
+
+    /// Which edges of a graph do, or touch what does, as one of the words says.
+    pub(crate) fn with_health(&self, graph: &Graph, words: &[String]) -> Vec<bool> {
+        let listed = |health: Option<v1::Health>| {
+            let state = health.map_or_else(|| "unknown".to_owned(), |health| health.state);
+            words.contains(&state)
+        };
+        let node = |node: &portolan_graph::Node| {
+            let entity = &node.entity;
+            listed(self.health.entity(node.id, entity))
+        };
+        let nodes: Vec<bool> = graph.nodes().iter().map(node).collect();
+        let edge = |at: usize| {
+            let (client, server) = graph.ends(at);
+            let link = &graph.edges()[at].link;
+            nodes[client] || nodes[server] || listed(self.edge_health(link.client, link.server))
+        };
+        (0..graph.edges().len()).map(edge).collect()
     }
 
     /// An entity by its id alone.

@@ -14,6 +14,7 @@
 mod convert;
 mod described;
 mod errors;
+mod health;
 mod limits;
 mod names;
 mod observe;
@@ -26,6 +27,7 @@ mod shown;
 mod status;
 
 pub use errors::Error;
+pub use health::Healths;
 pub use limits::Limits;
 pub use names::{METRICS, Metric, MetricKind, describe_metrics};
 pub use reader::{

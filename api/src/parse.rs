@@ -1,7 +1,7 @@
 //! Requests: what they ask for, or which field makes no sense and what is allowed there.
 
 use portolan_graph::{EvidenceBits, Filter, KindSet, LayerSet, WalkDirection};
-use portolan_model::{Collapse, Layer, Nanos, Proto, TimeRange};
+use portolan_model::{Collapse, Health, Layer, Nanos, Proto, TimeRange};
 use portolan_proto::{micros_to_nanos, v1};
 
 use crate::{Error, Past};
@@ -76,8 +76,24 @@ pub(crate) fn closed_range(
     }
 }
 
+/// The words of health that edges are asked for.
+pub(crate) fn health(filter: Option<&v1::Filter>) -> Result<Vec<String>, Error> {
+    let words = filter.map(|filter| filter.health.clone()).unwrap_or_default();
+    let known = |word: &str| word == "unknown" || Health::from_word(word).is_some();
+    match words.iter().find(|word| !known(word)) {
+        None => Ok(words),
+        Some(word) => {
+            let problem = format!("{word:?} is not one of healthy, degraded, unhealthy, unknown");
+            Err(Error::invalid("filter.health", problem))
+        }
+    }
+}
+
 /// A filter of edges by their ends alone.
 pub(crate) fn ends_filter(given: Option<v1::Filter>) -> Result<Filter, Error> {
+    if given.as_ref().is_some_and(|filter| !filter.health.is_empty()) {
+        return Err(Error::invalid("filter.health", "health is of one time, and this is of two"));
+    }
     let filter = filter(given, &[])?;
     let asks_more = !filter.protocols.is_empty()
         || !filter.ports.is_empty()

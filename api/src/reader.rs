@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use portolan_graph::{CallsBuilder, Catalogue, ViewBuilder, Visit};
-use portolan_model::{ChangeRecord, Counters, Entity, EntityId, Nanos, TimeRange, WindowLen};
+use portolan_model::{
+    ChangeRecord, Counters, Entity, EntityId, HealthRow, Nanos, TimeRange, WindowLen,
+};
 use portolan_storage::{CatalogueRows, Checkpoint, Live, ReadStore};
 
+use crate::health::Healths;
 use crate::{Cancel, Error};
 
 mod past;
@@ -85,6 +88,9 @@ pub trait TopologyReader: Send + Sync {
     /// The catalogue, the same value until it changes, and the clock of the last epoch.
     fn catalogue(&self) -> Result<(Arc<Catalogue>, Nanos), Error>;
 
+    /// How edges and services do, under the identities that are shown; the same value until it changes.
+    fn health(&self) -> Arc<Healths>;
+
     /// Visits the changes that people made in a range, in the order of time, until told to stop.
     fn changes(
         &self,
@@ -103,6 +109,8 @@ pub struct StoreReader {
     live: Arc<Live>,
     /// The catalogue as it was asked for last, ready to be asked.
     catalogue: Arc<ArcSwapOption<Indexed>>,
+    /// Health as it was asked for last.
+    health: Arc<ArcSwapOption<Healths>>,
 }
 
 /// Rows of the store, and the catalogue made of them.
@@ -116,7 +124,7 @@ struct Indexed {
 impl StoreReader {
     /// Reads this store; `live` holds its last minutes.
     pub fn new(store: Arc<dyn ReadStore>, live: Arc<Live>) -> Self {
-        Self { store, live, catalogue: Arc::default() }
+        Self { store, live, catalogue: Arc::default(), health: Arc::default() }
     }
 }
 
@@ -211,6 +219,18 @@ impl TopologyReader for StoreReader {
         let indexed = Indexed { rows, catalogue: catalogue.clone() };
         self.catalogue.store(Some(Arc::new(indexed)));
         Ok((catalogue, clock))
+    }
+
+    fn health(&self) -> Arc<Healths> {
+        let version = self.live.version();
+        let held = self.health.load_full();
+        if let Some(held) = held.filter(|held| held.version() >= version) {
+            return held;
+        }
+        let rows: Vec<HealthRow> = self.live.read(|now| now.health().copied().collect());
+        let healths = Arc::new(Healths::new(rows, self, version));
+        self.health.store(Some(Arc::clone(&healths)));
+        healths
     }
 
     fn changes(

@@ -13,6 +13,8 @@ mod coverage;
 mod get_graph;
 #[path = "service/harness.rs"]
 mod harness;
+#[path = "service/health.rs"]
+mod health;
 #[path = "service/history.rs"]
 mod history;
 #[path = "service/load.rs"]

@@ -58,6 +58,8 @@ pub struct Prepared<'a> {
     nodes: Vec<u16>,
     /// Bits of which at least one end must have each.
     wanted: u16,
+    /// Of each edge, whether it is kept by what the graph does not know.
+    only: Option<Vec<bool>>,
 }
 
 /// What the catalogue says of an entity.
@@ -149,7 +151,7 @@ impl Filter {
         want(DOMAIN, !self.domains.is_empty());
         let asks_nodes = wanted != 0 || self.hide_node_traffic || self.hide_unresolved;
         let nodes = if asks_nodes { graph.nodes().iter().map(bits).collect() } else { Vec::new() };
-        Prepared { graph, filter: self, nodes, wanted }
+        Prepared { graph, filter: self, nodes, wanted, only: None }
     }
 }
 
@@ -196,9 +198,18 @@ impl Filter {
 // === impl Prepared ===
 
 impl Prepared<'_> {
+    /// Keeps only these of its edges, by place, if that is said.
+    #[must_use]
+    pub fn only(self, only: Option<Vec<bool>>) -> Self {
+        Self { only, ..self }
+    }
+
     /// Whether an edge (by its place in the graph) is kept.
     pub fn keeps(&self, edge: usize) -> bool {
         let filter = self.filter;
+        if self.only.as_ref().is_some_and(|only| !only[edge]) {
+            return false;
+        }
         let (client, server) = self.graph.ends(edge);
         if !self.nodes.is_empty() {
             let (a, b) = (self.nodes[client], self.nodes[server]);

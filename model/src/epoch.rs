@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    CallDelta, EdgeDelta, Entity, EntityId, Ip, Nanos, Notes, OwnerKey, OwnerRecord, PathDelta,
-    Reject, Window,
+    CallDelta, EdgeDelta, Entity, EntityId, HealthKey, HealthRow, Ip, Nanos, Notes, OwnerKey,
+    OwnerRecord, PathDelta, Reject, Window,
 };
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
@@ -97,6 +97,10 @@ pub struct EpochCommit {
     pub owners_gone: Vec<OwnerKey>,
     /// What changes in the catalogue and the changes that people made.
     pub notes: Notes,
+    /// What was judged of edges and services, sorted by key.
+    pub health: Vec<HealthRow>,
+    /// Who was silent for so long that nothing is known of it any more.
+    pub health_gone: Vec<HealthKey>,
     /// How far every partition is read.
     pub positions: Vec<Position>,
     /// Losses to remember.

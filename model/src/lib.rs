@@ -12,6 +12,7 @@ mod edge;
 mod entity;
 mod epoch;
 mod flow;
+mod health;
 mod invariant;
 mod latency;
 mod metric;
@@ -38,6 +39,7 @@ pub use edge::{
 pub use entity::{Entity, EntityId, EntityKind, HopClass};
 pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
+pub use health::{Health, HealthKey, HealthRow};
 pub use invariant::{Invariant, Standing};
 pub use latency::Latency;
 pub use metric::{

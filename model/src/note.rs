@@ -77,6 +77,8 @@ pub enum ChangeKind {
     Configuration = 1,
     /// Anything else (a flag, a failover, a migration).
     Other = 2,
+    /// It does well or badly by somebody else's word; the state is the version.
+    Health = 3,
 }
 
 /// A change that somebody made.
@@ -178,7 +180,7 @@ impl CatalogueRecord {
 
 impl ChangeKind {
     /// Every kind, in the order of its code.
-    pub const ALL: [Self; 3] = [Self::Deploy, Self::Configuration, Self::Other];
+    pub const ALL: [Self; 4] = [Self::Deploy, Self::Configuration, Self::Other, Self::Health];
 
     /// The kind of a code.
     pub fn from_code(code: u8) -> Option<Self> {
@@ -191,6 +193,7 @@ impl ChangeKind {
             Self::Deploy => "deploy",
             Self::Configuration => "configuration",
             Self::Other => "other",
+            Self::Health => "health",
         }
     }
 }
@@ -244,6 +247,6 @@ mod tests {
             assert_eq!(*kind as usize, code);
             assert_eq!(ChangeKind::from_code(code as u8), Some(*kind));
         }
-        assert_eq!(ChangeKind::from_code(3), None);
+        assert_eq!(ChangeKind::from_code(4), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Edge aggregator: merges the rows of an epoch, one per key, in the order of keys.
+//! Edge aggregator: merges the rows of an epoch, one per key, in the order of keys, and judges how edges
+//! and services do ([`crate::health`]).
 
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
@@ -6,21 +7,28 @@ use std::hash::Hash;
 use portolan_model::{Barrier, CallDelta, CallKey, EdgeDelta, EdgeKey, PathDelta, PathKey};
 use rustc_hash::FxHashMap;
 
-use crate::{Deltas, Stage};
+use crate::health::{Changes, Doctor};
+use crate::{Deltas, LineConfig, Restored, Stage};
 
 /// See the module.
-#[derive(Default)]
 pub struct EdgeAggregator {
     edges: FxHashMap<EdgeKey, EdgeDelta>,
     paths: FxHashMap<PathKey, PathDelta>,
     calls: FxHashMap<CallKey, CallDelta>,
     rest: Deltas,
+    doctor: Doctor,
 }
 
 impl EdgeAggregator {
-    /// An aggregator with nothing in it.
-    pub fn new() -> Self {
-        Self::default()
+    /// An aggregator with nothing in it, that knows what the store remembers of health.
+    pub fn new(config: &LineConfig, restored: &Restored) -> Self {
+        Self {
+            edges: FxHashMap::default(),
+            paths: FxHashMap::default(),
+            calls: FxHashMap::default(),
+            rest: Deltas::default(),
+            doctor: Doctor::new(config, restored),
+        }
     }
 }
 
@@ -63,7 +71,13 @@ impl Stage for EdgeAggregator {
         deltas.entities.dedup();
         deltas.owners.sort_unstable();
         deltas.owners.dedup();
-        if barrier.rebuild { None } else { Some(deltas) }
+        if barrier.rebuild {
+            return None;
+        }
+        deltas.calls.iter().for_each(|row| self.doctor.take(row));
+        let Changes { rows, gone } = self.doctor.barrier(barrier);
+        (deltas.health, deltas.health_gone) = (rows, gone);
+        Some(deltas)
     }
 
     fn records(batch: &Deltas) -> usize {

@@ -45,8 +45,18 @@ impl Stage for WindowCompactor {
     }
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<EpochCommit> {
-        let Deltas { edges, paths, calls, entities, owners, owners_gone, notes, agents } =
-            std::mem::take(&mut self.pending);
+        let Deltas {
+            edges,
+            paths,
+            calls,
+            entities,
+            owners,
+            owners_gone,
+            notes,
+            health,
+            health_gone,
+            agents,
+        } = std::mem::take(&mut self.pending);
         if barrier.rebuild {
             return None;
         }
@@ -78,6 +88,8 @@ impl Stage for WindowCompactor {
             owners,
             owners_gone,
             notes,
+            health,
+            health_gone,
             positions,
             losses: barrier.losses.clone(),
             tallies,

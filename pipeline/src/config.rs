@@ -16,6 +16,8 @@ pub struct LineConfig {
     pub clock_tolerance_ms: u32,
     /// Most connections (by window) remembered; over it the oldest window is folded early.
     pub max_connections: usize,
+    /// Most edges and services whose health is judged; over it new ones are left out.
+    pub max_health: usize,
     /// Most external addresses that become entities of their own; over it they share one.
     pub max_externals: usize,
     /// How long owners that are gone are kept; at least as long as the edges that
@@ -118,6 +120,8 @@ impl Default for LineConfig {
             clock_tolerance_ms: 2_000,
             // Some 750 bytes each with two reporters: 1.5 GB at the bound.
             max_connections: 2_000_000,
+            // Some 120 bytes each.
+            max_health: 1_000_000,
             max_externals: 10_000,
             // Five weeks: a month's edges can be explained. Some 400 bytes a version.
             owner_retention_secs: 35 * 86_400,

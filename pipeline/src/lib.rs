@@ -20,6 +20,7 @@ pub mod feed;
 mod front;
 #[cfg(test)]
 mod golden;
+mod health;
 #[cfg(test)]
 mod laws;
 mod line;
@@ -38,6 +39,7 @@ pub use compactor::WindowCompactor;
 pub use config::{LineConfig, MetricConfig, NoteConfig, ScopeLink, TraceConfig};
 pub use directory::{Builtin, Changed, Directory, Found, Lookup, Owner, OwnerIdx};
 pub use front::Front;
+pub use health::unjudged;
 pub use line::{Line, Restored};
 pub use linker::SpanLinker;
 pub use mapper::MetricMapper;

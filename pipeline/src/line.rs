@@ -1,8 +1,8 @@
 //! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
 
 use portolan_model::{
-    Barrier, Entity, EpochCommit, FlowBatch, Ip, Nanos, Notes, OwnerEvent, OwnerRecord, SpanBatch,
-    Window,
+    Barrier, CallDelta, Entity, EpochCommit, FlowBatch, HealthRow, Ip, Nanos, Notes, OwnerEvent,
+    OwnerRecord, SpanBatch, Window,
 };
 
 use crate::{EdgeAggregator, Front, Intake, LineConfig, PathCollapser, Stage, WindowCompactor};
@@ -23,6 +23,12 @@ pub struct Restored {
     pub named: Vec<Entity>,
     /// All rows of the catalogue and all changes.
     pub notes: Notes,
+    /// Watermark of the last epoch.
+    pub watermark: Nanos,
+    /// What was judged of edges and services.
+    pub health: Vec<HealthRow>,
+    /// Rows of calls of the windows that are not judged yet: all from [`unjudged`](crate::unjudged) on.
+    pub calls: Vec<CallDelta>,
 }
 
 /// The four stages, wired.
@@ -43,7 +49,7 @@ impl Line {
         Self {
             front: Front::new(config, restored),
             collapser: PathCollapser::new(config),
-            aggregator: EdgeAggregator::new(),
+            aggregator: EdgeAggregator::new(config, restored),
             compactor: WindowCompactor::new(config),
         }
     }

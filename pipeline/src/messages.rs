@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    CallDelta, Certainty, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HopClass, Ip,
-    MetricBatch, Nanos, Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta, Plain, Proto,
-    Socket, SpanBatch, Via, Window,
+    CallDelta, Certainty, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HealthKey, HealthRow,
+    HopClass, Ip, MetricBatch, Nanos, Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta,
+    Plain, Proto, Socket, SpanBatch, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -42,6 +42,10 @@ pub struct Deltas {
     pub owners_gone: Vec<OwnerKey>,
     /// What changes in the notes.
     pub notes: Notes,
+    /// What was judged of edges and services (the aggregator's word).
+    pub health: Vec<HealthRow>,
+    /// Of whom nothing is known any more.
+    pub health_gone: Vec<HealthKey>,
     /// All agents that count as alive, if any changed: see [`EpochCommit::agents`](portolan_model::EpochCommit).
     pub agents: Option<Arc<[(Ip, Nanos)]>>,
 }

@@ -238,6 +238,9 @@ pub struct FilterArgs {
     /// Keep edges with an end whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub name: String,
+    /// Keep edges that do so, or touch an entity that does: healthy, degraded, unhealthy, unknown (repeats).
+    #[arg(long, value_name = "STATE")]
+    pub health: Vec<String>,
     /// Keep edges with at least this many connections; edges of calls are kept.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub min_connections: u64,

@@ -244,6 +244,7 @@ fn filter_of(filter: &FilterArgs) -> v1::Filter {
         hide_self: filter.hide_self,
         min_connections: filter.min_connections,
         min_calls: filter.min_calls,
+        health: filter.health.clone(),
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use portolan_model::{
-    CallDelta, Counters, EdgeDelta, EpochCommit, Nanos, PathDelta, TimeRange, Window, WindowLen,
+    CallDelta, Counters, EdgeDelta, EpochCommit, HealthKey, HealthRow, Nanos, PathDelta, TimeRange,
+    Window, WindowLen,
 };
 
 use crate::row::{Row, tidy};
@@ -48,6 +49,7 @@ pub struct NowGraph {
     calls: LiveRows<CallDelta>,
     /// Of each window, all edges together.
     totals: BTreeMap<Window, Counters>,
+    health: BTreeMap<HealthKey, HealthRow>,
     epoch: u64,
     clock: Nanos,
     watermark: Nanos,
@@ -87,6 +89,7 @@ impl Live {
             paths: LiveRows::new(),
             calls: LiveRows::new(),
             totals: BTreeMap::new(),
+            health: BTreeMap::new(),
             epoch,
             clock,
             watermark,
@@ -110,6 +113,7 @@ impl Live {
             now.last = now.last.max(row.key.window);
             now.calls.add(row);
         })?;
+        store.health(&mut |row| _ = now.health.insert(row.key, *row))?;
         now.settle(range, now.first);
         Ok(Self { len, range, version: AtomicU64::new(1), now: RwLock::new(now) })
     }
@@ -137,6 +141,10 @@ impl Live {
         }
         now.last = now.last.max(add(&mut now.paths, &commit.paths, first));
         now.last = now.last.max(add(&mut now.calls, &commit.calls, first));
+        for gone in &commit.health_gone {
+            now.health.remove(gone);
+        }
+        now.health.extend(commit.health.iter().map(|row| (row.key, *row)));
         now.settle(self.range, first);
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -168,6 +176,11 @@ impl NowGraph {
     /// The sum of every row of calls likewise.
     pub fn calls(&self) -> impl Iterator<Item = CallDelta> + '_ {
         self.calls.sums(self.first)
+    }
+
+    /// What was judged of every edge and service.
+    pub fn health(&self) -> impl Iterator<Item = &HealthRow> {
+        self.health.values()
     }
 
     /// The sum of every edge over some of the windows that are held, from `from` to `last`, in no order.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use portolan_model::{
     CallDelta, CallKey, ChangeKey, ChangeRecord, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit,
-    OwnerKey, OwnerRecord, PathDelta, PathKey, TimeRange, Window, WindowLen,
+    HealthKey, HealthRow, OwnerKey, OwnerRecord, PathDelta, PathKey, TimeRange, Window, WindowLen,
 };
 
 use crate::codec::{CallSums, Sums};
@@ -30,6 +30,7 @@ struct Inner {
     owners: BTreeMap<OwnerKey, OwnerRecord>,
     catalogue: Arc<CatalogueRows>,
     changes: BTreeMap<ChangeKey, ChangeRecord>,
+    health: BTreeMap<HealthKey, HealthRow>,
     checkpoint: Checkpoint,
 }
 
@@ -108,6 +109,11 @@ impl ReadNotes for MemoryStore {
         self.read().catalogue.clone()
     }
 
+    fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), Error> {
+        self.read().health.values().for_each(visit);
+        Ok(())
+    }
+
     fn changes(
         &self,
         range: TimeRange,
@@ -168,6 +174,10 @@ impl CommitEpoch for MemoryStore {
         for change in &commit.notes.changes {
             inner.changes.insert(change.key(), change.clone());
         }
+        for gone in &commit.health_gone {
+            inner.health.remove(gone);
+        }
+        inner.health.extend(commit.health.iter().map(|row| (row.key, *row)));
         checkpoint::advance(&mut inner.checkpoint, commit, expired, late);
         Ok(())
     }

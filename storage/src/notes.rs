@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_model::{CatalogueKey, CatalogueRecord, ChangeRecord, Notes, TimeRange};
+use portolan_model::{CatalogueKey, CatalogueRecord, ChangeRecord, HealthRow, Notes, TimeRange};
 
 use crate::Error;
 
 /// Every row of the catalogue: bounded by the line's settings.
 pub type CatalogueRows = BTreeMap<CatalogueKey, Arc<CatalogueRecord>>;
 
-/// Reads what people and tools say of entities. Every method sees one whole epoch.
+/// Reads what people and tools say of entities, and what was judged of them. Every method sees one
+/// whole epoch.
 pub trait ReadNotes: Send + Sync {
     /// The catalogue; the same value until it changes.
     fn catalogue(&self) -> Arc<CatalogueRows>;
+
+    /// Visits what was judged of every edge and service, in the order of keys.
+    fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), Error>;
 
     /// Visits the changes of a range, in the order of time, until told to stop.
     fn changes(

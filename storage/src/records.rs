@@ -12,8 +12,10 @@ use portolan_model::{
 use crate::codec::{put_signed, put_str, put_varint, take_signed, take_str, take_u8, take_varint};
 use crate::keys::put_text;
 
+mod health;
 mod notes;
 
+pub(crate) use health::{health_key, put_health, read_health};
 pub(crate) use notes::{
     catalogue_key, change_key, changes_from, put_catalogue, put_change, read_catalogue, read_change,
 };
@@ -32,6 +34,7 @@ pub(crate) const AGENTS: u8 = 10;
 pub(crate) const HOLE: u8 = 11;
 pub(crate) const CATALOGUE: u8 = 12;
 pub(crate) const CHANGE: u8 = 13;
+pub(crate) const HEALTH: u8 = 14;
 
 /// Bits of an owner's flags.
 const HOST_NETWORK: u8 = 1;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use portolan_model::{
-    Attributes, CatalogueRecord, ChangeKind, ChangeRecord, EpochCommit, Notes, Subject, TimeRange,
-    WindowLen,
+    Attributes, CatalogueRecord, ChangeKind, ChangeRecord, EntityId, EpochCommit, HealthKey,
+    HealthRow, Notes, Subject, TimeRange, Window, WindowLen,
 };
 use portolan_storage::{CommitEpoch, FjallStore, MemoryStore, Options, ReadNotes};
 
@@ -34,6 +34,11 @@ fn change(at: u64, id: &str) -> ChangeRecord {
     }
 }
 
+fn health(server: u64, judged: u32) -> HealthRow {
+    let key = HealthKey { client: EntityId(7), server: EntityId(server) };
+    HealthRow { judged: Window(judged), ..HealthRow::new(key, Window(1)) }
+}
+
 fn commit(epoch: u64, notes: Notes) -> EpochCommit {
     EpochCommit { epoch, notes, ..EpochCommit::default() }
 }
@@ -57,7 +62,9 @@ fn told(store: &dyn ReadNotes, from: u64, to: u64, most: usize) -> Vec<String> {
 fn fill<S: CommitEpoch + ReadNotes>(store: &mut S) {
     let catalogue = vec![row("web", 5, 9, "red"), row("db", 5, 9, "blue")];
     let changes = vec![change(300, "late"), change(1, "first"), change(255, "b"), change(255, "a")];
-    store.commit(&commit(1, Notes { catalogue, changes, ..Notes::default() })).unwrap();
+    let notes = Notes { catalogue, changes, ..Notes::default() };
+    let judged = vec![health(1, 2), health(2, 2), health(9, 2)];
+    store.commit(&EpochCommit { health: judged, ..commit(1, notes) }).unwrap();
     let before = store.catalogue();
     let corrected = vec![row("web", 5, 10, "pink")];
     let notes = Notes {
@@ -66,7 +73,9 @@ fn fill<S: CommitEpoch + ReadNotes>(store: &mut S) {
         changes: vec![change(300, "late")],
         changes_gone: vec![change(1, "first").key()],
     };
-    store.commit(&commit(2, notes)).unwrap();
+    let health_gone = vec![health(9, 2).key];
+    let second = EpochCommit { health: vec![health(1, 3)], health_gone, ..commit(2, notes) };
+    store.commit(&second).unwrap();
     assert_eq!(before.len(), 2, "a reader keeps the epoch that it has");
 }
 
@@ -78,6 +87,9 @@ fn check(store: &dyn ReadNotes) {
     assert_eq!(told(store, 0, u64::MAX, 2), ["a", "b"], "a visitor may stop");
     assert_eq!(told(store, 300, 300, 9), [""; 0]);
     assert_eq!(told(store, 300, 2, 9), [""; 0]);
+    let mut rows = Vec::new();
+    store.health(&mut |row| rows.push(*row)).unwrap();
+    assert_eq!(rows, [health(1, 3), health(2, 2)], "the last word of each, in order");
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl Blueprint for TestStages {
     fn build(
         &mut self,
         config: &LineConfig,
-        _: &Restored,
+        restored: &Restored,
     ) -> Stages<OnceResolver, PassCollapser, EdgeAggregator, WindowCompactor> {
         let script = Arc::clone(&self.0);
         Stages {
@@ -190,7 +190,7 @@ impl Blueprint for TestStages {
                 fresh: 0,
             },
             collapser: PassCollapser(Arc::clone(&self.0)),
-            aggregator: EdgeAggregator::new(),
+            aggregator: EdgeAggregator::new(config, restored),
             compactor: WindowCompactor::new(config),
         }
     }

@@ -4,6 +4,8 @@ use portolan_graph::{FusedEdge, SourceCalls};
 use portolan_model::{EntityId, Latency};
 use portolan_proto::{certainty_to_v1, counters_to_v1, nanos_to_micros, v1};
 
+use crate::described::Described;
+
 use super::{calls, direction, summary};
 
 /// An edge with what each layer says of it. `entity` names its ends, `ports` are those of its flows.
@@ -11,6 +13,7 @@ pub(crate) fn fused_edge(
     edge: &FusedEdge,
     agreement: f64,
     ports: Vec<u32>,
+    described: &Described,
     entity: &dyn Fn(EntityId) -> v1::Entity,
 ) -> v1::FusedEdge {
     let latency = |of: fn(&SourceCalls) -> &Latency| {
@@ -40,6 +43,7 @@ pub(crate) fn fused_edge(
         gap_latency: latency(|calls| &calls.gap),
         first_seen_unix_us: nanos_to_micros(edge.first_ns().min(edge.last_ns())),
         last_seen_unix_us: nanos_to_micros(edge.last_ns()),
+        health: described.edge_health(edge.client, edge.server),
     }
 }
 

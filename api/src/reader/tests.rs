@@ -3,8 +3,8 @@ use std::sync::Mutex;
 use portolan_graph::Graph;
 use portolan_model::{
     CallDelta, ChangeRecord, Collapse, Counters, Direction, EdgeDelta, EdgeKey, EntityKind,
-    EpochCommit, Evidence, HopClass, Layer, Loss, Measure, OwnerRecord, PathDelta, PathKey,
-    PathKind, Position, Proto, TopicPartition, Window,
+    EpochCommit, Evidence, HealthRow, HopClass, Layer, Loss, Measure, OwnerRecord, PathDelta,
+    PathKey, PathKind, Position, Proto, TopicPartition, Window,
 };
 use portolan_storage::{
     Answer, CatalogueRows, CommitEpoch, Error as StoreError, History, Level, MemoryStore, NowRange,
@@ -107,6 +107,9 @@ impl ReadNotes for Racing {
         visit: &mut dyn FnMut(ChangeRecord) -> bool,
     ) -> Result<(), StoreError> {
         self.store.changes(range, visit)
+    }
+    fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), StoreError> {
+        self.store.health(visit)
     }
 }
 

@@ -76,5 +76,5 @@ fn message(
         places.map(|at| u32::from(shown.graph.edges()[*at].link.port)).collect();
     ports.sort_unstable();
     ports.dedup();
-    fused_edge(edge, fused.agreement(edge), ports, &entity)
+    fused_edge(edge, fused.agreement(edge), ports, described, &entity)
 }

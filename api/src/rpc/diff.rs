@@ -151,7 +151,7 @@ fn message(
 ) -> v1::EdgeDiff {
     let entity = |id| then.by_id(reader, id);
     let whole = |edge: &portolan_graph::FusedEdge, described: &Described| {
-        fused_edge(edge, 0.0, Vec::new(), &|id| described.by_id(reader, id))
+        fused_edge(edge, 0.0, Vec::new(), described, &|id| described.by_id(reader, id))
     };
     v1::EdgeDiff {
         client: Some(entity(edge.ends.0)),

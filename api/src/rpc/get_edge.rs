@@ -76,7 +76,7 @@ pub(super) async fn get_edge(
         ports.sort_unstable();
         ports.dedup();
         Ok(v1::GetEdgeResponse {
-            edge: whole.map(|edge| fused_edge(&edge, 0.0, ports, &entity)),
+            edge: whole.map(|edge| fused_edge(&edge, 0.0, ports, &described, &entity)),
             flows: (0..graph.edges().len()).map(|at| messages.edge(at)).collect(),
             points,
             first_seen_unix_us: times.map_or(0, |(first, _)| nanos_to_micros(first)),

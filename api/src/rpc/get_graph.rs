@@ -22,6 +22,7 @@ pub(super) async fn get_graph(
     let reach = inner.reader.reach();
     let past = parse::time(request.range, request.at_unix_us, request.known_at_unix_us, reach)?;
     let collapse = parse::collapse(request.collapse)?;
+    let health = parse::health(request.filter.as_ref())?;
     let filter = parse::filter(request.filter, &request.layers)?;
     let shown = inner.graphs.get(past, collapse).await?;
     let reader = inner.reader.clone();
@@ -35,7 +36,9 @@ pub(super) async fn get_graph(
         };
         let described = Described::of(&*reader, past.as_ref(), &shown.snapshot)?;
         let said = |entity: &Entity| described.said(entity);
-        let page = filter.prepare(graph, &said).page(start, size as usize);
+        let judged = || described.with_health(graph, &health);
+        let judged = (!health.is_empty()).then(judged);
+        let page = filter.prepare(graph, &said).only(judged).page(start, size as usize);
         let mut messages = Messages::of(graph, &described);
         let edges = page.edges.iter().map(|edge| messages.edge(*edge)).collect();
         let next = page.last.map(|last| PageToken { query, last }.encode());

@@ -27,6 +27,7 @@ pub(super) async fn traverse(
     let reach = inner.reader.reach();
     let past = parse::time(request.range, request.at_unix_us, request.known_at_unix_us, reach)?;
     let collapse = parse::collapse(request.collapse)?;
+    let health = parse::health(request.filter.as_ref())?;
     let filter = parse::filter(request.filter, &request.layers)?;
     let bounds = Walk { direction, depth, max_nodes: max_nodes as usize, max_edges: MAX_EDGES };
     let shown = inner.graphs.get(past, collapse).await?;
@@ -38,7 +39,9 @@ pub(super) async fn traverse(
         let starts = names.resolve(&request.start, graph)?;
         let described = Described::of(&*reader, past.as_ref(), &shown.snapshot)?;
         let said = |entity: &Entity| described.said(entity);
-        let found = walk(&filter.prepare(graph, &said), &starts, bounds);
+        let judged = || described.with_health(graph, &health);
+        let judged = (!health.is_empty()).then(judged);
+        let found = walk(&filter.prepare(graph, &said).only(judged), &starts, bounds);
         let mut messages = Messages::of(graph, &described);
         let edges = found.edges.iter().map(|edge| messages.edge(*edge)).collect();
         let nodes = found.nodes.iter().map(|node| {

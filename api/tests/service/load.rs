@@ -44,6 +44,10 @@ impl Slow {
 }
 
 impl TopologyReader for Slow {
+    fn health(&self) -> Arc<portolan_api::Healths> {
+        Arc::default()
+    }
+
     fn window_len(&self) -> WindowLen {
         self.inner.window_len()
     }

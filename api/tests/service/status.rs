@@ -101,6 +101,10 @@ fn broken<T>() -> Result<T, Error> {
 }
 
 impl TopologyReader for Broken {
+    fn health(&self) -> Arc<portolan_api::Healths> {
+        Arc::default()
+    }
+
     fn window_len(&self) -> WindowLen {
         WindowLen::BASE
     }

@@ -36,6 +36,7 @@ pub fn encode_change(change: &ChangeRecord) -> v1::ChangeRecord {
             ChangeKind::Deploy => v1::ChangeKind::Deploy,
             ChangeKind::Configuration => v1::ChangeKind::Configuration,
             ChangeKind::Other => v1::ChangeKind::Other,
+            ChangeKind::Health => v1::ChangeKind::Health,
         }
         .into(),
         environment: change.subject.environment.to_string(),

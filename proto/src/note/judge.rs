@@ -5,8 +5,8 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use portolan_model::{
-    Attributes, CatalogueRecord, ChangeKind, ChangeRecord, EntityKind, LinkTemplate, Nanos, Note,
-    Reject, Subject,
+    Attributes, CatalogueRecord, ChangeKind, ChangeRecord, EntityKind, Health, LinkTemplate, Nanos,
+    Note, Reject, Subject,
 };
 
 use crate::{MAX_AHEAD_NANOS, MAX_NAME_BYTES, Refused, v1};
@@ -55,7 +55,13 @@ pub(super) fn change(record: &v1::ChangeRecord, received: Nanos) -> Result<Note,
         v1::ChangeKind::Deploy => ChangeKind::Deploy,
         v1::ChangeKind::Configuration => ChangeKind::Configuration,
         v1::ChangeKind::Other => ChangeKind::Other,
+        v1::ChangeKind::Health => ChangeKind::Health,
     };
+    let state = record.version.as_str();
+    if kind == ChangeKind::Health && state != "unknown" && Health::from_word(state).is_none() {
+        let why = format!("version: {state:?} is not healthy, degraded, unhealthy or unknown");
+        return Err(bad(why));
+    }
     let mut change = ChangeRecord {
         at,
         id: text("id", &record.id, MAX_NAME_BYTES)?,

@@ -91,6 +91,11 @@ fn what_is_no_note_is_refused_with_the_reason() {
         ),
         (Changes, r#"{"name": "web", "at": 1795449600}"#, "future: at is 14400 s ahead"),
         (Changes, r#"{"name": "web", "kind": "party"}"#, "bad_field: kind: \"party\""),
+        (
+            Changes,
+            r#"{"name": "web", "kind": "health", "version": "v1"}"#,
+            "bad_field: version: \"v1\"",
+        ),
         (Changes, r#"{"name": "web", "url": "ftp://x"}"#, "bad_field: url"),
         (Changes, r"[", "undecodable: "),
         (Changes, r"7", "undecodable: not a JSON object"),

@@ -3,12 +3,12 @@
 use comfy_table::CellAlignment;
 use portolan_proto::v1;
 
-use super::graph::{name, table};
+use super::graph::{health, name, table};
 use super::units::{count, time};
 
 /// What each layer says of each edge, in the order of the answer.
 pub fn fused(edges: &[v1::FusedEdge]) -> String {
-    let mut table = table(&[
+    let mut header = vec![
         "CLIENT",
         "",
         "SERVER",
@@ -20,7 +20,12 @@ pub fn fused(edges: &[v1::FusedEdge]) -> String {
         "P99",
         "BY",
         "LAST SEEN",
-    ]);
+    ];
+    let judged = edges.iter().any(|edge| edge.health.is_some());
+    if judged {
+        header.push("HEALTH");
+    }
+    let mut table = table(&header);
     for edge in edges {
         let connections = edge.network.as_ref().and_then(|n| n.counters).map(|c| c.connections);
         let best = edge.calls.iter().find(|calls| calls.source == edge.calls_source);
@@ -33,7 +38,7 @@ pub fn fused(edges: &[v1::FusedEdge]) -> String {
         let ms = |of: fn(&v1::LatencySummary) -> f64| {
             latency.as_ref().map_or_else(|| "-".to_owned(), |l| format!("{:.1} ms", of(l) / 1e3))
         };
-        table.add_row([
+        let mut row = vec![
             name(edge.client.as_ref()),
             if edge.direction == "unknown" { "--" } else { "->" }.to_owned(),
             name(edge.server.as_ref()),
@@ -45,7 +50,11 @@ pub fn fused(edges: &[v1::FusedEdge]) -> String {
             ms(|latency| latency.p99_us),
             edge.calls_source.clone(),
             time(edge.last_seen_unix_us),
-        ]);
+        ];
+        if judged {
+            row.push(edge.health.as_ref().map_or_else(|| "-".to_owned(), health));
+        }
+        table.add_row(row);
     }
     for column in 4..=8 {
         if let Some(column) = table.column_mut(column) {

@@ -1,5 +1,7 @@
 //! Edges and entities as tables.
 
+use std::fmt::Write as _;
+
 use comfy_table::{CellAlignment, Table, presets};
 use portolan_proto::v1;
 
@@ -25,6 +27,10 @@ pub fn edges(edges: &[v1::Edge]) -> String {
     let owned = edges.iter().flat_map(ends).flatten().any(|entity| !entity.owner.is_empty());
     if owned {
         header.push("OWNERS");
+    }
+    let judged = edges.iter().any(|edge| edge.health.is_some());
+    if judged {
+        header.push("HEALTH");
     }
     let mut table = table(&header);
     let mut rows: Vec<&v1::Edge> = edges.iter().collect();
@@ -60,6 +66,9 @@ pub fn edges(edges: &[v1::Edge]) -> String {
         if owned {
             row.push(owners(edge));
         }
+        if judged {
+            row.push(edge.health.as_ref().map_or_else(|| "-".to_owned(), health));
+        }
         table.add_row(row);
     }
     for column in 4..=8 {
@@ -68,6 +77,26 @@ pub fn edges(edges: &[v1::Edge]) -> String {
         }
     }
     table.to_string()
+}
+
+/// How it does, and why if it does not do well.
+pub(super) fn health(health: &v1::Health) -> String {
+    let state = &health.state;
+    if state == "healthy" {
+        return state.clone();
+    }
+    if health.by == "record" {
+        return format!("{state}: {}", health.reason);
+    }
+    let errors = |ratio: f64| format!("{:.1}%", ratio * 100.0);
+    let (now, usual) = (errors(health.error_ratio), errors(health.usual_error_ratio));
+    let mut why = format!("{state}: {now} errors (usually {usual})");
+    if health.latency_p95_us > 0.0 {
+        let ms = |us: f64| format!("{:.1} ms", us / 1e3);
+        let (now, usual) = (ms(health.latency_p95_us), ms(health.usual_latency_p95_us));
+        let _ = write!(why, ", p95 {now} (usually {usual})");
+    }
+    why
 }
 
 /// What the best source counts, in place of connections.
@@ -95,6 +124,10 @@ pub fn entities(entities: &[v1::Entity]) -> String {
     if catalogued {
         header.extend(CATALOGUE);
     }
+    let judged = entities.iter().any(|entity| entity.health.is_some());
+    if judged {
+        header.push("HEALTH");
+    }
     let mut table = table(&header);
     for entity in entities {
         let kind = if entity.hop_class.is_empty() {
@@ -106,6 +139,9 @@ pub fn entities(entities: &[v1::Entity]) -> String {
         let mut row: Vec<String> = plain.map(String::clone).to_vec();
         if catalogued {
             row.extend(catalogue(Some(entity)));
+        }
+        if judged {
+            row.push(entity.health.as_ref().map_or_else(|| "-".to_owned(), health));
         }
         table.add_row(row);
     }

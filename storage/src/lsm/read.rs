@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fjall::Readable;
 use portolan_model::{
-    CallDelta, ChangeRecord, EdgeDelta, Entity, EntityId, OwnerRecord, PathDelta, TimeRange,
-    Window, WindowLen,
+    CallDelta, ChangeRecord, EdgeDelta, Entity, EntityId, HealthRow, OwnerRecord, PathDelta,
+    TimeRange, Window, WindowLen,
 };
 
 use super::buckets::rows;
@@ -14,7 +14,7 @@ use super::packs::{self, Reading};
 use super::{FjallStore, Shared, View};
 use crate::history::{Answer, Apart, History, Level, Plan, Select};
 use crate::keys::{self, Reader};
-use crate::records::{CHANGE, OWNER, changes_from, read_change, read_owner};
+use crate::records::{CHANGE, HEALTH, OWNER, changes_from, read_change, read_health, read_owner};
 use crate::row::{Row, read_row};
 use crate::{CatalogueRows, Checkpoint, Error, ReadCheckpoint, ReadEdges, ReadHistory, ReadNotes};
 
@@ -182,6 +182,17 @@ impl ReadCheckpoint for FjallReader {
 impl ReadNotes for FjallReader {
     fn catalogue(&self) -> Arc<CatalogueRows> {
         self.view().catalogue.clone()
+    }
+
+    fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), Error> {
+        let view = self.view();
+        for guard in view.snapshot.prefix(&self.shared.meta, [HEALTH]) {
+            let (key, value) = guard.into_inner().map_err(|e| self.shared.fault(&e))?;
+            let row = read_health(&key, &value)
+                .ok_or_else(|| self.shared.damaged("a row of health does not read"))?;
+            visit(&row);
+        }
+        Ok(())
     }
 
     fn changes(
@@ -375,6 +386,10 @@ impl ReadCheckpoint for FjallStore {
 impl ReadNotes for FjallStore {
     fn catalogue(&self) -> Arc<CatalogueRows> {
         self.catalogue.clone()
+    }
+
+    fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), Error> {
+        self.fjall_reader().health(visit)
     }
 
     fn changes(

@@ -100,6 +100,7 @@ fn span_that_comes_too_late_is_counted_and_judged_alone() {
         &expect![[r#"
             t=0 unresolved:unknown -> api trace_peer unknown: unpaired_server=1
             t=0 web -> pay trace_peer unknown: calls=1 unpaired_client=1 client=1x2s
+            health_late=1
             spans_late=1
         "#]],
     );

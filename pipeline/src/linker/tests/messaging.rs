@@ -120,6 +120,7 @@ fn queue_that_lags_longer_than_a_trace_lives_is_still_linked() {
             t=0 web -> mail trace_link async: calls=1 server=1x1s gap=1x399s
             t=0 web -> topic:orders trace_peer messaging: calls=1 client=1x1s
             t=400 topic:orders -> mail trace_peer messaging: calls=1 server=1x1s
+            health_late=1
         "#]],
     );
 }

@@ -37,6 +37,7 @@ fn late_points_are_counted_and_what_counts_since_a_start_loses_nothing() {
             t=80 web -> api rpc_client http: calls=1
             t=90 web -> api rpc_client http: calls=2
             t=90 web -> new rpc_client http: calls=1
+            health_late=2
             metric_points_late=3
         "#]],
     );
