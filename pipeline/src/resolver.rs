@@ -283,11 +283,8 @@ impl FlowResolver {
                 self.tally.late += 1;
                 self.tally.late_second_hand += i64::from(new.is_none());
             }
-            emit::difference(&self.addrs, key, conn.emitted.as_deref(), new.as_ref(), window, out);
-            match (&mut conn.emitted, new) {
-                (Some(old), Some(new)) => **old = new,
-                (slot, new) => *slot = new.map(Box::new),
-            }
+            emit::difference(&self.addrs, key, conn.emitted.as_ref(), new.as_ref(), window, out);
+            conn.emitted = new;
         }
         // Later windows take over how this one ends and when its connections began.
         for later in self.tables.after_mut(window) {

@@ -76,20 +76,28 @@ impl<'a> Judge<'a> {
     pub(super) fn warm(&self, table: &Table, places: &[u32]) {
         let mut sum = 0_u64;
         for &place in places {
-            let conn = &table.conns[place];
-            sum = sum.wrapping_add(conn.warm());
-            if !conn.looked {
-                let key = table.keys[place as usize];
-                let earlier = self.tables.before(self.window);
-                sum = earlier.fold(sum, |sum, table| sum.wrapping_add(table.warm(key)));
-            }
+            sum = sum.wrapping_add(table.conns[place].warm());
         }
         for &place in places {
-            let emitted = table.conns[place].emitted.as_deref();
-            let counted = emitted.map_or(0, |it| it.last_ns ^ it.counters[Measure::Flows] as u64);
+            let conn = &table.conns[place];
+            if !conn.looked {
+                sum = sum.wrapping_add(self.warm_earlier(table.keys[place as usize], conn));
+            }
+            let counted = conn.emitted.as_ref().map_or(0, |it| it.last_ns);
             sum = sum.wrapping_add(counted);
         }
         std::hint::black_box(sum);
+    }
+
+    /// Of earlier windows: how the one before ended, and, for what did not open here, the nearest that knows
+    /// the connection.
+    fn warm_earlier(&self, key: ConnKey, conn: &Conn) -> u64 {
+        let mut earlier = self.tables.before(self.window).rev();
+        let opens = conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
+        if opens || key.proto() != Proto::TCP {
+            return earlier.next().map_or(0, |table| table.warm_marks(key));
+        }
+        earlier.find_map(|table| table.get(key)).map_or(0, |conn| conn.begin)
     }
 
     /// The judgement, or nothing where no reporter saw a flow that counts. `masked` says that a record

@@ -98,7 +98,8 @@ pub(super) struct Conn {
     pub(super) extra: Extra,
     /// Of the low and of the high end.
     pub(super) rewrites: [Rewrite; 2],
-    pub(super) emitted: Option<Box<Emitted>>,
+    /// What was last said of it.
+    pub(super) emitted: Option<Emitted>,
     pub(super) touched: bool,
     /// The windows before and after were told, since the last judgement, that a reporter here comes up
     /// to them.
