@@ -226,7 +226,9 @@ impl FlowResolver {
             self.judge_window(window, ordered, &mut emission);
         }
         out.hops = std::mem::take(&mut emission.hops);
-        out.landings = std::mem::take(&mut emission.landings);
+        // The next epoch has about as many.
+        let room = Vec::with_capacity(emission.landings.len());
+        out.landings = std::mem::replace(&mut emission.landings, room);
         out.deltas.paths = std::mem::take(&mut emission.legs);
         let resolved = std::mem::take(&mut emission.resolved);
         if !rebuild {

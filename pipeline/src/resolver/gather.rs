@@ -35,6 +35,9 @@ pub(super) struct Row {
     key: ConnKey,
     from: Side,
     agent: AddrId,
+    /// Where the connection stands in the table of the record's first window, if it was there when it
+    /// was brought near.
+    place: Option<u32>,
 }
 
 /// What one window has to tell of a connection to another.
@@ -103,10 +106,11 @@ impl FlowResolver {
         self.agents.note(flows, self.window);
         self.note_sources(flows);
         let mut near = Near::default();
-        for (at, row) in rows.iter().enumerate() {
+        for at in 0..rows.len() {
             if at % WARM == 0 {
-                self.warm(flows, &rows, at);
+                self.warm(flows, &mut rows, at);
             }
+            let row = rows[at];
             let xlat = xlats.next_if(|(r, _)| *r as usize == at).map(|(_, x)| *x);
             if is_icmp_error(flows, at) {
                 self.tally.icmp_errors += 1;
@@ -114,10 +118,11 @@ impl FlowResolver {
             }
             let window = near.window(flows.start[at], self.window);
             if flows.end[at] <= near.end || window == last_window_of(flows, at, self.window) {
-                self.add(batch, at, *row, whole(flows, at, window), xlat);
+                self.add(batch, at, row, whole(flows, at, window), xlat);
             } else {
                 for part in split(flows, at, self.window) {
-                    self.add(batch, at, *row, part, xlat);
+                    let place = row.place.filter(|_| part.window == window);
+                    self.add(batch, at, Row { place, ..row }, part, xlat);
                 }
             }
         }
@@ -126,19 +131,23 @@ impl FlowResolver {
         self.tell_neighbours();
     }
 
-    /// Reads what the next records will read.
-    fn warm(&self, flows: &FlowColumns, rows: &[Row], from: usize) {
+    /// Reads what the next records will read, and notes where it stands.
+    fn warm(&self, flows: &FlowColumns, rows: &mut [Row], from: usize) {
         let mut near = Near::default();
         let mut last = None;
+        let mut place = None;
         let mut sum = 0_u64;
-        for (at, Row { key, .. }) in rows.iter().enumerate().skip(from).take(WARM) {
-            let key = *key;
+        for (at, row) in rows.iter_mut().enumerate().skip(from).take(WARM) {
+            let key = row.key;
             let window = near.window(flows.start[at], self.window);
-            if last.replace((key, window)) != Some((key, window))
-                && let Some(table) = self.tables.get(window)
-            {
-                sum = sum.wrapping_add(table.warm(key));
+            if last.replace((key, window)) != Some((key, window)) {
+                let table = self.tables.get(window);
+                place = table.and_then(|table| table.place_of(key));
+                if let Some((table, place)) = table.zip(place) {
+                    sum = sum.wrapping_add(table.conns[place].warm());
+                }
             }
+            row.place = place;
             if near.end < flows.end[at]
                 && let Some(table) = self.tables.get(window.next(self.window))
             {
@@ -164,7 +173,7 @@ impl FlowResolver {
         let dst = End { addr: intern(flows.dst[at]), port: ports.1 };
         let agent = intern(flows.agent[at]);
         let (key, from) = ConnKey::new(src, dst, proto);
-        Row { key, from, agent }
+        Row { key, from, agent, place: None }
     }
 
     fn add(&mut self, batch: &FlowBatch, at: usize, row: Row, part: Part, xlat: Option<Xlat>) {
@@ -175,7 +184,7 @@ impl FlowResolver {
             table
         });
         table.came_from(self.batch, batch.partition.0, batch.first_offset);
-        let conn = table.conn(row.key);
+        let conn = table.conn(row.key, row.place);
         let is_new = conn.is_new();
         let mark = Mark {
             id: Mark::id(flows.start[at], flows.end[at], flows.bytes[at] == 0),
@@ -306,7 +315,7 @@ impl FlowResolver {
                 self.addrs.mark(addr);
             }
             let table = self.tables.get_mut(window).expect("the record was just added to it");
-            table.conn(row.key).rewrite(side, end);
+            table.conn(row.key, None).rewrite(side, end);
         }
         self.note_mask(flows, at, window, xlat);
     }

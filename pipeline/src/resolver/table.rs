@@ -308,12 +308,13 @@ impl Tally {
 // === impl Table ===
 
 impl Table {
-    /// The connection of a key, made if it is not there, and marked as touched.
-    pub(super) fn conn(&mut self, key: ConnKey) -> &mut Conn {
-        let place = if self.keys.get(self.last as usize) == Some(&key) {
-            self.last
-        } else {
-            self.place(key)
+    /// The connection of a key, made if it is not there, and marked as touched. `known` is its place, of
+    /// who asked for that before.
+    pub(super) fn conn(&mut self, key: ConnKey, known: Option<u32>) -> &mut Conn {
+        let place = match known {
+            Some(place) => place,
+            None if self.keys.get(self.last as usize) == Some(&key) => self.last,
+            None => self.place(key),
         };
         self.last = place;
         let conn = &mut self.conns[place];
@@ -332,6 +333,11 @@ impl Table {
             self.conns.open(next);
         }
         place
+    }
+
+    /// Where the connection of a key stands, if it is there; that never changes.
+    pub(super) fn place_of(&self, key: ConnKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
     }
 
     /// Reads what working with a connection reads first, where it is. Those of a block wait for memory
