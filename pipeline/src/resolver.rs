@@ -15,7 +15,9 @@ mod agents;
 mod emit;
 mod forward;
 mod gather;
+mod index;
 mod judge;
+mod key;
 mod measure;
 mod names;
 mod orient;
@@ -39,8 +41,9 @@ use addrs::Addrs;
 use agents::Agents;
 use emit::Emission;
 use judge::Judge;
+use key::{End, Side};
 use names::Names;
-use table::{Conn, End, Table};
+use table::{Conn, Table};
 use tables::Tables;
 
 pub(crate) use forward::single;
@@ -194,7 +197,7 @@ impl FlowResolver {
             for place in 0..table.keys.len() {
                 let key = table.keys[place];
                 let dirty = |side| self.addrs.get(key.end(side).addr).dirty;
-                if dirty(table::Side::Low) || dirty(table::Side::High) {
+                if dirty(Side::Low) || dirty(Side::High) {
                     table.touch(place as u32);
                 }
             }
@@ -272,8 +275,8 @@ impl FlowResolver {
             if at % WARM == 0 {
                 judge.warm(&table, &touched[at..touched.len().min(at + WARM)]);
             }
-            let key = table.keys[place as usize];
             let conn = &mut table.conns[place];
+            let key = conn.key;
             let was = (conn.open_after, conn.begin);
             let masked = table.masked.contains(&key)
                 || masked_near.iter().flatten().any(|masked| masked.contains(&key));
@@ -337,12 +340,12 @@ impl FlowResolver {
         let mut used = self.addrs.flags();
         for (_, table) in self.tables.iter() {
             for key in &table.masked {
-                used[key.end(table::Side::Low).addr as usize] = true;
-                used[key.end(table::Side::High).addr as usize] = true;
+                used[key.end(Side::Low).addr as usize] = true;
+                used[key.end(Side::High).addr as usize] = true;
             }
             for (key, conn) in table.iter() {
-                used[key.end(table::Side::Low).addr as usize] = true;
-                used[key.end(table::Side::High).addr as usize] = true;
+                used[key.end(Side::Low).addr as usize] = true;
+                used[key.end(Side::High).addr as usize] = true;
                 for tally in &conn.tallies {
                     used[tally.agent as usize] = true;
                 }

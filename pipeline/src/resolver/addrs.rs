@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::directory::{Directory, Ports, Sole};
 
-use super::table::{ConnKey, Side};
+use super::key::{ConnKey, Side};
 
 /// Number of an address in this process.
 pub(super) type AddrId = u32;

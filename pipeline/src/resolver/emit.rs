@@ -11,7 +11,7 @@ use crate::{HopChange, LandingChange};
 
 use super::addrs::Addrs;
 use super::judge::Emitted;
-use super::table::{ConnKey, End};
+use super::key::{ConnKey, End};
 
 /// What an epoch comes to in the resolver: rows are added up here, on the core that judges, so that
 /// a busy edge is one row for whoever comes next.

@@ -12,8 +12,9 @@ use crate::directory::{Found, Lookup, OwnerIdx};
 use crate::{HopConnection, HopTarget};
 
 use super::judge::{Emitted, Judge};
+use super::key::{ConnKey, End, Side};
 use super::party::Party;
-use super::table::{Conn, ConnKey, End, Rewrite, Side};
+use super::table::{Conn, Rewrite};
 
 /// A hop's next version is told at most this long after its backends changed: a controller's resync
 /// and a health check's interval are a few seconds.

@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use super::FlowResolver;
 use super::addrs::AddrId;
+use super::key::{ConnKey, End, Side};
 use super::orient;
-use super::table::{ConnKey, End, Extra, Mark, Side, Tally};
+use super::table::{Extra, Mark, Tally};
 
 /// A record is split over at most this many windows, counted from its end: an hour of the default
 /// length. Exporters cut slices after seconds or minutes.

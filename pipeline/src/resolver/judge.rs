@@ -19,11 +19,12 @@ use crate::{HopConnection, Sampler};
 use super::addrs::{AddrId, Addrs};
 use super::agents::Agents;
 use super::forward::Onward;
+use super::key::{ConnKey, End, Side};
 use super::measure::{count, count_connections, designated, life, sampler, standing};
 use super::names::Names;
 use super::orient;
 use super::party::{Party, Seen};
-use super::table::{Conn, ConnKey, End, Side, Table, Tally};
+use super::table::{Conn, Table, Tally};
 use super::tables::Tables;
 
 /// The longest interval that a source of whole connections sums up: cloud flow logs, by default
@@ -81,7 +82,7 @@ impl<'a> Judge<'a> {
         for &place in places {
             let conn = &table.conns[place];
             if !conn.looked {
-                sum = sum.wrapping_add(self.warm_earlier(table.keys[place as usize], conn));
+                sum = sum.wrapping_add(self.warm_earlier(conn));
             }
             let counted = conn.emitted.as_ref().map_or(0, |it| it.last_ns);
             sum = sum.wrapping_add(counted);
@@ -91,7 +92,8 @@ impl<'a> Judge<'a> {
 
     /// Of earlier windows: how the one before ended, and, for what did not open here, the nearest that knows
     /// the connection.
-    fn warm_earlier(&self, key: ConnKey, conn: &Conn) -> u64 {
+    fn warm_earlier(&self, conn: &Conn) -> u64 {
+        let key = conn.key;
         let mut earlier = self.tables.before(self.window).rev();
         let opens = conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
         if opens || key.proto() != Proto::TCP {

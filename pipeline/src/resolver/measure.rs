@@ -4,9 +4,10 @@ use portolan_model::{Ip, Measure, Plain, Proto, Source};
 
 use crate::Sampler;
 
+use super::key::Side;
 use super::orient;
 use super::party::Seen;
-use super::table::{Conn, Side, Tally};
+use super::table::{Conn, Tally};
 
 /// The reporter whose word counts for what `from` sends: of the best kind of source, unsampled before
 /// sampled, the one on the sender's node, else the one on the receiver's, else the one that saw most

@@ -5,7 +5,8 @@
 
 use portolan_model::{Flags, Orientation, Proto};
 
-use super::table::{Conn, ConnKey, Side};
+use super::key::{ConnKey, Side};
+use super::table::Conn;
 
 /// Ports above 1023 that are servers' by IANA registration or long custom: overlays (VXLAN 4789,
 /// Geneve 6081, Cilium 8472, WireGuard 51820), databases, caches, brokers, and the usual HTTP ones.

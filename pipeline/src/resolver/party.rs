@@ -7,7 +7,8 @@ use crate::directory::{Found, Lookup, OwnerIdx};
 
 use super::addrs::{Addr, Addrs};
 use super::judge::Judge;
-use super::table::{Conn, ConnKey, Side};
+use super::key::{ConnKey, Side};
+use super::table::Conn;
 
 /// Start and end of a cloud flow log's record may be this far off (flow semantics, section 1.3.3).
 const CLOUD_TOLERANCE: Nanos = 60_000_000_000;

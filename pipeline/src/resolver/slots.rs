@@ -16,7 +16,7 @@ pub(super) struct Slots {
 
 impl Slots {
     /// Makes the slot at `place` that of a new connection. Slots are opened in order.
-    pub(super) fn open(&mut self, place: u32) {
+    pub(super) fn open(&mut self, place: u32) -> &mut Conn {
         let (chunk, at) = split(place);
         if chunk == self.chunks.len() {
             self.chunks.push(Vec::with_capacity(CHUNK as usize));
@@ -26,6 +26,7 @@ impl Slots {
             Some(used) => used.renew(),
             None => chunk.push(Conn::default()),
         }
+        &mut chunk[at]
     }
 }
 

@@ -1,37 +1,14 @@
 //! Connections of one window: what each reporter said of each direction.
 
-use portolan_model::{Flags, Nanos, Proto, Source, Window, WindowLen};
+use portolan_model::{Flags, Nanos, Source, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::addrs::AddrId;
+use super::index::Index;
 use super::judge::Emitted;
+use super::key::{ConnKey, End, Side};
 use super::slots::Slots;
-
-/// Both ends of a connection and its protocol, the smaller end first: both directions and all
-/// reporters of one connection share it.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ConnKey {
-    /// Address, port.
-    low: u64,
-    /// Address, port, protocol.
-    high: u64,
-}
-
-/// One end.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct End {
-    pub(super) addr: AddrId,
-    pub(super) port: u16,
-}
-
-/// Which end of the key sends.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Side {
-    Low = 0,
-    High = 1,
-}
 
 /// One export slice of one reporter. The id is derived from start and end: a redelivered or
 /// re-published record has the same, so it is counted once (flow semantics, section 3.4).
@@ -93,6 +70,7 @@ pub(super) enum Rewrite {
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Conn {
+    pub(super) key: ConnKey,
     /// Two to four as a rule: both directions, by one or two nodes.
     pub(super) tallies: SmallVec<[Tally; 4]>,
     pub(super) extra: Extra,
@@ -131,11 +109,12 @@ pub(super) struct Conn {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Table {
-    by_key: FxHashMap<ConnKey, u32>,
+    index: Index,
     /// The connection that was asked for last: records of one come together.
     last: u32,
     /// The batch that last noted where it came from.
     noted: u64,
+    /// As the connections have them: for who walks over all.
     pub(super) keys: Vec<ConnKey>,
     pub(super) conns: Slots,
     touched: Vec<u32>,
@@ -143,41 +122,6 @@ pub(super) struct Table {
     pub(super) masked: FxHashSet<ConnKey>,
     /// Lowest offset by partition that a record of this window came from.
     pub(super) reread: FxHashMap<u32, i64>,
-}
-
-// === impl ConnKey ===
-
-impl ConnKey {
-    /// The key, and which side `src` is.
-    pub(super) fn new(src: End, dst: End, proto: Proto) -> (Self, Side) {
-        let pack = |low: End, high: End| Self {
-            low: u64::from(low.addr) << 16 | u64::from(low.port),
-            high: u64::from(high.addr) << 24 | u64::from(high.port) << 8 | u64::from(proto.0),
-        };
-        if src <= dst { (pack(src, dst), Side::Low) } else { (pack(dst, src), Side::High) }
-    }
-
-    pub(super) fn end(self, side: Side) -> End {
-        match side {
-            Side::Low => End { addr: (self.low >> 16) as u32, port: self.low as u16 },
-            Side::High => End { addr: (self.high >> 24) as u32, port: (self.high >> 8) as u16 },
-        }
-    }
-
-    pub(super) fn proto(self) -> Proto {
-        Proto(self.high as u8)
-    }
-}
-
-// === impl Side ===
-
-impl Side {
-    pub(super) fn other(self) -> Self {
-        match self {
-            Self::Low => Self::High,
-            Self::High => Self::Low,
-        }
-    }
 }
 
 // === impl Mark ===
@@ -213,6 +157,7 @@ impl Conn {
         self.near.clear();
         self.emitted = None;
         let Self {
+            key: _,
             tallies: _,
             near: _,
             extra,
@@ -327,39 +272,38 @@ impl Table {
 
     fn place(&mut self, key: ConnKey) -> u32 {
         let next = self.keys.len() as u32;
-        let place = *self.by_key.entry(key).or_insert(next);
+        let place = self.index.find_or_put(key, next, |place| self.conns[place].key);
         if place == next {
             self.keys.push(key);
-            self.conns.open(next);
+            self.conns.open(next).key = key;
         }
         place
     }
 
     /// Where the connection of a key stands, if it is there; that never changes.
     pub(super) fn place_of(&self, key: ConnKey) -> Option<u32> {
-        self.by_key.get(&key).copied()
+        self.index.find(key, |place| self.conns[place].key)
     }
 
     /// Reads what working with a connection reads first, where it is. Those of a block wait for memory
     /// together then, and not one after the other; the sum is for the compiler, which must not leave it
     /// out.
     pub(super) fn warm(&self, key: ConnKey) -> u64 {
-        self.by_key.get(&key).map_or(0, |place| self.conns[*place].warm())
+        self.get(key).map_or(0, Conn::warm)
     }
 
     /// The same of what touching a connection reads.
     pub(super) fn warm_marks(&self, key: ConnKey) -> u64 {
-        let marks = |place: &u32| u64::from(self.conns[*place].touched);
-        self.by_key.get(&key).map_or(0, marks)
+        self.get(key).map_or(0, |conn| u64::from(conn.touched))
     }
 
     pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
-        self.by_key.get(&key).map(|place| &self.conns[*place])
+        self.place_of(key).map(|place| &self.conns[place])
     }
 
     /// Marks a connection, if it is there: another window has news for it.
     pub(super) fn touch_key(&mut self, key: ConnKey) {
-        if let Some(&place) = self.by_key.get(&key) {
+        if let Some(place) = self.place_of(key) {
             self.conns[place].looked = false;
             self.touch(place);
         }
@@ -367,7 +311,7 @@ impl Table {
 
     /// Marks a connection, if it is there and what its neighbours saw mattered to its judgement.
     pub(super) fn touch_near(&mut self, key: ConnKey) {
-        if let Some(&place) = self.by_key.get(&key)
+        if let Some(place) = self.place_of(key)
             && self.conns[place].asks_near
         {
             self.touch(place);
@@ -402,7 +346,7 @@ impl Table {
 
     /// Forgets everything and keeps the memory, for the next window.
     pub(super) fn clear(&mut self) {
-        self.by_key.clear();
+        self.index.clear();
         (self.last, self.noted) = (0, 0);
         self.keys.clear();
         self.touched.clear();
