@@ -139,18 +139,26 @@ impl Joins {
         &mut self.groups[place as usize]
     }
 
-    fn land(&mut self, landing: Landing, entity: Option<EntityId>) {
+    /// Marks what a client socket does with hops, if it does anything; whether that is news.
+    fn touch(&mut self, client: Client) -> bool {
+        self.group(client).is_some_and(|group| !std::mem::replace(&mut group.touched, true))
+    }
+
+    /// Reads what the next landings will read ([`PathCollapser::warm`]).
+    fn warm(&self, landings: &[(Landing, u64)]) {
+        let there = landings.iter().filter_map(|(_, hash)| self.landings.find(*hash, |_| true));
+        std::hint::black_box(there.fold(0, |sum, it| sum ^ it.port));
+    }
+
+    fn land(&mut self, landing: Landing, hash: u64, is_there: bool) {
         let same = |it: &Landing| {
             (it.client, it.ip, it.port) == (landing.client, landing.ip, landing.port)
         };
-        let hash = landing.client.hash();
-        match (self.landings.entry(hash, same, |it| it.client.hash()), entity) {
-            (Entry::Occupied(mut known), Some(entity)) => {
-                *known.get_mut() = Landing { entity, ..landing };
-            }
-            (Entry::Occupied(known), None) => drop(known.remove()),
-            (Entry::Vacant(place), Some(_)) => drop(place.insert(landing)),
-            (Entry::Vacant(_), None) => {}
+        match self.landings.entry(hash, same, |it| it.client.hash()) {
+            Entry::Occupied(mut known) if is_there => *known.get_mut() = landing,
+            Entry::Occupied(known) => drop(known.remove()),
+            Entry::Vacant(place) if is_there => drop(place.insert(landing)),
+            Entry::Vacant(_) => {}
         }
     }
 
@@ -170,6 +178,16 @@ impl Joins {
 }
 
 impl Landing {
+    fn of(change: &LandingChange) -> Self {
+        Self {
+            client: Client::new(change.scope, change.proto, change.client),
+            ip: halves(change.server.ip),
+            entity: change.entity.unwrap_or(EntityId::NONE),
+            port: change.server.port,
+            sampler: change.sampler,
+        }
+    }
+
     fn socket(&self) -> Socket {
         Socket::new(Ip(u128::from(self.ip[0]) << 64 | u128::from(self.ip[1])), self.port)
     }
@@ -195,10 +213,7 @@ impl PathCollapser {
 
     /// Marks what a client socket does with hops, if it does anything.
     fn touch(&mut self, window: Window, client: Client) {
-        if let Some(group) = self.windows.get_mut(&window).and_then(|w| w.group(client))
-            && !group.touched
-        {
-            group.touched = true;
+        if self.windows.get_mut(&window).is_some_and(|joins| joins.touch(client)) {
             self.touched.push((window, client));
         }
     }
@@ -228,16 +243,29 @@ impl PathCollapser {
         self.touch(change.window, client);
     }
 
-    fn landing(&mut self, change: &LandingChange) {
-        let client = Client::new(change.scope, change.proto, change.client);
-        let (ip, port) = (halves(change.server.ip), change.server.port);
-        let (entity, sampler) = (change.entity.unwrap_or(EntityId::NONE), change.sampler);
-        let landing = Landing { client, ip, entity, port, sampler };
-        self.joins(change.window).land(landing, change.entity);
-        self.touch(change.window, client);
+    /// Takes over where connections came out, all of one window.
+    fn land(&mut self, window: Window, changes: &[LandingChange]) {
+        let joins = self.joins(window);
+        for block in changes.chunks(WARM) {
+            let landings: SmallVec<[(Landing, u64); WARM]> =
+                block.iter().map(Landing::of).map(|it| (it, it.client.hash())).collect();
+            joins.warm(&landings);
+            for ((landing, hash), change) in landings.iter().zip(block) {
+                joins.land(*landing, *hash, change.entity.is_some());
+            }
+        }
         // A connection may open on one side of a boundary and be seen on the other.
-        self.touch(change.window.previous(self.window), client);
-        self.touch(change.window.next(self.window), client);
+        for near in [window, window.previous(self.window), window.next(self.window)] {
+            let Some(joins) = self.windows.get_mut(&near).filter(|it| !it.hops.is_empty()) else {
+                continue;
+            };
+            for change in changes {
+                let client = Client::new(change.scope, change.proto, change.client);
+                if joins.touch(client) {
+                    self.touched.push((near, client));
+                }
+            }
+        }
     }
 
     /// Landings of a client socket in a window and its neighbours, its own window's first.
@@ -349,8 +377,8 @@ impl Stage for PathCollapser {
     const NAME: &'static str = "path_collapser";
 
     fn apply(&mut self, batch: Hops) -> Option<Deltas> {
-        for change in &batch.landings {
-            self.landing(change);
+        for of_one in batch.landings.chunk_by(|a, b| a.window == b.window) {
+            self.land(of_one[0].window, of_one);
         }
         for change in batch.hops {
             self.hop(change);
