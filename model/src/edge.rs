@@ -174,6 +174,12 @@ pub enum Resolution {
 // === impl Resolution ===
 
 impl Resolution {
+    /// Whether a claim that is yet to come may well change the answer. Of the outside it is taken for final:
+    /// whoever owns public addresses tells of them before he uses them, and strangers never do.
+    pub const fn is_provisional(self) -> bool {
+        !matches!(self, Self::Exact | Self::Outside)
+    }
+
     /// The less sure of two. The outside is known to be just that: only an exact owner is surer.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {

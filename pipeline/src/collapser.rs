@@ -12,6 +12,7 @@
 //! more (section 3.7).
 
 mod emit;
+mod fold;
 mod prove;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use portolan_model::{Barrier, EntityId, Ip, Nanos, Proto, ScopeId, Socket, Window, WindowLen};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use emit::{Emitted, Paths, emit};
@@ -61,6 +62,8 @@ struct Landing {
 /// See the module.
 pub struct PathCollapser {
     window: WindowLen,
+    /// How long what is in doubt is remembered.
+    late: Nanos,
     windows: BTreeMap<Window, Joins>,
     /// Cleared: a new window takes over the memory of one that is forgotten.
     spare: Vec<Joins>,
@@ -76,6 +79,10 @@ pub struct PathCollapser {
 /// What is remembered of one window.
 #[derive(Default)]
 struct Joins {
+    /// Something came in since all that is not in doubt was forgotten.
+    grown: bool,
+    /// Client sockets that did something which was in doubt, some twice.
+    doubtful: Vec<Client>,
     /// What each client socket does with hops, by place in `groups`: a group is long.
     hops: FxHashMap<Client, u32>,
     groups: Vec<Group>,
@@ -170,7 +177,27 @@ impl Joins {
         there
     }
 
+    /// Takes out what some clients do.
+    fn only(&mut self, clients: &FxHashSet<Client>) -> Self {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let mut kept = Self { doubtful, ..Self::default() };
+        for client in clients {
+            if let Some(group) = self.group(*client) {
+                let mut group = std::mem::take(group);
+                // Who showed both halves is kept apart already.
+                group.hops.iter_mut().for_each(|towards| towards.both = Sampler::NONE);
+                kept.open(*client).hops = group.hops;
+            }
+            for landing in self.landings(*client) {
+                kept.land(landing, client.hash(), true);
+            }
+        }
+        kept
+    }
+
     fn clear(&mut self) {
+        self.grown = false;
+        self.doubtful.clear();
         self.hops.clear();
         self.groups.clear();
         self.landings.clear();
@@ -202,6 +229,7 @@ impl PathCollapser {
     pub fn new(config: &LineConfig) -> Self {
         Self {
             window: config.window,
+            late: config.late_nanos(),
             windows: BTreeMap::new(),
             spare: Vec::new(),
             touched: Vec::new(),
@@ -219,12 +247,19 @@ impl PathCollapser {
     }
 
     fn joins(&mut self, window: Window) -> &mut Joins {
-        self.windows.entry(window).or_insert_with(|| self.spare.pop().unwrap_or_default())
+        let joins = self.windows.entry(window);
+        let joins = joins.or_insert_with(|| self.spare.pop().unwrap_or_default());
+        joins.grown = true;
+        joins
     }
 
     fn hop(&mut self, change: HopChange) {
         let client = Client::new(change.scope, change.proto, change.client);
-        let group = self.joins(change.window).open(client);
+        let joins = self.joins(change.window);
+        if change.state.as_ref().is_some_and(|state| state.provisional) {
+            joins.doubtful.push(client);
+        }
+        let group = joins.open(client);
         let place = group.hops.iter().position(|t| t.hop == change.hop);
         match (place, change.state) {
             (Some(place), Some(state)) => group.hops[place].state = state,
@@ -251,6 +286,9 @@ impl PathCollapser {
                 block.iter().map(Landing::of).map(|it| (it, it.client.hash())).collect();
             joins.warm(&landings);
             for ((landing, hash), change) in landings.iter().zip(block) {
+                if change.provisional && change.entity.is_some() {
+                    joins.doubtful.push(landing.client);
+                }
                 joins.land(*landing, *hash, change.entity.is_some());
             }
         }
@@ -390,14 +428,7 @@ impl Stage for PathCollapser {
         self.join(barrier.rebuild);
         let paths = self.paths.take();
         let (folded, window) = (barrier.folded.start(), self.window);
-        let kept = self.windows.split_off(&barrier.folded);
-        for (window, mut joins) in std::mem::replace(&mut self.windows, kept) {
-            self.keep_shown(window, &joins);
-            if self.spare.len() < SPARE {
-                joins.clear();
-                self.spare.push(joins);
-            }
-        }
+        self.fold(barrier.folded, barrier.watermark);
         let lately = |last: Window| last.end(window).saturating_add(BOTH_SHOWN) > folded;
         self.both.retain(|_, shown| shown.now > 0 || shown.last.is_some_and(lately));
         if barrier.rebuild {

@@ -10,6 +10,9 @@ pub struct LineConfig {
     /// How long after its end, in event time, a window is remembered per connection: within it,
     /// duplicates, the second reporter and late ownership are exact.
     pub horizon_secs: u32,
+    /// How long after it a claim on an address still moves what was counted of a connection whose ends are in
+    /// doubt, in event time; and how long windows wait for a scope whose owners are told late. At least the horizon.
+    pub late_secs: u32,
     /// How long base windows are kept; 0 keeps them for ever.
     pub retention_secs: u32,
     /// Tolerance between the clocks of flow and ownership sources.
@@ -100,6 +103,11 @@ pub struct ScopeLink {
 }
 
 impl LineConfig {
+    /// See [`Self::late_secs`].
+    pub(crate) fn late_nanos(&self) -> Nanos {
+        Nanos::from(self.late_secs.max(self.horizon_secs)) * 1_000_000_000
+    }
+
     /// How long owners that are gone are kept; absent, if edges are kept for ever.
     pub(crate) fn owners_kept(&self) -> Option<Nanos> {
         let edges = self.retention_secs.saturating_add(self.horizon_secs);
@@ -114,6 +122,8 @@ impl Default for LineConfig {
             window: WindowLen::BASE,
             // Six base windows: two export intervals of 5 s on both sides, and a broker restart.
             horizon_secs: 60,
+            // Flow semantics, section 1.4.
+            late_secs: 600,
             // A week of the finest level.
             retention_secs: 7 * 86_400,
             // Agents under NTP (flow semantics, section 1.3.3).

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use crate::check::{Lab, T0, at, barrier, flow, own};
 use crate::{Line, LineConfig, Restored};
 
+mod late;
 mod sources;
 
 /// What one run comes to.

@@ -104,6 +104,8 @@ pub struct HopConnection {
     pub counters: Plain,
     /// How sure its ends and direction are.
     pub certainty: Certainty,
+    /// A claim that is yet to come may well change who is there: it is remembered for longer.
+    pub provisional: bool,
     /// Earliest event.
     pub first_ns: Nanos,
     /// Latest event.
@@ -141,6 +143,8 @@ pub struct LandingChange {
     pub entity: Option<EntityId>,
     /// Whose sample it was seen in.
     pub sampler: Sampler,
+    /// See [`HopConnection::provisional`].
+    pub provisional: bool,
 }
 
 // === impl HopConnection ===

@@ -18,6 +18,7 @@ mod gather;
 mod index;
 mod judge;
 mod key;
+mod late;
 mod measure;
 mod names;
 mod orient;
@@ -35,13 +36,14 @@ use rustc_hash::FxHashSet;
 
 use crate::directory::Directory;
 use crate::linker::Moved;
-use crate::{Hops, Intake, LineConfig, Restored, Stage};
+use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage};
 
 use addrs::Addrs;
 use agents::Agents;
 use emit::Emission;
 use judge::Judge;
 use key::{End, Side};
+use late::Late;
 use names::Names;
 use table::{Conn, Table};
 use tables::Tables;
@@ -58,6 +60,9 @@ const WARM: usize = 32;
 
 /// Fewer numbers of addresses than twice this are not worth looking for those that are free again.
 const ADDRS_KEPT: usize = 1_024;
+
+/// One in so many of the connections that may be remembered is one that is in doubt and late.
+const LATE_SHARE: usize = 8;
 
 /// How far over the bound of remembered connections windows that still fill may go.
 const HARD_BOUND: usize = 4;
@@ -78,6 +83,10 @@ pub struct FlowResolver {
     addrs_kept: usize,
     names: Names,
     tables: Tables,
+    /// What is in doubt of windows that are forgotten.
+    late: Late,
+    late_horizon: Nanos,
+    max_late: usize,
     /// Cleared when they are taken.
     spare: Vec<Table>,
     /// Empty between batches; its memory is kept.
@@ -131,6 +140,9 @@ impl FlowResolver {
             addrs_kept: ADDRS_KEPT,
             names: Names::new(&config.environment, config.max_externals, &restored.strangers),
             tables: Tables::default(),
+            late: Late::default(),
+            late_horizon: config.late_nanos(),
+            max_late: config.max_connections / LATE_SHARE,
             spare: Vec::new(),
             rows: Vec::new(),
             news: Vec::new(),
@@ -151,6 +163,11 @@ impl FlowResolver {
         self.tables.iter().map(|(_, table)| table.len()).sum()
     }
 
+    /// How many of windows that are forgotten are kept because they are in doubt.
+    pub fn doubtful(&self) -> usize {
+        self.late.len()
+    }
+
     /// Who owned which address.
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
@@ -164,6 +181,7 @@ impl FlowResolver {
     /// Works in what the epoch said of owners, and marks the connections it may change.
     fn settle(&mut self, out: &mut Hops) {
         let changed = self.directory.settle();
+        self.count_missed(&changed);
         for &index in &changed.addrs {
             self.addrs.touch(&self.directory, index);
             let claims = self.directory.at(index);
@@ -193,7 +211,7 @@ impl FlowResolver {
         if !self.addrs.any_dirty() {
             return;
         }
-        for (_, table) in self.tables.iter_mut() {
+        for (_, table) in self.tables.iter_mut().chain(self.late.tables.iter_mut()) {
             for place in 0..table.keys.len() {
                 let key = table.keys[place];
                 let dirty = |side| self.addrs.get(key.end(side).addr).dirty;
@@ -224,6 +242,7 @@ impl FlowResolver {
         let windows: Vec<Window> = self.tables.iter().map(|(window, _)| window).collect();
         let mut emission = std::mem::take(&mut self.emission);
         let ordered = self.names.may_run_out(self.addrs.len());
+        self.judge_late(&mut emission);
         // In order of time: how a window ends may matter to the next.
         for window in windows {
             self.judge_window(window, ordered, &mut emission);
@@ -259,10 +278,12 @@ impl FlowResolver {
             window,
             len: self.window,
             tables: &self.tables,
+            beside: None,
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
             agents: &self.agents,
             mixed: self.mixed,
+            doubted: false,
             forgotten: window < self.folded,
         };
         let masked_near = judge.masked_near();
@@ -289,6 +310,9 @@ impl FlowResolver {
                 self.tally.late_second_hand += i64::from(new.is_none());
             }
             emit::difference(&self.addrs, key, conn.emitted.as_ref(), new.as_ref(), window, out);
+            if new.as_ref().is_some_and(|new| new.provisional) {
+                table.doubtful.push(place);
+            }
             conn.emitted = new;
         }
         // Later windows take over how this one ends and when its connections began.
@@ -306,7 +330,8 @@ impl FlowResolver {
 
     /// Forgets what the watermark has left behind, and the oldest windows over the bound.
     fn fold(&mut self, barrier: &mut Barrier) {
-        let behind = barrier.watermark.saturating_sub(self.horizon);
+        let behind =
+            barrier.watermark.saturating_sub(self.horizon).min(self.told(barrier.watermark));
         let mut folded = self.window.window(behind).max(self.folded);
         let kept = self.tables.iter().filter(|(window, _)| *window >= folded);
         let mut kept: usize = kept.map(|(_, table)| table.len()).sum();
@@ -326,7 +351,9 @@ impl FlowResolver {
         self.folded = folded;
         let before = self.tables.len();
         let room = SPARE - self.spare.len().min(SPARE);
-        self.spare.extend(self.tables.forget_before(folded).take(room));
+        let mut forgotten: Vec<(Window, Table)> = self.tables.forget_before(folded).collect();
+        self.keep_doubtful(&mut forgotten, barrier.watermark);
+        self.spare.extend(forgotten.into_iter().map(|(_, table)| table).take(room));
         if self.tables.len() < before && self.addrs.len() > 2 * self.addrs_kept {
             self.forget_addresses();
             self.addrs_kept = self.addrs.len().max(ADDRS_KEPT);
@@ -338,7 +365,7 @@ impl FlowResolver {
     /// Frees the numbers of addresses that no remembered connection names.
     fn forget_addresses(&mut self) {
         let mut used = self.addrs.flags();
-        for (_, table) in self.tables.iter() {
+        for (_, table) in self.tables.iter().chain(self.late.tables.iter()) {
             for key in &table.masked {
                 used[key.end(Side::Low).addr as usize] = true;
                 used[key.end(Side::High).addr as usize] = true;
@@ -382,6 +409,7 @@ impl FlowResolver {
 
     fn report(&mut self, barrier: &mut Barrier) {
         let tally = std::mem::take(&mut self.tally);
+        let late = std::mem::take(&mut self.late.tally);
         let overflowed = std::mem::take(&mut self.names.overflowed);
         let named = [
             ("duplicates", tally.duplicates),
@@ -389,6 +417,10 @@ impl FlowResolver {
             ("late_second_hand", tally.late_second_hand),
             ("folded_early", tally.folded_early),
             ("icmp_errors", tally.icmp_errors),
+            ("late_resolution_dropped_bytes", late.bytes),
+            ("late_resolution_dropped_connections", late.connections),
+            ("late_resolution_folded_early", late.folded_early),
+            ("late_resolution_unwatched", late.unwatched),
             ("addresses_overflowed", overflowed as i64),
         ];
         let resolved = Resolution::ALL.iter().flat_map(|resolution| {

@@ -134,6 +134,9 @@ pub struct Line {
     /// How long after its end a window is remembered per connection.
     #[serde(with = "humantime_serde")]
     pub horizon: Duration,
+    /// How long a claim on an address still moves what was counted of connections whose ends are in doubt.
+    #[serde(with = "humantime_serde")]
+    pub late_horizon: Duration,
     /// Tolerance between the clocks of flow and ownership sources.
     #[serde(with = "humantime_serde")]
     pub clock_tolerance: Duration,
@@ -244,6 +247,7 @@ impl Config {
             window: portolan_model::WindowLen::try_new(self.store.window_secs)
                 .unwrap_or(defaults.window),
             horizon_secs: self.line.horizon.as_secs() as u32,
+            late_secs: self.line.late_horizon.as_secs() as u32,
             retention_secs: self.store.retention.as_secs() as u32,
             clock_tolerance_ms: self.line.clock_tolerance.as_millis() as u32,
             max_connections: self.line.max_connections,
@@ -311,6 +315,7 @@ impl Default for Line {
         let line = LineConfig::default();
         Self {
             horizon: Duration::from_secs(u64::from(line.horizon_secs)),
+            late_horizon: Duration::from_secs(u64::from(line.late_secs)),
             clock_tolerance: Duration::from_millis(u64::from(line.clock_tolerance_ms)),
             max_connections: line.max_connections,
             // Event to visible is held under 2 s at the 99th percentile: half of it is waiting.

@@ -84,6 +84,11 @@ impl Addrs {
         self.by_addr.len()
     }
 
+    /// Scopes that addresses are in, or were.
+    pub(super) fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
     /// A connection by what is the same in every process, where numbers are not.
     pub(super) fn names(&self, key: ConnKey) -> [(Ip, u16, ScopeId); 2] {
         let mut ends = [Side::Low, Side::High].map(|side| {

@@ -133,7 +133,16 @@ fn emit_joins(
         if e.landing && !same_landing && !still(|n| n.landing) {
             let entity = if gone { None } else { Some(e.key.server) };
             let sampler = e.sampler;
-            let landing = LandingChange { scope, proto, client, server, window, entity, sampler };
+            let landing = LandingChange {
+                scope,
+                proto,
+                client,
+                server,
+                window,
+                entity,
+                sampler,
+                provisional: e.provisional,
+            };
             out.landings.push(landing);
         }
     }

@@ -78,6 +78,7 @@ impl Judge<'_> {
             rewrite,
             counters: emitted.counters,
             certainty: emitted.certainty,
+            provisional: emitted.provisional,
             sampler: emitted.sampler,
             first_ns: emitted.first_ns,
             last_ns: emitted.last_ns,
@@ -99,6 +100,7 @@ impl Judge<'_> {
             peer: Ip::NONE,
         };
         let party = self.resolve(&addr, &look);
+        self.doubted |= party.resolution.is_provisional();
         HopTarget::at(Socket::new(addr.ip, to.port), party.id)
     }
 
@@ -111,12 +113,16 @@ impl Judge<'_> {
         scope: ScopeId,
     ) -> Arc<[HopTarget]> {
         let key = (hop, port, proto, self.window);
-        if let Some(known) = self.names.targets.get(&key) {
+        if let Some((known, doubted)) = self.names.targets.get(&key) {
+            self.doubted |= doubted;
             return known.clone();
         }
         let trail = Trail::from_slice(&[hop]);
         let targets: Arc<[HopTarget]> = self.beyond(&trail, port, proto, scope).into();
-        self.names.targets.insert(key, targets.clone());
+        // Nobody is known at one of them, yet.
+        let doubted = targets.iter().any(|target| target.entity == EntityId::NONE);
+        self.doubted |= doubted;
+        self.names.targets.insert(key, (targets.clone(), doubted));
         targets
     }
 

@@ -9,7 +9,7 @@ use super::FlowResolver;
 use super::addrs::AddrId;
 use super::key::{ConnKey, End, Side};
 use super::orient;
-use super::table::{Extra, Mark, Tally};
+use super::table::{Extra, Mark, Table, Tally};
 
 /// A record is split over at most this many windows, counted from its end: an hour of the default
 /// length. Exporters cut slices after seconds or minutes.
@@ -179,13 +179,20 @@ impl FlowResolver {
 
     fn add(&mut self, batch: &FlowBatch, at: usize, row: Row, part: Part, xlat: Option<Xlat>) {
         let flows = &batch.flows;
-        let table = self.tables.open(part.window, || {
-            let mut table = self.spare.pop().unwrap_or_default();
-            table.clear();
-            table
-        });
-        table.came_from(self.batch, batch.partition.0, batch.first_offset);
-        let conn = table.conn(row.key, row.place);
+        let (table, place) = if part.window < self.folded
+            && let Some(late) = self.late.table_of(part.window, row.key)
+        {
+            (late, None)
+        } else {
+            let table = self.tables.open(part.window, || {
+                let mut table = self.spare.pop().unwrap_or_default();
+                table.clear();
+                table
+            });
+            table.came_from(self.batch, batch.partition.0, batch.first_offset);
+            (table, row.place)
+        };
+        let conn = table.conn(row.key, place);
         let is_new = conn.is_new();
         let mark = Mark {
             id: Mark::id(flows.start[at], flows.end[at], flows.bytes[at] == 0),
@@ -315,8 +322,9 @@ impl FlowResolver {
                 // Connections seen towards it so far did not know that they are landings.
                 self.addrs.mark(addr);
             }
-            let table = self.tables.get_mut(window).expect("the record was just added to it");
-            table.conn(row.key, None).rewrite(side, end);
+            let late = self.late.table_of(window, row.key);
+            let table = late.or_else(|| self.tables.get_mut(window));
+            table.expect("the record was just added to it").conn(row.key, None).rewrite(side, end);
         }
         self.note_mask(flows, at, window, xlat);
     }
@@ -334,7 +342,8 @@ impl FlowResolver {
         let src = End { addr: intern(xlat.src), port: xlat.src_port };
         let dst = End { addr: intern(xlat.dst), port: dst_port };
         let (key, _) = ConnKey::new(src, dst, flows.proto[at]);
-        let table = self.tables.get_mut(window).expect("the record was just added to it");
+        // The record may belong to a window of which only what is in doubt is remembered.
+        let table = self.tables.open(window, Table::default);
         if table.masked.insert(key) {
             table.touch_key(key);
             for near in [window.previous(self.window), window.next(self.window)] {

@@ -46,6 +46,8 @@ pub(super) struct Emitted {
     pub(super) landing: bool,
     /// How sure its ends and direction are.
     pub(super) certainty: Certainty,
+    /// A claim that is yet to come may well change who is there.
+    pub(super) provisional: bool,
     /// See [`HopConnection::sampler`].
     pub(super) sampler: Sampler,
     /// The edge is a leg that other rows account for, and how that is proven: a hop's own towards its
@@ -62,12 +64,16 @@ pub(super) struct Judge<'a> {
     pub(super) len: WindowLen,
     /// The other windows that are remembered.
     pub(super) tables: &'a Tables,
+    /// Of those only what was in doubt is remembered; these, beside them, are whole.
+    pub(super) beside: Option<&'a Tables>,
     pub(super) tolerance: Nanos,
     /// Sockets that a record's own translation named as a destination.
     pub(super) rewritten_to: &'a FxHashSet<End>,
     pub(super) agents: &'a Agents,
     /// Sources of different kinds tell of connections.
     pub(super) mixed: bool,
+    /// Who stands behind a hop is in doubt: set by the judgement at hand.
+    pub(super) doubted: bool,
     /// The window was forgotten before: only a designated reporter's word counts.
     pub(super) forgotten: bool,
 }
@@ -188,6 +194,7 @@ impl<'a> Judge<'a> {
             hop: None,
             landing: self.is_landing(key.end(server), proto),
             certainty: Certainty { resolution, orientation, confidence },
+            provisional: resolution.is_provisional(),
             sampler,
             leg: masked.then_some(Evidence::Rewrite),
         };
@@ -201,6 +208,10 @@ impl<'a> Judge<'a> {
                     }
                 }
                 None => {}
+            }
+            emitted.provisional |= std::mem::take(&mut self.doubted);
+            if let Some(hop) = &mut hop {
+                hop.provisional = emitted.provisional;
             }
             emitted.hop = hop.map(Arc::new);
         }
@@ -221,11 +232,13 @@ impl<'a> Judge<'a> {
         }
         conn.looked = true;
         conn.opens = opens;
-        conn.begin = own;
+        // What is not there may have been, where only some is remembered: what it said stands.
+        let partial = self.beside.is_some();
+        conn.begin = if partial && conn.begin != 0 { conn.begin.min(own) } else { own };
         if is_tcp && !opens {
             let earlier = self.tables.before(self.window).rev();
             let carried = earlier.filter_map(|t| t.get(key)).map(|c| c.begin).next();
-            conn.begin = carried.filter(|b| *b != 0).map_or(own, |b| b.min(own));
+            conn.begin = carried.filter(|b| *b != 0).map_or(conn.begin, |b| b.min(conn.begin));
         }
         if self.mixed {
             // From where the earliest slice begins: what it spreads over this window may have been
@@ -238,7 +251,9 @@ impl<'a> Judge<'a> {
             // Kept, also when the window that it stands in is forgotten.
             conn.better = conn.better.max(best.unwrap_or(0));
         }
-        if let Some(before) = self.tables.get(self.window.previous(self.len)) {
+        if let Some(before) = self.tables.get(self.window.previous(self.len))
+            && (!partial || before.has(key))
+        {
             if !is_tcp {
                 conn.continued = before.get(key).is_some_and(|c| c.open_after);
             } else if opens {
@@ -261,7 +276,7 @@ impl<'a> Judge<'a> {
         }
         let ends = [self.window.previous(self.len), self.window + self.len];
         for window in ends {
-            let Some(conn) = self.tables.get(window).and_then(|t| t.get(key)) else { continue };
+            let Some(conn) = self.near(window, key) else { continue };
             for tally in &conn.tallies {
                 let seen = (tally.agent, tally.from, tally.source);
                 let reaches = tally.reach(window, self.len, self.tolerance);
@@ -277,6 +292,18 @@ impl<'a> Judge<'a> {
         near.iter().any(|it| saw(it) && self.addrs.get(it.0).ip == home)
     }
 
+    /// The connection in a window beside this one.
+    fn near(&self, window: Window, key: ConnKey) -> Option<&'a Conn> {
+        let held = self.tables.get(window).and_then(|table| table.get(key));
+        held.or_else(|| self.beside?.get(window)?.get(key))
+    }
+
+    /// Whether a window beside this one has the connection.
+    pub(super) fn is_beside(&self, key: ConnKey) -> bool {
+        let beside = [self.window.previous(self.len), self.window + self.len];
+        beside.into_iter().any(|window| self.near(window, key).is_some())
+    }
+
     /// Connections that source NAT made, by the word of neighbouring windows: their near side may have
     /// been told of there.
     pub(super) fn masked_near(&self) -> [Option<&'a FxHashSet<ConnKey>>; 2] {
@@ -287,12 +314,12 @@ impl<'a> Judge<'a> {
 
     /// Whether the answer to what opened here was seen in a neighbouring window.
     fn is_answered_near(&self, key: ConnKey, server: Side) -> bool {
-        let next = self.tables.get(self.window + self.len).and_then(|table| table.get(key));
+        let next = self.near(self.window + self.len, key);
         let mut answers = next.into_iter().flat_map(|c| &c.tallies).filter(|t| t.from == server);
         let later = answers.any(|t| t.marks.iter().any(|m| m.answers_near_start(self.tolerance)));
         // By the clock of who saw it, it may have come before what it answers.
         let before = self.window.previous(self.len);
-        let earlier = self.tables.get(before).and_then(|table| table.get(key));
+        let earlier = self.near(before, key);
         let mut answers = earlier.into_iter().flat_map(|c| &c.tallies).filter(|t| t.from == server);
         let reaches = |t: &Tally| t.reach(before, self.len, self.tolerance).end;
         later || answers.any(|t| t.flags.syn_ack() && reaches(t))
@@ -301,7 +328,7 @@ impl<'a> Judge<'a> {
     /// Whether somebody saw the client open in a neighbouring window, as near as two clocks may differ:
     /// an answer that was seen here, and no opening, then is the answer to that.
     fn is_opened_near(&self, key: ConnKey, client: Side) -> bool {
-        let of = |window: Window| self.tables.get(window).and_then(|table| table.get(key));
+        let of = |window: Window| self.near(window, key);
         let opens = |t: &&Tally| t.from == client && t.flags.syn();
         let next = of(self.window + self.len).into_iter().flat_map(|c| &c.tallies);
         let later = |t: &Tally| t.marks.iter().any(|m| m.opens_near_start(self.tolerance));

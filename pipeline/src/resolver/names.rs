@@ -11,6 +11,9 @@ use crate::directory::{Builtin, Owner, OwnerIdx};
 /// How many candidates an ambiguous entity names; the rest is a number.
 const CANDIDATES: usize = 4;
 
+/// A hop's version, port, protocol and window.
+type Front = (OwnerIdx, u16, Proto, Window);
+
 /// See the module.
 pub(super) struct Names {
     environment: Arc<str>,
@@ -21,8 +24,9 @@ pub(super) struct Names {
     max_strangers: usize,
     /// How often an unowned address was put under the shared entity, since last asked.
     pub(super) overflowed: u64,
-    /// Targets by hop version, port, protocol and window; valid while the directory stands still.
-    pub(super) targets: FxHashMap<(OwnerIdx, u16, Proto, Window), Arc<[HopTarget]>>,
+    /// Targets, and whether nobody is known at one of them; valid
+    /// while the directory stands still.
+    pub(super) targets: FxHashMap<Front, (Arc<[HopTarget]>, bool)>,
 }
 
 impl Names {

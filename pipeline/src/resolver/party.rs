@@ -104,7 +104,17 @@ impl Judge<'_> {
             let (owner, resolution) = (Some(sole.owner), Resolution::Exact);
             return Party { id, owner, resolution, node, hop };
         }
-        let look = Lookup {
+        let look = self.look(key, seen, side, begin);
+        self.resolve(&addr.clone(), &look)
+    }
+
+    /// What the directory is asked of an end.
+    pub(super) fn look(&self, key: ConnKey, seen: &Seen, side: Side, begin: Nanos) -> Lookup {
+        let end = key.end(side);
+        let addr = self.addrs.get(end.addr);
+        // TCP does not survive a change of owner; what has no connection may cross one.
+        let until = if key.proto() == Proto::TCP { begin } else { seen.last.max(begin) };
+        Lookup {
             scope: addr.scope,
             ip: addr.ip,
             port: end.port,
@@ -119,8 +129,7 @@ impl Judge<'_> {
             },
             seen_on: seen.seen_on(),
             peer: self.addrs.get(key.end(side.other()).addr).ip,
-        };
-        self.resolve(&addr.clone(), &look)
+        }
     }
 
     pub(super) fn resolve(&mut self, addr: &Addr, look: &Lookup) -> Party {

@@ -118,6 +118,8 @@ pub(super) struct Table {
     pub(super) keys: Vec<ConnKey>,
     pub(super) conns: Slots,
     touched: Vec<u32>,
+    /// Those that were judged provisional, some maybe no longer, some twice.
+    pub(super) doubtful: Vec<u32>,
     /// What connections became on their way out, by the word of their records (source NAT).
     pub(super) masked: FxHashSet<ConnKey>,
     /// Lowest offset by partition that a record of this window came from.
@@ -344,12 +346,24 @@ impl Table {
         self.keys.len()
     }
 
+    /// Whether a connection is there.
+    pub(super) fn has(&self, key: ConnKey) -> bool {
+        self.place_of(key).is_some()
+    }
+
+    /// Takes a connection over from another table.
+    pub(super) fn put(&mut self, key: ConnKey, conn: Conn) {
+        let place = self.place(key);
+        self.conns[place] = conn;
+    }
+
     /// Forgets everything and keeps the memory, for the next window.
     pub(super) fn clear(&mut self) {
         self.index.clear();
         (self.last, self.noted) = (0, 0);
         self.keys.clear();
         self.touched.clear();
+        self.doubtful.clear();
         self.masked.clear();
         self.reread.clear();
     }

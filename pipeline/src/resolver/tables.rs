@@ -73,8 +73,11 @@ impl Tables {
     }
 
     /// Takes out those before a window.
-    pub(super) fn forget_before(&mut self, window: Window) -> impl Iterator<Item = Table> {
+    pub(super) fn forget_before(
+        &mut self,
+        window: Window,
+    ) -> impl Iterator<Item = (Window, Table)> {
         let (Ok(end) | Err(end)) = self.place(window);
-        self.list.drain(..end).map(|(_, table)| table)
+        self.list.drain(..end)
     }
 }

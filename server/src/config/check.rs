@@ -132,6 +132,7 @@ fn levels(store: &Store, levels: &[Level]) -> Result<(), Problem> {
 fn line(config: &Config) -> Result<(), Problem> {
     let line = &config.line;
     lasting("line.horizon", line.horizon, 10 * SECOND..=HOUR)?;
+    lasting("line.late_horizon", line.late_horizon, line.horizon..=HOUR)?;
     if line.horizon.subsec_nanos() != 0 {
         return problem("line.horizon", "it is not in whole seconds");
     }

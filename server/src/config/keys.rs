@@ -53,6 +53,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("store.on_damage", Form::Text, "\"recover\" or \"refuse\""),
     key("line.horizon", Form::Text, "a duration from 10s to 1h in whole seconds, such as \"60s\""),
+    key("line.late_horizon", Form::Text, "a duration from line.horizon to 1h, such as \"10m\""),
     key("line.clock_tolerance", Form::Text, "a duration from 0ms to 1m, such as \"2s\""),
     key("line.max_connections", Form::Number, "a whole number from 1000 to 100000000"),
     key("traces.wait", Form::Text, "a duration from 1s to 5m in whole seconds, such as \"15s\""),

@@ -41,11 +41,11 @@ fn defaults_of_the_line_are_those_of_the_stages() {
 #[test]
 fn settings_reach_the_stages() {
     let text = "[store]\nwindow_secs = 60\nretention = \"1day\"\n\
-        [line]\nhorizon = \"2m\"\nclock_tolerance = \"500ms\"\nmax_connections = 5000\n";
+        [line]\nhorizon = \"2m\"\nlate_horizon = \"5m\"\nclock_tolerance = \"500ms\"\nmax_connections = 5000\n";
     let line = parse(&format!("{text}{KAFKA}"), &[]).unwrap().line_config();
     assert_eq!(line.window.secs(), 60);
     assert_eq!(line.retention_secs, 86_400);
-    assert_eq!(line.horizon_secs, 120);
+    assert_eq!((line.horizon_secs, line.late_secs), (120, 300));
     assert_eq!(line.clock_tolerance_ms, 500);
     assert_eq!(line.max_connections, 5_000);
 }
@@ -71,6 +71,7 @@ fn the_whole_is_shown_without_its_secrets() {
 
         [line]
         horizon = "1m"
+        late_horizon = "10m"
         clock_tolerance = "2s"
         max_connections = 2000000
         commit_interval = "1s"
@@ -142,7 +143,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
         &format!("[line]\nhorizon = \"60s\"\nhorizn = \"60s\"\n{KAFKA}"),
         &[],
         &expect![
-            "portolan.toml, line 3: line.horizn: unknown field `horizn`, expected one of `horizon`, `clock_tolerance`, `max_connections`, `commit_interval`, `max_epoch_records`, `now_range`"
+            "portolan.toml, line 3: line.horizn: unknown field `horizn`, expected one of `horizon`, `late_horizon`, `clock_tolerance`, `max_connections`, `commit_interval`, `max_epoch_records`, `now_range`"
         ],
     );
     refused(
