@@ -402,7 +402,19 @@ fn restore(
     let unjudged = portolan_pipeline::unjudged(line, watermark);
     store
         .calls(TimeRange { from: unjudged, to: Nanos::MAX }, &mut |row| calls.push(row.clone()))?;
-    let restored =
-        Restored { owners, folded, agents, strangers, named, notes, watermark, health, calls };
+    let mut traces = Vec::new();
+    store.traces(&mut |row| traces.push(row.clone()))?;
+    let restored = Restored {
+        owners,
+        folded,
+        agents,
+        strangers,
+        named,
+        notes,
+        watermark,
+        health,
+        traces,
+        calls,
+    };
     Ok((checkpoint, restored))
 }

@@ -26,6 +26,9 @@ pub enum Error {
         /// What is wrong with it.
         error: NameError,
     },
+    /// What is asked for is not there.
+    #[error("{0}")]
+    Absent(&'static str),
     /// All places for queries are taken.
     #[error("too many queries at once, try again")]
     Busy,
@@ -75,7 +78,7 @@ impl Error {
             Self::Invalid { .. } | Self::Name { error: NameError::Ambiguous { .. }, .. } => {
                 Code::InvalidArgument
             }
-            Self::Name { error: NameError::Unknown { .. }, .. } => Code::NotFound,
+            Self::Absent(_) | Self::Name { error: NameError::Unknown { .. }, .. } => Code::NotFound,
             Self::Busy | Self::TooLarge { .. } => Code::ResourceExhausted,
             Self::Future { .. } => Code::OutOfRange,
             Self::Deadline => Code::DeadlineExceeded,

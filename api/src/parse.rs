@@ -223,6 +223,13 @@ pub(crate) fn starts(starts: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
+/// A trace by its id: 32 hexadecimal digits, or 16.
+pub(crate) fn trace_id(field: &'static str, text: &str) -> Result<u128, Error> {
+    let is_id = matches!(text.len(), 16 | 32) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let id = is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+    id.ok_or_else(|| Error::invalid(field, "it is not 32 hexadecimal digits, or 16"))
+}
+
 pub(crate) fn text(field: &'static str, text: &str) -> Result<(), Error> {
     if text.len() > MAX_TEXT {
         let problem = format!("a text of {} bytes is over {MAX_TEXT}", text.len());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use portolan_graph::{CallsBuilder, Catalogue, ViewBuilder, Visit};
 use portolan_model::{
-    ChangeRecord, Counters, Entity, EntityId, HealthRow, Nanos, TimeRange, WindowLen,
+    ChangeRecord, Counters, Entity, EntityId, HealthRow, Nanos, TimeRange, TraceRow, WindowLen,
 };
 use portolan_storage::{CatalogueRows, Checkpoint, Live, ReadStore};
 
@@ -90,6 +90,9 @@ pub trait TopologyReader: Send + Sync {
 
     /// How edges and services do, under the identities that are shown; the same value until it changes.
     fn health(&self) -> Arc<Healths>;
+
+    /// Visits the traces that are kept as exemplars.
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), Error>;
 
     /// Visits the changes that people made in a range, in the order of time, until told to stop.
     fn changes(
@@ -219,6 +222,10 @@ impl TopologyReader for StoreReader {
         let indexed = Indexed { rows, catalogue: catalogue.clone() };
         self.catalogue.store(Some(Arc::new(indexed)));
         Ok((catalogue, clock))
+    }
+
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), Error> {
+        Ok(self.store.traces(visit)?)
     }
 
     fn health(&self) -> Arc<Healths> {

@@ -17,6 +17,7 @@ mod diff;
 mod get_edge;
 mod get_graph;
 mod get_status;
+mod overlay_trace;
 mod search;
 mod snapshot_store;
 mod traverse;
@@ -107,6 +108,15 @@ impl TopologyService for Topology {
     ) -> Result<Response<v1::GetEdgeResponse>, Status> {
         let deadline = deadline(&request, self.inner.limits.deadline);
         observe("GetEdge", deadline, get_edge::get_edge(&self.inner, request.into_inner())).await
+    }
+
+    async fn overlay_trace(
+        &self,
+        request: Request<v1::OverlayTraceRequest>,
+    ) -> Result<Response<v1::OverlayTraceResponse>, Status> {
+        let deadline = deadline(&request, self.inner.limits.deadline);
+        let overlay = overlay_trace::overlay_trace(&self.inner, request.into_inner());
+        observe("OverlayTrace", deadline, overlay).await
     }
 
     async fn search(

@@ -21,6 +21,8 @@ mod history;
 mod load;
 #[path = "service/notes.rs"]
 mod notes;
+#[path = "service/overlay.rs"]
+mod overlay;
 #[path = "service/search.rs"]
 mod search;
 #[path = "service/status.rs"]

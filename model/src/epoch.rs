@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     CallDelta, EdgeDelta, Entity, EntityId, HealthKey, HealthRow, Ip, Nanos, Notes, OwnerKey,
-    OwnerRecord, PathDelta, Reject, Window,
+    OwnerRecord, PathDelta, Reject, TraceRow, Window,
 };
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
@@ -97,6 +97,10 @@ pub struct EpochCommit {
     pub owners_gone: Vec<OwnerKey>,
     /// What changes in the catalogue and the changes that people made.
     pub notes: Notes,
+    /// Traces that are kept as exemplars, sorted.
+    pub traces: Vec<TraceRow>,
+    /// Those that are kept no more.
+    pub traces_gone: Vec<u128>,
     /// What was judged of edges and services, sorted by key.
     pub health: Vec<HealthRow>,
     /// Who was silent for so long that nothing is known of it any more.

@@ -11,6 +11,7 @@ mod counters;
 mod edge;
 mod entity;
 mod epoch;
+mod exemplar;
 mod flow;
 mod health;
 mod invariant;
@@ -38,6 +39,7 @@ pub use edge::{
 };
 pub use entity::{Entity, EntityId, EntityKind, HopClass};
 pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
+pub use exemplar::{ExemplarOf, ExemplarRank, TraceCall, TraceRow};
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
 pub use health::{Health, HealthKey, HealthRow};
 pub use invariant::{Invariant, Standing};

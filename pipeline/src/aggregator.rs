@@ -54,6 +54,8 @@ impl Stage for EdgeAggregator {
         if !batch.notes.is_empty() {
             self.rest.notes = batch.notes;
         }
+        self.rest.traces.extend(batch.traces);
+        self.rest.traces_gone.extend(batch.traces_gone);
         self.rest.agents = batch.agents.or(self.rest.agents.take());
         None
     }

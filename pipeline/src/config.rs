@@ -85,6 +85,8 @@ pub struct TraceConfig {
     pub max_operations: usize,
     /// Name of who calls from outside.
     pub user: String,
+    /// Most traces that are kept as exemplars of edges; over it the oldest go.
+    pub max_exemplars: usize,
     /// Only both halves of a call, one right below the other, prove who called (C.3): nothing is taken
     /// from parents of other services, nor climbed over spans without a role.
     pub strict: bool,
@@ -192,6 +194,7 @@ impl Default for TraceConfig {
             max_names: 10_000,
             max_operations: 50,
             user: "user".into(),
+            max_exemplars: 5_000,
             strict: false,
             all_links: false,
         }

@@ -43,7 +43,7 @@ impl Front {
         Self {
             flows: FlowResolver::new(config, restored),
             notes: Notebook::new(&config.notes, restored),
-            spans: SpanLinker::new(config),
+            spans: SpanLinker::new(config, restored),
             metrics: MetricMapper::new(config),
             names: Names::new(&config.environment, &traces.user, bounds, &restored.named),
         }

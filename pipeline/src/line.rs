@@ -2,7 +2,7 @@
 
 use portolan_model::{
     Barrier, CallDelta, Entity, EpochCommit, FlowBatch, HealthRow, Ip, Nanos, Notes, OwnerEvent,
-    OwnerRecord, SpanBatch, Window,
+    OwnerRecord, SpanBatch, TraceRow, Window,
 };
 
 use crate::{EdgeAggregator, Front, Intake, LineConfig, PathCollapser, Stage, WindowCompactor};
@@ -27,6 +27,8 @@ pub struct Restored {
     pub watermark: Nanos,
     /// What was judged of edges and services.
     pub health: Vec<HealthRow>,
+    /// Traces that are kept as exemplars.
+    pub traces: Vec<TraceRow>,
     /// Rows of calls of the windows that are not judged yet: all from [`unjudged`](crate::unjudged) on.
     pub calls: Vec<CallDelta>,
 }

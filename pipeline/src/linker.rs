@@ -12,9 +12,11 @@
 //! by the horizon; what comes later is judged on its own. What a span may be linked to from another
 //! trace is remembered by itself, and longer.
 
+mod account;
 mod call;
 mod climb;
 mod ends;
+mod exemplars;
 mod gather;
 mod judge;
 mod links;
@@ -32,10 +34,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::Directory;
 use crate::naming::{Names, Naming};
-use crate::{Deltas, LineConfig};
+use crate::{Deltas, LineConfig, Restored};
 
 use call::{Rows, difference};
 use ends::Ends;
+use exemplars::Exemplars;
 use gather::{Pools, Reader};
 use judge::{Judge, Rules};
 use links::Links;
@@ -53,6 +56,7 @@ pub struct SpanLinker {
     environment: Arc<str>,
     pools: Pools,
     links: Links,
+    exemplars: Exemplars,
     traces: Traces,
     /// Traces to judge at the barrier.
     touched: Vec<u128>,
@@ -120,8 +124,8 @@ impl Known<'_> {
 // === impl SpanLinker ===
 
 impl SpanLinker {
-    /// A linker that remembers nothing yet.
-    pub fn new(config: &LineConfig) -> Self {
+    /// A linker that remembers no span yet.
+    pub fn new(config: &LineConfig, restored: &Restored) -> Self {
         let traces = &config.traces;
         let secs = |secs: u32| Nanos::from(secs) * 1_000_000_000;
         Self {
@@ -138,6 +142,7 @@ impl SpanLinker {
             environment: config.environment.as_str().into(),
             pools: Pools::new(),
             links: Links::new(secs(traces.link_secs), traces.all_links),
+            exemplars: Exemplars::new(traces.max_exemplars, &restored.traces),
             traces: Traces::default(),
             touched: Vec::new(),
             by_window: BTreeMap::new(),
@@ -244,6 +249,7 @@ impl SpanLinker {
             self.forget(std::mem::take(&mut leaving));
         }
         self.judge_touched(known, barrier.watermark);
+        self.offer(&leaving);
         self.forget(leaving);
         self.shed(known, barrier.watermark);
         self.tally.links_missing += self.links.forget(self.folded.start(), barrier.watermark);
@@ -257,6 +263,7 @@ impl SpanLinker {
             self.tally = Tallies::default();
         } else {
             out.calls.extend(calls);
+            (out.traces, out.traces_gone) = self.exemplars.take_changes();
             self.report(barrier);
         }
     }
@@ -439,53 +446,10 @@ impl SpanLinker {
             let waiting = leaving.iter().filter_map(|id| self.traces.get(id)).map(|t| t.waiting);
             self.tally.halves_folded_early += waiting.sum::<usize>() as i64;
             self.judge_touched(known, watermark);
+            self.offer(&leaving);
             self.forget(leaving);
             self.tally.folded_early += (before - self.spans) as i64;
         }
-    }
-
-    /// Says from which offset each partition must be read again to rebuild the memory.
-    fn say_reread(&mut self, barrier: &mut Barrier) {
-        let of_traces = self.traces.values().map(Trace::oldest).min();
-        let oldest = of_traces.into_iter().chain(self.links.oldest()).min();
-        let Some(oldest) = oldest else {
-            self.reread.clear();
-            return;
-        };
-        self.reread = self.reread.split_off(&self.window.window(oldest));
-        for (partition, position) in &mut barrier.positions {
-            let lowest = self.reread.values().filter_map(|of| of.get(&partition.0)).min();
-            if let Some(lowest) = lowest {
-                position.reread = position.reread.min(*lowest);
-            }
-        }
-    }
-
-    /// Forgets names that no remembered span bears.
-    fn sweep(&mut self, names: &mut Names) {
-        if !self.pools.is_due() {
-            return;
-        }
-        let (traces, links) = (&self.traces, &self.links);
-        self.pools.sweep(|visit| {
-            traces.values().flat_map(|t| &t.spans).for_each(&mut *visit);
-            links.each(&mut |span| visit(span));
-        });
-        names.forget_numbers();
-    }
-
-    fn report(&mut self, barrier: &mut Barrier) {
-        let tally = std::mem::take(&mut self.tally);
-        let named = [
-            ("spans_duplicate", tally.duplicates),
-            ("spans_late", tally.late),
-            ("spans_folded_early", tally.folded_early),
-            ("span_halves_folded_early", tally.halves_folded_early),
-            ("span_links_missing", tally.links_missing),
-            ("span_links_folded_early", tally.links_folded_early),
-        ];
-        let named = named.into_iter().filter(|(_, n)| *n != 0);
-        barrier.tallies.extend(named.map(|(name, n)| (name.into(), n)));
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portolan_model::{
     CallDelta, Certainty, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HealthKey, HealthRow,
     HopClass, Ip, MetricBatch, Nanos, Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta,
-    Plain, Proto, Socket, SpanBatch, Via, Window,
+    Plain, Proto, Socket, SpanBatch, TraceRow, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -42,6 +42,10 @@ pub struct Deltas {
     pub owners_gone: Vec<OwnerKey>,
     /// What changes in the notes.
     pub notes: Notes,
+    /// Traces that are kept as exemplars, and those that are no more.
+    pub traces: Vec<TraceRow>,
+    /// See `traces`.
+    pub traces_gone: Vec<u128>,
     /// What was judged of edges and services (the aggregator's word).
     pub health: Vec<HealthRow>,
     /// Of whom nothing is known any more.

@@ -359,6 +359,14 @@ pub enum QueryCommand {
     /// One edge in time: what each layer says of it, and when it was first and last seen.
     #[command(after_help = EDGE_HELP)]
     Edge(EdgeArgs),
+    /// One trace laid on the graph of now; `query edge` names those that are kept.
+    Overlay {
+        /// Its id: 32 hexadecimal digits, or 16.
+        trace: String,
+        /// Server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Entities by name.
     #[command(after_help = SEARCH_HELP)]
     Search {

@@ -6,6 +6,7 @@ mod fused;
 mod graph;
 mod history;
 mod notes;
+mod overlay;
 mod status;
 mod units;
 
@@ -19,6 +20,7 @@ pub use fused::{evidence, fused};
 pub use graph::{edges, entities, reached, table};
 pub use history::{compared, counted, differences, happenings, points, sightings};
 pub use notes::{catalogue, details, made};
+pub use overlay::{exemplars, overlay};
 pub use status::status;
 pub use units::{bytes, count, time};
 

@@ -67,6 +67,16 @@ pub async fn run(command: QueryCommand) -> anyhow::Result<()> {
         QueryCommand::Diff(args) => history::diff(&args).await,
         QueryCommand::Changes(args) => history::changes(&args).await,
         QueryCommand::Edge(args) => history::edge(args).await,
+        QueryCommand::Overlay { trace, server } => {
+            let mut client = connect(&server).await?;
+            let request = v1::OverlayTraceRequest { trace_id: trace };
+            let response = client.overlay_trace(request).await.map_err(explain)?.into_inner();
+            match server.output {
+                Output::Json => output::json(&response)?,
+                Output::Table => output::say(&output::overlay(&response))?,
+            }
+            Ok(())
+        }
         QueryCommand::Search { query, kind, limit, server } => {
             let request = v1::SearchRequest { query, kinds: kind, limit };
             let mut client = connect(&server).await?;

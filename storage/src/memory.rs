@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use portolan_model::{
     CallDelta, CallKey, ChangeKey, ChangeRecord, EdgeDelta, EdgeKey, Entity, EntityId, EpochCommit,
-    HealthKey, HealthRow, OwnerKey, OwnerRecord, PathDelta, PathKey, TimeRange, Window, WindowLen,
+    HealthKey, HealthRow, OwnerKey, OwnerRecord, PathDelta, PathKey, TimeRange, TraceRow, Window,
+    WindowLen,
 };
 
 use crate::codec::{CallSums, Sums};
@@ -31,6 +32,7 @@ struct Inner {
     catalogue: Arc<CatalogueRows>,
     changes: BTreeMap<ChangeKey, ChangeRecord>,
     health: BTreeMap<HealthKey, HealthRow>,
+    traces: BTreeMap<u128, TraceRow>,
     checkpoint: Checkpoint,
 }
 
@@ -114,6 +116,11 @@ impl ReadNotes for MemoryStore {
         Ok(())
     }
 
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), Error> {
+        self.read().traces.values().for_each(visit);
+        Ok(())
+    }
+
     fn changes(
         &self,
         range: TimeRange,
@@ -174,6 +181,10 @@ impl CommitEpoch for MemoryStore {
         for change in &commit.notes.changes {
             inner.changes.insert(change.key(), change.clone());
         }
+        for gone in &commit.traces_gone {
+            inner.traces.remove(gone);
+        }
+        inner.traces.extend(commit.traces.iter().map(|row| (row.trace, row.clone())));
         for gone in &commit.health_gone {
             inner.health.remove(gone);
         }

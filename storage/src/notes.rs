@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_model::{CatalogueKey, CatalogueRecord, ChangeRecord, HealthRow, Notes, TimeRange};
+use portolan_model::{
+    CatalogueKey, CatalogueRecord, ChangeRecord, HealthRow, Notes, TimeRange, TraceRow,
+};
 
 use crate::Error;
 
@@ -18,6 +20,9 @@ pub trait ReadNotes: Send + Sync {
 
     /// Visits what was judged of every edge and service, in the order of keys.
     fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), Error>;
+
+    /// Visits every trace that is kept as an exemplar, in order.
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), Error>;
 
     /// Visits the changes of a range, in the order of time, until told to stop.
     fn changes(

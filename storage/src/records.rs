@@ -14,11 +14,13 @@ use crate::keys::put_text;
 
 mod health;
 mod notes;
+mod trace;
 
 pub(crate) use health::{health_key, put_health, read_health};
 pub(crate) use notes::{
     catalogue_key, change_key, changes_from, put_catalogue, put_change, read_catalogue, read_change,
 };
+pub(crate) use trace::{put_trace, read_trace, trace_key};
 
 /// First bytes of the keys in `meta`. 0 is the ledger.
 pub(crate) const FORMAT: u8 = 1;
@@ -35,6 +37,7 @@ pub(crate) const HOLE: u8 = 11;
 pub(crate) const CATALOGUE: u8 = 12;
 pub(crate) const CHANGE: u8 = 13;
 pub(crate) const HEALTH: u8 = 14;
+pub(crate) const TRACE: u8 = 15;
 
 /// Bits of an owner's flags.
 const HOST_NETWORK: u8 = 1;

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use portolan_model::{
-    Attributes, CatalogueRecord, ChangeKind, ChangeRecord, EntityId, EpochCommit, HealthKey,
-    HealthRow, Notes, Subject, TimeRange, Window, WindowLen,
+    Attributes, CallProtocol, CallSource, CatalogueRecord, ChangeKind, ChangeRecord, EntityId,
+    EpochCommit, HealthKey, HealthRow, Notes, Subject, TimeRange, TraceCall, TraceRow, Window,
+    WindowLen,
 };
 use portolan_storage::{CommitEpoch, FjallStore, MemoryStore, Options, ReadNotes};
 
@@ -39,6 +40,22 @@ fn health(server: u64, judged: u32) -> HealthRow {
     HealthRow { judged: Window(judged), ..HealthRow::new(key, Window(1)) }
 }
 
+fn trace(trace: u128, start: u64) -> TraceRow {
+    let call = TraceCall {
+        start,
+        end: start + 1,
+        client: EntityId(1),
+        server: EntityId(2),
+        source: CallSource::TracePair,
+        protocol: CallProtocol::Http,
+        operation: EntityId::NONE,
+        client_error: false,
+        server_error: true,
+        took: [Some(1), None],
+    };
+    TraceRow { trace, calls: vec![call] }
+}
+
 fn commit(epoch: u64, notes: Notes) -> EpochCommit {
     EpochCommit { epoch, notes, ..EpochCommit::default() }
 }
@@ -64,7 +81,8 @@ fn fill<S: CommitEpoch + ReadNotes>(store: &mut S) {
     let changes = vec![change(300, "late"), change(1, "first"), change(255, "b"), change(255, "a")];
     let notes = Notes { catalogue, changes, ..Notes::default() };
     let judged = vec![health(1, 2), health(2, 2), health(9, 2)];
-    store.commit(&EpochCommit { health: judged, ..commit(1, notes) }).unwrap();
+    let traces = vec![trace(2, 5), trace(1 << 100, 5), trace(9, 5)];
+    store.commit(&EpochCommit { health: judged, traces, ..commit(1, notes) }).unwrap();
     let before = store.catalogue();
     let corrected = vec![row("web", 5, 10, "pink")];
     let notes = Notes {
@@ -74,7 +92,13 @@ fn fill<S: CommitEpoch + ReadNotes>(store: &mut S) {
         changes_gone: vec![change(1, "first").key()],
     };
     let health_gone = vec![health(9, 2).key];
-    let second = EpochCommit { health: vec![health(1, 3)], health_gone, ..commit(2, notes) };
+    let second = EpochCommit {
+        health: vec![health(1, 3)],
+        health_gone,
+        traces: vec![trace(2, 8)],
+        traces_gone: vec![9],
+        ..commit(2, notes)
+    };
     store.commit(&second).unwrap();
     assert_eq!(before.len(), 2, "a reader keeps the epoch that it has");
 }
@@ -90,6 +114,9 @@ fn check(store: &dyn ReadNotes) {
     let mut rows = Vec::new();
     store.health(&mut |row| rows.push(*row)).unwrap();
     assert_eq!(rows, [health(1, 3), health(2, 2)], "the last word of each, in order");
+    let mut traces = Vec::new();
+    store.traces(&mut |row| traces.push(row.clone())).unwrap();
+    assert_eq!(traces, [trace(2, 8), trace(1 << 100, 5)]);
 }
 
 #[test]

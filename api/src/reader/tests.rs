@@ -4,7 +4,7 @@ use portolan_graph::Graph;
 use portolan_model::{
     CallDelta, ChangeRecord, Collapse, Counters, Direction, EdgeDelta, EdgeKey, EntityKind,
     EpochCommit, Evidence, HealthRow, HopClass, Layer, Loss, Measure, OwnerRecord, PathDelta,
-    PathKey, PathKind, Position, Proto, TopicPartition, Window,
+    PathKey, PathKind, Position, Proto, TopicPartition, TraceRow, Window,
 };
 use portolan_storage::{
     Answer, CatalogueRows, CommitEpoch, Error as StoreError, History, Level, MemoryStore, NowRange,
@@ -107,6 +107,9 @@ impl ReadNotes for Racing {
         visit: &mut dyn FnMut(ChangeRecord) -> bool,
     ) -> Result<(), StoreError> {
         self.store.changes(range, visit)
+    }
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), StoreError> {
+        self.store.traces(visit)
     }
     fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), StoreError> {
         self.store.health(visit)

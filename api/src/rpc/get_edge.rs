@@ -1,7 +1,11 @@
 //! `GetEdge`: one edge, step by step.
 
+use std::collections::BTreeMap;
+
 use portolan_graph::{CallsBuilder, Fused, FusedEdge, Graph, Meeting, Names, View, ViewBuilder};
-use portolan_model::{Direction, EntityId, HopClass, TimeRange};
+use portolan_model::{
+    Direction, EntityId, ExemplarOf, ExemplarRank, HopClass, TimeRange, TraceCall,
+};
 use portolan_proto::{certainty_to_v1, counters_to_v1, nanos_to_micros, v1};
 
 use super::Inner;
@@ -85,6 +89,7 @@ pub(super) async fn get_edge(
             coverage: Some(convert::coverage(&snapshot, reader.window_len())),
             client: Some(entity(edge.client)),
             server: Some(entity(edge.server)),
+            exemplars: exemplars(reader, &edge)?,
         })
     });
     answer.await
@@ -145,6 +150,35 @@ impl Wanted {
         let found = fused.edges.into_iter().filter(is).min_by_key(|edge| edge.direction);
         (found, view)
     }
+}
+
+/// The traces that stand for an edge.
+fn exemplars(reader: &dyn TopologyReader, edge: &Wanted) -> Result<Vec<v1::Exemplar>, Error> {
+    let mut best: BTreeMap<ExemplarOf, (ExemplarRank, TraceCall)> = BTreeMap::new();
+    reader.traces(&mut |row| {
+        for call in &row.calls {
+            let ends = (edge.meeting.shown(call.client), edge.meeting.shown(call.server));
+            if ends != (edge.client, edge.server) {
+                continue;
+            }
+            for of in ExemplarOf::ALL {
+                let Some(rank) = call.rank(row.trace, of) else { continue };
+                let kept = best.entry(of).or_insert((rank, *call));
+                if rank > kept.0 {
+                    *kept = (rank, *call);
+                }
+            }
+        }
+    })?;
+    let message =
+        |(of, ((.., trace), call)): (ExemplarOf, (ExemplarRank, TraceCall))| v1::Exemplar {
+            trace_id: format!("{trace:032x}"),
+            of: of.as_str().to_owned(),
+            start_unix_us: nanos_to_micros(call.start),
+            took_us: call.took() as f64 / 1e3,
+            error: call.client_error || call.server_error,
+        };
+    Ok(best.into_iter().map(message).collect())
 }
 
 fn point(range: TimeRange, edge: Option<&FusedEdge>) -> v1::EdgePoint {

@@ -44,6 +44,13 @@ impl Slow {
 }
 
 impl TopologyReader for Slow {
+    fn traces(
+        &self,
+        _: &mut dyn FnMut(&portolan_model::TraceRow),
+    ) -> Result<(), portolan_api::Error> {
+        Ok(())
+    }
+
     fn health(&self) -> Arc<portolan_api::Healths> {
         Arc::default()
     }

@@ -101,6 +101,13 @@ fn broken<T>() -> Result<T, Error> {
 }
 
 impl TopologyReader for Broken {
+    fn traces(
+        &self,
+        _: &mut dyn FnMut(&portolan_model::TraceRow),
+    ) -> Result<(), portolan_api::Error> {
+        Ok(())
+    }
+
     fn health(&self) -> Arc<portolan_api::Healths> {
         Arc::default()
     }

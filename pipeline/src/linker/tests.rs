@@ -12,6 +12,7 @@
 
 mod bounds;
 mod directory;
+mod exemplars;
 mod laws;
 mod messaging;
 mod pairing;
@@ -156,12 +157,25 @@ impl Lab {
     }
 
     /// The process ends, and another goes on from the last commit.
+    /// The traces that a store would keep.
+    pub(crate) fn traces(&self) -> BTreeMap<u128, portolan_model::TraceRow> {
+        let mut kept = BTreeMap::new();
+        for commit in &self.commits {
+            for gone in &commit.traces_gone {
+                kept.remove(gone);
+            }
+            kept.extend(commit.traces.iter().map(|row| (row.trace, row.clone())));
+        }
+        kept
+    }
+
     pub(crate) fn restart(&mut self) {
         let last = self.commits.last().expect("a commit").clone();
         let restored = Restored {
             owners: self.commits.iter().flat_map(|c| c.owners.clone()).collect(),
             folded: last.folded,
             named: self.names.values().cloned().collect(),
+            traces: self.traces().into_values().collect(),
             ..Restored::default()
         };
         self.line = Line::new(&self.config, &restored);

@@ -163,6 +163,7 @@ fn traces(config: &Config) -> Result<(), Problem> {
     }
     within("traces.max_spans", &traces.max_spans, &(1_000..=100_000_000))?;
     within("traces.max_operations", &traces.max_operations, &(0..=10_000))?;
+    within("traces.max_exemplars", &traces.max_exemplars, &(0..=100_000))?;
     let user = &traces.user;
     if user.is_empty() || user.len() > 64 || user.contains(char::is_control) {
         return problem("traces.user", format!("{user:?} is not allowed"));

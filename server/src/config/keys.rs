@@ -65,6 +65,7 @@ pub(super) const KEYS: &[Key] = &[
     key("traces.link_lag", Form::Text, "a duration from 1m to 1day in whole seconds"),
     key("traces.max_spans", Form::Number, "a whole number from 1000 to 100000000"),
     key("traces.max_operations", Form::Number, "a whole number from 0 to 10000"),
+    key("traces.max_exemplars", Form::Number, "a whole number from 0 to 100000"),
     key("traces.user", Form::Text, "1 to 64 characters"),
     key("traces.strict", Form::Boolean, "true or false"),
     key("traces.links", Form::Text, "\"messaging\" or \"all\""),

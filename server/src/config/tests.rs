@@ -84,6 +84,7 @@ fn the_whole_is_shown_without_its_secrets() {
         link_lag = "10m"
         max_spans = 1000000
         max_operations = 50
+        max_exemplars = 5000
         user = "user"
         strict = false
         links = "messaging"

@@ -22,6 +22,8 @@ pub struct Traces {
     pub max_spans: usize,
     /// Most operations of a server that are kept apart.
     pub max_operations: usize,
+    /// Most traces that are kept as exemplars of edges.
+    pub max_exemplars: usize,
     /// Name of who calls from outside.
     pub user: String,
     /// Only both halves of a call prove who called.
@@ -53,6 +55,7 @@ impl Traces {
             max_spans: self.max_spans,
             max_links: (self.max_spans / 4).max(1),
             max_operations: self.max_operations,
+            max_exemplars: self.max_exemplars,
             user: self.user.clone(),
             strict: self.strict,
             all_links: self.links == LinkChoice::All,
@@ -71,6 +74,7 @@ impl Default for Traces {
             link_lag: secs(line.link_secs),
             max_spans: line.max_spans,
             max_operations: line.max_operations,
+            max_exemplars: line.max_exemplars,
             user: line.user,
             strict: line.strict,
             links: if line.all_links { LinkChoice::All } else { LinkChoice::Messaging },

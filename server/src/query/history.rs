@@ -111,6 +111,9 @@ pub(super) async fn edge(args: EdgeArgs) -> anyhow::Result<()> {
     }
     output::say(&output::points(&response.points))?;
     output::say(&output::sightings(&response))?;
+    if !response.exemplars.is_empty() {
+        output::say(&output::exemplars(&response.exemplars))?;
+    }
     let network = response.edge.as_ref().and_then(|edge| edge.network.as_ref());
     if let Some(certainty) = network.and_then(|network| network.certainty.as_ref()) {
         output::say(&output::certainty(certainty))?;

@@ -14,7 +14,7 @@ use crate::cache::{Outcome, RowCache, Source};
 use crate::records::{
     AGENTS, HEAD, Head, MARKS, catalogue_key, change_key, entity_key, health_key, loss_key,
     owner_key, position_key, put_agents, put_catalogue, put_change, put_entity, put_head,
-    put_health, put_loss, put_owner, put_position, put_tally, tally_key,
+    put_health, put_loss, put_owner, put_position, put_tally, put_trace, tally_key, trace_key,
 };
 use crate::row::{Row, Sum, put_value, read_row, tidy};
 use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys, notes};
@@ -101,7 +101,7 @@ impl FjallStore {
         }
         put_names(&mut batch, &shared.meta, commit);
         put_notes(&mut batch, &shared.meta, &commit.notes);
-        put_all_health(&mut batch, &shared.meta, commit);
+        put_all_judged(&mut batch, &shared.meta, commit);
         let apart = shared.found_since(&self.holes);
         for hole in &apart {
             batch.insert(&shared.meta, holes::key(*hole), holes::value(Why::Apart));
@@ -348,10 +348,16 @@ fn put_notes(batch: &mut OwnedWriteBatch, meta: &Keyspace, notes: &Notes) {
     }
 }
 
-/// Writes what was judged.
-fn put_all_health(batch: &mut OwnedWriteBatch, meta: &Keyspace, commit: &EpochCommit) {
+/// Writes what was judged of health, and which traces are kept.
+fn put_all_judged(batch: &mut OwnedWriteBatch, meta: &Keyspace, commit: &EpochCommit) {
     for gone in &commit.health_gone {
         batch.remove(meta, health_key(gone));
+    }
+    for gone in &commit.traces_gone {
+        batch.remove(meta, trace_key(*gone));
+    }
+    for row in &commit.traces {
+        batch.insert(meta, trace_key(row.trace), built(|out| put_trace(out, row)));
     }
     for row in &commit.health {
         batch.insert(meta, health_key(&row.key), built(|out| put_health(out, row)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fjall::Readable;
 use portolan_model::{
     CallDelta, ChangeRecord, EdgeDelta, Entity, EntityId, HealthRow, OwnerRecord, PathDelta,
-    TimeRange, Window, WindowLen,
+    TimeRange, TraceRow, Window, WindowLen,
 };
 
 use super::buckets::rows;
@@ -14,7 +14,9 @@ use super::packs::{self, Reading};
 use super::{FjallStore, Shared, View};
 use crate::history::{Answer, Apart, History, Level, Plan, Select};
 use crate::keys::{self, Reader};
-use crate::records::{CHANGE, HEALTH, OWNER, changes_from, read_change, read_health, read_owner};
+use crate::records::{
+    CHANGE, HEALTH, OWNER, TRACE, changes_from, read_change, read_health, read_owner, read_trace,
+};
 use crate::row::{Row, read_row};
 use crate::{CatalogueRows, Checkpoint, Error, ReadCheckpoint, ReadEdges, ReadHistory, ReadNotes};
 
@@ -190,6 +192,17 @@ impl ReadNotes for FjallReader {
             let (key, value) = guard.into_inner().map_err(|e| self.shared.fault(&e))?;
             let row = read_health(&key, &value)
                 .ok_or_else(|| self.shared.damaged("a row of health does not read"))?;
+            visit(&row);
+        }
+        Ok(())
+    }
+
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), Error> {
+        let view = self.view();
+        for guard in view.snapshot.prefix(&self.shared.meta, [TRACE]) {
+            let (key, value) = guard.into_inner().map_err(|e| self.shared.fault(&e))?;
+            let row = read_trace(&key, &value)
+                .ok_or_else(|| self.shared.damaged("a trace does not read"))?;
             visit(&row);
         }
         Ok(())
@@ -390,6 +403,10 @@ impl ReadNotes for FjallStore {
 
     fn health(&self, visit: &mut dyn FnMut(&HealthRow)) -> Result<(), Error> {
         self.fjall_reader().health(visit)
+    }
+
+    fn traces(&self, visit: &mut dyn FnMut(&TraceRow)) -> Result<(), Error> {
+        self.fjall_reader().traces(visit)
     }
 
     fn changes(
