@@ -389,6 +389,7 @@ fn restore(
     });
     let folded = checkpoint.folded;
     let agents = checkpoint.agents.to_vec();
+    let learned = checkpoint.learned.to_vec();
     let mut notes = Notes::default();
     notes.catalogue.extend(store.catalogue().values().map(|row| (**row).clone()));
     store.changes(TimeRange { from: 0, to: Nanos::MAX }, &mut |change| {
@@ -408,6 +409,7 @@ fn restore(
         owners,
         folded,
         agents,
+        learned,
         strangers,
         named,
         notes,

@@ -4,8 +4,21 @@ use std::sync::Arc;
 
 use crate::{
     CallDelta, EdgeDelta, Entity, EntityId, HealthKey, HealthRow, Ip, Nanos, Notes, OwnerKey,
-    OwnerRecord, PathDelta, Reject, TraceRow, Window,
+    OwnerRecord, PathDelta, Proto, Reject, TraceRow, Window,
 };
+
+/// A port that was learned to be a server's (flow semantics, section 2, class E5).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LearnedPort {
+    /// Who serves there.
+    pub server: EntityId,
+    /// Protocol.
+    pub proto: Proto,
+    /// Port.
+    pub port: u16,
+    /// It was dialled up to then, in steps of ten minutes (ns).
+    pub until: Nanos,
+}
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -113,6 +126,8 @@ pub struct EpochCommit {
     pub tallies: Vec<(Arc<str>, i64)>,
     /// Agents that count as alive, and until when at least they were heard of, sorted: all of them, if any changed.
     pub agents: Option<Arc<[(Ip, Nanos)]>>,
+    /// Ports that were learned to be servers', sorted: all of them, if any changed.
+    pub learned: Option<Arc<[LearnedPort]>>,
     /// Windows before this one are no longer remembered per connection.
     pub folded: Window,
     /// Windows that end at or before this start are past their retention: drop them.

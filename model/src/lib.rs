@@ -38,7 +38,7 @@ pub use edge::{
     Resolution, Via,
 };
 pub use entity::{Entity, EntityId, EntityKind, HopClass};
-pub use epoch::{Barrier, EpochCommit, Loss, PartitionId, Position, TopicPartition};
+pub use epoch::{Barrier, EpochCommit, LearnedPort, Loss, PartitionId, Position, TopicPartition};
 pub use exemplar::{ExemplarOf, ExemplarRank, TraceCall, TraceRow};
 pub use flow::{Flags, FlowBatch, FlowColumns, FlowRow, Role, Source, Xlat};
 pub use health::{Health, HealthKey, HealthRow};

@@ -57,6 +57,7 @@ impl Stage for EdgeAggregator {
         self.rest.traces.extend(batch.traces);
         self.rest.traces_gone.extend(batch.traces_gone);
         self.rest.agents = batch.agents.or(self.rest.agents.take());
+        self.rest.learned = batch.learned.or(self.rest.learned.take());
         None
     }
 

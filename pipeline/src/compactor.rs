@@ -58,6 +58,7 @@ impl Stage for WindowCompactor {
             health,
             health_gone,
             agents,
+            learned,
         } = std::mem::take(&mut self.pending);
         if barrier.rebuild {
             return None;
@@ -98,6 +99,7 @@ impl Stage for WindowCompactor {
             losses: barrier.losses.clone(),
             tallies,
             agents,
+            learned,
             folded: barrier.folded,
             expire_before,
         })

@@ -1,8 +1,8 @@
 //! The whole line on one thread: what `portolan map`, the tests and the benchmarks run.
 
 use portolan_model::{
-    Barrier, CallDelta, Entity, EpochCommit, FlowBatch, HealthRow, Ip, Nanos, Notes, OwnerEvent,
-    OwnerRecord, SpanBatch, TraceRow, Window,
+    Barrier, CallDelta, Entity, EpochCommit, FlowBatch, HealthRow, Ip, LearnedPort, Nanos, Notes,
+    OwnerEvent, OwnerRecord, SpanBatch, TraceRow, Window,
 };
 
 use crate::{EdgeAggregator, Front, Intake, LineConfig, PathCollapser, Stage, WindowCompactor};
@@ -16,6 +16,8 @@ pub struct Restored {
     pub folded: Window,
     /// Agents that were alive, and when they were last heard of.
     pub agents: Vec<(Ip, Nanos)>,
+    /// Ports that were learned to be servers'.
+    pub learned: Vec<LearnedPort>,
     /// Unowned addresses that have an entity of their own: they keep it, and their place under the
     /// bound. See [`stranger`].
     pub strangers: Vec<Ip>,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use portolan_model::{
     CallDelta, Certainty, Counters, EdgeDelta, Entity, EntityId, FlowBatch, HealthKey, HealthRow,
-    HopClass, Ip, MetricBatch, Nanos, Note, Notes, OwnerEvent, OwnerKey, OwnerRecord, PathDelta,
-    Plain, Proto, Socket, SpanBatch, TraceRow, Via, Window,
+    HopClass, Ip, LearnedPort, MetricBatch, Nanos, Note, Notes, OwnerEvent, OwnerKey, OwnerRecord,
+    PathDelta, Plain, Proto, Socket, SpanBatch, TraceRow, Via, Window,
 };
 use portolan_model::{Evidence, ScopeId};
 
@@ -52,6 +52,8 @@ pub struct Deltas {
     pub health_gone: Vec<HealthKey>,
     /// All agents that count as alive, if any changed: see [`EpochCommit::agents`](portolan_model::EpochCommit).
     pub agents: Option<Arc<[(Ip, Nanos)]>>,
+    /// All learned ports, if any changed: see [`EpochCommit::learned`](portolan_model::EpochCommit).
+    pub learned: Option<Arc<[LearnedPort]>>,
 }
 
 /// What the resolver hands to the collapser: raw edges, and the connections that touch a hop.

@@ -19,6 +19,7 @@ mod index;
 mod judge;
 mod key;
 mod late;
+mod learned;
 mod measure;
 mod names;
 mod orient;
@@ -44,6 +45,7 @@ use emit::Emission;
 use judge::Judge;
 use key::{End, Side};
 use late::Late;
+use learned::Learned;
 use names::Names;
 use table::{Conn, Table};
 use tables::Tables;
@@ -104,6 +106,7 @@ pub struct FlowResolver {
     mixed: bool,
     first_source: Option<Source>,
     agents: Agents,
+    learned: Learned,
     /// Those that are alive, as the store has it.
     agents_told: Arc<[(Ip, Nanos)]>,
     tally: Tallies,
@@ -153,6 +156,7 @@ impl FlowResolver {
             mixed: false,
             first_source: None,
             agents: Agents::restored(&restored.agents),
+            learned: Learned::restored(&restored.learned),
             agents_told: restored.agents.clone().into(),
             tally: Tallies::default(),
         }
@@ -223,19 +227,6 @@ impl FlowResolver {
         self.addrs.clean();
     }
 
-    /// Which agents sample in a window decides how much each one's word counts for in it.
-    fn touch_sampled(&mut self) {
-        for moved in self.agents.take_moved() {
-            for (_, table) in self.tables.iter_mut().filter(|(window, _)| moved.contains(window)) {
-                for place in 0..table.len() as u32 {
-                    if table.conns[place].tallies.iter().any(|tally| tally.sampled > 0) {
-                        table.touch(place);
-                    }
-                }
-            }
-        }
-    }
-
     /// Judges every touched connection and emits the differences.
     fn judge_touched(&mut self, rebuild: bool, out: &mut Hops) {
         self.touch_sampled();
@@ -244,8 +235,13 @@ impl FlowResolver {
         let ordered = self.names.may_run_out(self.addrs.len());
         self.judge_late(&mut emission);
         // In order of time: how a window ends may matter to the next.
-        for window in windows {
-            self.judge_window(window, ordered, &mut emission);
+        for window in &windows {
+            self.judge_window(*window, ordered, &mut emission);
+        }
+        if self.learned.touch(self.tables.iter_mut().map(|(_, table)| table)) {
+            for window in windows {
+                self.judge_window(window, ordered, &mut emission);
+            }
         }
         out.hops = std::mem::take(&mut emission.hops);
         // The next epoch has about as many.
@@ -282,6 +278,7 @@ impl FlowResolver {
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
             agents: &self.agents,
+            learned: &mut self.learned,
             mixed: self.mixed,
             doubted: false,
             forgotten: window < self.folded,
@@ -359,6 +356,7 @@ impl FlowResolver {
             self.addrs_kept = self.addrs.len().max(ADDRS_KEPT);
         }
         self.agents.forget(barrier.watermark);
+        self.learned.forget(barrier.watermark);
         barrier.folded = folded;
     }
 
@@ -422,6 +420,7 @@ impl FlowResolver {
             ("late_resolution_folded_early", late.folded_early),
             ("late_resolution_unwatched", late.unwatched),
             ("addresses_overflowed", overflowed as i64),
+            ("learned_ports_overflowed", std::mem::take(&mut self.learned.overflowed)),
         ];
         let resolved = Resolution::ALL.iter().flat_map(|resolution| {
             let emit::Resolved { bytes, connections } = tally.resolved[*resolution as usize];
@@ -472,6 +471,7 @@ impl Stage for FlowResolver {
             self.fold(barrier);
             self.report(barrier);
             out.deltas.agents = self.tell_agents();
+            out.deltas.learned = self.learned.tell();
         }
         self.reread(barrier);
         Some(out)

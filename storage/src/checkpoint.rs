@@ -64,6 +64,9 @@ pub(crate) fn advance(
     if let Some(agents) = &commit.agents {
         checkpoint.agents = agents.clone();
     }
+    if let Some(learned) = &commit.learned {
+        checkpoint.learned = learned.clone();
+    }
     for (name, by) in &commit.tallies {
         add(checkpoint, name, *by);
     }

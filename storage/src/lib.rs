@@ -38,8 +38,8 @@ pub use recover::{OnDamage, Recovery, good_copy, open_or_recover};
 pub use verify::{Check, Found, VerifyStep};
 
 use portolan_model::{
-    CallDelta, EdgeDelta, Entity, EntityId, EpochCommit, Ip, Loss, Nanos, OwnerRecord, PathDelta,
-    Position, TimeRange, Window, WindowLen,
+    CallDelta, EdgeDelta, Entity, EntityId, EpochCommit, Ip, LearnedPort, Loss, Nanos, OwnerRecord,
+    PathDelta, Position, TimeRange, Window, WindowLen,
 };
 
 /// What the last commit says about where the line stands.
@@ -62,6 +62,8 @@ pub struct Checkpoint {
     pub tallies: Vec<(Arc<str>, i64)>,
     /// Agents that count as alive, and when they were last heard of, sorted.
     pub agents: Arc<[(Ip, Nanos)]>,
+    /// Ports that were learned to be servers', sorted.
+    pub learned: Arc<[LearnedPort]>,
     /// Losses, oldest first (bounded; the oldest are merged into the tally `lost`).
     pub losses: Vec<Loss>,
 }

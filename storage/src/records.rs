@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use portolan_model::{
-    Backend, DeclaredPort, Entity, EntityId, EntityKind, Ip, Loss, Nanos, NodePort, OwnerKey,
-    OwnerKind, OwnerRecord, Phase, Position, Proto, TopicPartition, ValidTime, Window,
+    Backend, DeclaredPort, Entity, EntityId, EntityKind, Ip, LearnedPort, Loss, Nanos, NodePort,
+    OwnerKey, OwnerKind, OwnerRecord, Phase, Position, Proto, TopicPartition, ValidTime, Window,
 };
 
 use crate::codec::{put_signed, put_str, put_varint, take_signed, take_str, take_u8, take_varint};
@@ -38,6 +38,7 @@ pub(crate) const CATALOGUE: u8 = 12;
 pub(crate) const CHANGE: u8 = 13;
 pub(crate) const HEALTH: u8 = 14;
 pub(crate) const TRACE: u8 = 15;
+pub(crate) const LEARNED: u8 = 16;
 
 /// Bits of an owner's flags.
 const HOST_NETWORK: u8 = 1;
@@ -118,6 +119,33 @@ pub(crate) fn put_agents(out: &mut Vec<u8>, agents: &[(Ip, Nanos)]) {
         put_ip(out, *ip);
         put_varint(out, *last);
     }
+}
+
+pub(crate) fn put_learned(out: &mut Vec<u8>, ports: &[LearnedPort]) {
+    put_varint(out, ports.len() as u64);
+    for LearnedPort { server, proto, port, until } in ports {
+        out.extend_from_slice(&server.0.to_be_bytes());
+        out.push(proto.0);
+        put_varint(out, u64::from(*port));
+        put_varint(out, *until);
+    }
+}
+
+pub(crate) fn read_learned(mut bytes: &[u8]) -> Option<Vec<LearnedPort>> {
+    let at = &mut bytes;
+    let port = |at: &mut &[u8]| {
+        let (id, rest) = at.split_first_chunk()?;
+        *at = rest;
+        Some(LearnedPort {
+            server: EntityId(u64::from_be_bytes(*id)),
+            proto: Proto(take_u8(at)?),
+            port: u16::try_from(take_varint(at)?).ok()?,
+            until: take_varint(at)?,
+        })
+    };
+    let len = take_varint(at)?;
+    let ports = (0..len).map(|_| port(at)).collect::<Option<_>>()?;
+    at.is_empty().then_some(ports)
 }
 
 pub(crate) fn read_agents(mut bytes: &[u8]) -> Option<Vec<(Ip, Nanos)>> {

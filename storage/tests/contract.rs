@@ -207,10 +207,19 @@ fn agents_are_those_of_the_last_epoch_that_told_of_any() {
         let told = |agents: &[_]| Some(std::sync::Arc::from(agents));
         store.commit(&EpochCommit { agents: told(&[agent(1), agent(2)]), ..commit(1, vec![]) });
         store.commit(&EpochCommit { agents: told(&[agent(2), agent(3)]), ..commit(2, vec![]) });
-        store.commit(&EpochCommit { agents: None, ..commit(3, vec![]) });
+        let port = |server, port| portolan_model::LearnedPort {
+            server: portolan_model::EntityId(server),
+            proto: portolan_model::Proto::UDP,
+            port,
+            until: 1_800_000_000_000_000_000,
+        };
+        let learned = [port(1, 50_051), port(u64::MAX, 9)];
+        let learned_here = Some(std::sync::Arc::from(learned));
+        store.commit(&EpochCommit { agents: None, learned: learned_here, ..commit(3, vec![]) });
         store.reopen();
         let checkpoint = store.reader().checkpoint().unwrap();
         assert_eq!(*checkpoint.agents, [agent(2), agent(3)]);
+        assert_eq!(*checkpoint.learned, learned);
     });
 }
 

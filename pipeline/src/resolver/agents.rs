@@ -117,6 +117,23 @@ impl Agents {
     }
 }
 
+// === impl FlowResolver ===
+
+impl super::FlowResolver {
+    /// Which agents sample in a window decides how much each one's word counts for in it.
+    pub(super) fn touch_sampled(&mut self) {
+        for moved in self.agents.take_moved() {
+            for (_, table) in self.tables.iter_mut().filter(|(window, _)| moved.contains(window)) {
+                for place in 0..table.len() as u32 {
+                    if table.conns[place].tallies.iter().any(|tally| tally.sampled > 0) {
+                        table.touch(place);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

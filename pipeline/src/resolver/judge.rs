@@ -20,6 +20,7 @@ use super::addrs::{AddrId, Addrs};
 use super::agents::Agents;
 use super::forward::Onward;
 use super::key::{ConnKey, End, Side};
+use super::learned::{Learned, Served};
 use super::measure::{count, count_connections, designated, life, sampler, standing};
 use super::names::Names;
 use super::orient;
@@ -70,12 +71,25 @@ pub(super) struct Judge<'a> {
     /// Sockets that a record's own translation named as a destination.
     pub(super) rewritten_to: &'a FxHashSet<End>,
     pub(super) agents: &'a Agents,
+    pub(super) learned: &'a mut Learned,
     /// Sources of different kinds tell of connections.
     pub(super) mixed: bool,
     /// Who stands behind a hop is in doubt: set by the judgement at hand.
     pub(super) doubted: bool,
     /// The window was forgotten before: only a designated reporter's word counts.
     pub(super) forgotten: bool,
+}
+
+/// Who is at an end, where.
+fn served(key: ConnKey, side: Side, parties: &[Party; 2]) -> Served {
+    (parties[side as usize].id, key.proto(), key.end(side).port)
+}
+
+impl Emitted {
+    /// Something that was learned may tell its direction otherwise.
+    pub(super) fn is_oriented_weaker(&self) -> bool {
+        self.certainty.orientation > Orientation::Learned
+    }
 }
 
 impl<'a> Judge<'a> {
@@ -122,10 +136,12 @@ impl<'a> Judge<'a> {
         let proto = key.proto();
         let is_tcp = proto == Proto::TCP;
         let serves = |side| self.serves(key, side, &parties, proto);
-        let oriented = orient::client(key, conn, serves);
+        let learned = |side| self.learned.knows(served(key, side, &parties));
+        let oriented = orient::client(key, conn, serves, learned);
         let (client, orientation, confidence) =
             oriented.unwrap_or_else(|| (self.lower_name(key), Orientation::None, 0));
         let server = client.other();
+        self.learn(key, &parties, server, orientation, seen.first);
 
         let node = [parties[0].node, parties[1].node];
         let mut asks_near = false;
@@ -216,6 +232,25 @@ impl<'a> Judge<'a> {
             emitted.hop = hop.map(Arc::new);
         }
         Some(emitted)
+    }
+
+    /// Who is seen to serve where that is not plain by the port.
+    fn learn(
+        &mut self,
+        key: ConnKey,
+        parties: &[Party; 2],
+        server: Side,
+        orientation: Orientation,
+        at: Nanos,
+    ) {
+        let (party, end) = (&parties[server as usize], key.end(server));
+        let named = party.owner.is_some() || party.resolution == Resolution::Unresolved;
+        let teaches = orientation <= Orientation::Tracked && named;
+        if teaches && end.port != 0 && !orient::well_known(end.port) {
+            let from = key.end(server.other());
+            let client = (self.addrs.get(from.addr).ip, from.port);
+            self.learned.note(served(key, server, parties), client, at);
+        }
     }
 
     /// Takes over what other windows say of the connection, as long as they are remembered: when it

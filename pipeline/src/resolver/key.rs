@@ -48,6 +48,10 @@ impl ConnKey {
         }
     }
 
+    pub(super) fn ports(self) -> [u16; 2] {
+        [Side::Low, Side::High].map(|side| self.end(side).port)
+    }
+
     pub(super) fn proto(self) -> Proto {
         Proto(self.high as u8)
     }

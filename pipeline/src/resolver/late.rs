@@ -260,6 +260,7 @@ impl FlowResolver {
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
             agents: &self.agents,
+            learned: &mut self.learned,
             mixed: self.mixed,
             doubted: false,
             forgotten: false,

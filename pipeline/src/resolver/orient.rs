@@ -24,6 +24,7 @@ pub(super) fn client(
     key: ConnKey,
     conn: &Conn,
     serves: impl Fn(Side) -> bool,
+    learned: impl Fn(Side) -> bool,
 ) -> Option<(Side, Orientation, u8)> {
     let clients = |side: Option<Side>, class| side.map(|side| (side, class));
     let servers = |side: Option<Side>, class| side.map(|side| (side.other(), class));
@@ -32,6 +33,7 @@ pub(super) fn client(
         .or_else(|| clients(one_of(conn.echo), Orientation::Handshake))
         .or_else(|| clients(one_of(conn.tracked), Orientation::Tracked))
         .or_else(|| servers(one_of([Side::Low, Side::High].map(serves)), Orientation::Declared))
+        .or_else(|| servers(one_of([Side::Low, Side::High].map(learned)), Orientation::Learned))
         .or_else(|| servers(by_port(key, well_known), Orientation::WellKnown))
         .or_else(|| clients(by_port(key, ephemeral), Orientation::Ephemeral))
         .or_else(|| clients(first_record(key.proto(), conn), Orientation::First))
@@ -59,7 +61,7 @@ fn by_port(key: ConnKey, is: impl Fn(u16) -> bool) -> Option<Side> {
     one_of([is(key.end(Side::Low).port), is(key.end(Side::High).port)])
 }
 
-fn well_known(port: u16) -> bool {
+pub(super) fn well_known(port: u16) -> bool {
     port != 0 && (port <= 1023 || KNOWN_PORTS.binary_search(&port).is_ok())
 }
 

@@ -330,6 +330,42 @@ fn datagrams_that_count_in_the_next_window_open_there() {
 }
 
 #[test]
+fn port_that_three_clients_dialled_tells_the_direction_of_what_was_open_before() {
+    // Neither port says anything: both are of those that clients get.
+    let open = "flow 3..4 10.0.0.1:40000>10.0.1.1:50051 100B @10.9.0.1";
+    let dial = |port: u16| format!("flow 5..6 10.0.0.1:{port}>10.0.1.1:50051 10B S @10.9.0.1");
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.run(FLEET);
+    lab.run(&format!("{open}\nbarrier\n{}\n{}", dial(41_000), dial(41_001)));
+    expect![[r#"
+        t=0 web -> api tcp/50051: flows=2 conns=2 failed=2 active=2 sent=20
+        t=0 web -- api tcp/50051: flows=1 active=1 sent=100 connections_guessed=1
+    "#]]
+    .assert_eq(&lab.render());
+    lab.run(&dial(41_002));
+    expect![[r#"
+        t=0 web -> api tcp/50051: flows=4 conns=3 failed=3 active=4 sent=130 connections_guessed=1
+    "#]]
+    .assert_eq(&lab.render());
+    let turned = lab.commits.last().expect("the run ended an epoch");
+    assert_eq!(turned.edges.len(), 2, "taken back and added in one commit");
+    // And after a restart, for every instance of its owner: the store has it.
+    let learned = turned.learned.clone().expect("it was told").to_vec();
+    let restored = crate::Restored { learned, ..crate::Restored::default() };
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.line = crate::Line::new(&LineConfig::default(), &restored);
+    lab.run(FLEET);
+    lab.run(
+        "own pod api-2 owner=api ip=10.0.1.2 node=10.9.0.2
+         flow 3..4 10.0.1.2:50051>10.0.0.1:40000 100B @10.9.0.1",
+    );
+    expect![[r#"
+        t=0 web -> api tcp/50051: flows=1 active=1 received=100 connections_guessed=1
+    "#]]
+    .assert_eq(&lab.render());
+}
+
+#[test]
 fn edge_says_how_sure_its_ends_and_its_direction_are() {
     let mut lab = Lab::new(&LineConfig::default());
     lab.run(FLEET);

@@ -12,9 +12,10 @@ use super::levels::{LevelState, Mark, kept_from, put_marks};
 use super::{FjallStore, Shared, View, packs};
 use crate::cache::{Outcome, RowCache, Source};
 use crate::records::{
-    AGENTS, HEAD, Head, MARKS, catalogue_key, change_key, entity_key, health_key, loss_key,
-    owner_key, position_key, put_agents, put_catalogue, put_change, put_entity, put_head,
-    put_health, put_loss, put_owner, put_position, put_tally, put_trace, tally_key, trace_key,
+    AGENTS, HEAD, Head, LEARNED, MARKS, catalogue_key, change_key, entity_key, health_key,
+    loss_key, owner_key, position_key, put_agents, put_catalogue, put_change, put_entity, put_head,
+    put_health, put_learned, put_loss, put_owner, put_position, put_tally, put_trace, tally_key,
+    trace_key,
 };
 use crate::row::{Row, Sum, put_value, read_row, tidy};
 use crate::{Checkpoint, CommitEpoch, Error, checkpoint, keys, notes};
@@ -111,6 +112,9 @@ impl FjallStore {
         }
         if let Some(agents) = &commit.agents {
             batch.insert(&shared.meta, [AGENTS], built(|out| put_agents(out, agents)));
+        }
+        if let Some(ports) = &commit.learned {
+            batch.insert(&shared.meta, [LEARNED], built(|out| put_learned(out, ports)));
         }
         let next_loss = self.put_checkpoint(&mut batch, commit, &next);
         // From here on only the batch itself can fail, and then the engine takes no more writes.

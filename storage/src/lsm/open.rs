@@ -15,9 +15,9 @@ use super::levels::{LevelState, Mark, read_marks};
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
 use crate::cache::RowCache;
 use crate::records::{
-    AGENTS, CATALOGUE, ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LOSS, MARKS, POSITION, TALLY,
-    read_agents, read_catalogue, read_entity, read_entity_key, read_head, read_loss, read_position,
-    read_tally,
+    AGENTS, CATALOGUE, ENTITY, FORMAT as FORMAT_KEY, HEAD, Head, LEARNED, LOSS, MARKS, POSITION,
+    TALLY, read_agents, read_catalogue, read_entity, read_entity_key, read_head, read_learned,
+    read_loss, read_position, read_tally,
 };
 use crate::{CatalogueRows, Checkpoint, Error};
 
@@ -256,6 +256,10 @@ fn read_contents(path: &Path, snapshot: &Snapshot, meta: &Keyspace) -> Result<Co
     if let Some(agents) = snapshot.get(meta, [AGENTS]).map_err(engine)? {
         let agents = read_agents(&agents).ok_or_else(|| unreadable("the agents"))?;
         checkpoint.agents = agents.into();
+    }
+    if let Some(ports) = snapshot.get(meta, [LEARNED]).map_err(engine)? {
+        let ports = read_learned(&ports).ok_or_else(|| unreadable("the learned ports"))?;
+        checkpoint.learned = ports.into();
     }
     // The order of keys differs from that of values for very long names only.
     checkpoint.positions.sort_by(|a, b| a.partition.cmp(&b.partition));

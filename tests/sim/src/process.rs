@@ -73,7 +73,9 @@ impl Process {
         let strangers = if is(Sabotage::NoStrangers) { Vec::new() } else { store.strangers() };
         let agents = if is(Sabotage::NoAgents) { Vec::new() } else { checkpoint.agents.to_vec() };
         let folded = checkpoint.folded;
-        let restored = Restored { owners, folded, agents, strangers, ..Restored::default() };
+        let learned = checkpoint.learned.to_vec();
+        let restored =
+            Restored { owners, folded, agents, learned, strangers, ..Restored::default() };
         let resume = Resume {
             epoch: checkpoint.epoch,
             clock: checkpoint.clock,
