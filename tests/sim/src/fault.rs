@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     PowerLoss,
     /// A byte of the store flips while the process is down.
     Damage,
+    /// A byte of a packed window flips while the process is down.
+    Rot,
     /// A stage panics.
     Panic,
     /// A source panics.
@@ -60,6 +62,7 @@ impl Fault {
             Self::KillInCommit,
             Self::PowerLoss,
             Self::Damage,
+            Self::Rot,
             Self::Panic,
             Self::SourcePanic,
             Self::Full,
@@ -76,7 +79,7 @@ impl Fault {
         }
         let some = dice.one_in(2);
         let drawn = all.into_iter().filter(|f| match f {
-            Self::Damage => disk == Disk::Fjall && dice.one_in(2),
+            Self::Damage | Self::Rot => disk == Disk::Fjall && dice.one_in(2),
             Self::Retention => bursts,
             _ => !some || dice.one_in(3),
         });

@@ -42,9 +42,9 @@ pub enum Law {
     NothingTwice,
     /// A process that is killed comes back where it was.
     NothingLost,
-    /// The store holds the sum of its commits.
+    /// The store holds the sum of its commits, in all windows that it does not name as unreadable.
     StoreKeeps,
-    /// Each level holds the sum of the commits.
+    /// So does each level.
     LevelsAgree,
     /// The store opens, reads and writes.
     StoreServes,
@@ -80,6 +80,10 @@ pub struct Outcome {
     pub resets: u64,
     /// Bytes flipped.
     pub damages: u64,
+    /// Bytes of packed windows flipped.
+    pub rotten: u64,
+    /// Windows that do not read, or lack one that did not, and are named.
+    pub named: u64,
     /// Damaged stores that went on from a copy, or from nothing.
     pub recoveries: u64,
     /// Edge rows in the end.
@@ -172,6 +176,8 @@ impl Outcome {
         self.deaths += other.deaths;
         self.resets += other.resets;
         self.damages += other.damages;
+        self.rotten += other.rotten;
+        self.named += other.named;
         self.recoveries += other.recoveries;
         self.rows += other.rows;
         self.sealed += other.sealed;

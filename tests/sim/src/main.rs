@@ -91,6 +91,10 @@ fn summary(
         "  {} troubles: {} deaths, {} resets, {} bits flipped, {} stores recovered",
         outcome.faults, outcome.deaths, outcome.resets, outcome.damages, outcome.recoveries
     );
+    println!(
+        "  {} bits of packed windows flipped, {} windows named as unreadable in the end",
+        outcome.rotten, outcome.named
+    );
     let mut laws: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (seed, violation) in failed {
         laws.entry(violation.law.as_str()).or_default().push(*seed);

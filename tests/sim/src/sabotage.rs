@@ -27,6 +27,8 @@ pub enum Sabotage {
     TakeTwice,
     /// A write that failed is dropped instead of tried again.
     DropFailed,
+    /// Answers do not name the windows that did not read.
+    Unnamed,
     /// The first mailbox takes whatever comes.
     NoBound,
 }
@@ -35,7 +37,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoReread,
         Self::CountAgain,
         Self::OffsetsFirst,
@@ -48,6 +50,7 @@ impl Sabotage {
         Self::NoLosses,
         Self::TakeTwice,
         Self::DropFailed,
+        Self::Unnamed,
         Self::NoBound,
     ];
 }

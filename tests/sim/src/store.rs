@@ -1,6 +1,7 @@
 //! The store of a simulated process, and what becomes of its files when the process or the machine
 //! dies.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use portolan_model::{
@@ -15,6 +16,8 @@ use portolan_storage::{
 use crate::dice::Dice;
 use crate::oracle::untimed;
 use crate::scenario::Disk;
+
+mod rot;
 
 /// See the module.
 pub(crate) struct Store {
@@ -120,14 +123,41 @@ impl Store {
         levels.iter().skip(1).map(|level| (level.len, level.first, level.sealed)).collect()
     }
 
-    /// The edges of one window of a level, as that level alone says.
-    pub(crate) fn window(&self, len: WindowLen, window: Window) -> Result<Vec<EdgeDelta>, Error> {
+    /// The edges of one window of a level, as that level alone says; nothing if it says that it lacks something.
+    pub(crate) fn window(
+        &self,
+        len: WindowLen,
+        window: Window,
+    ) -> Result<Option<Vec<EdgeDelta>>, Error> {
         let range = TimeRange { from: window.start(), to: window.end(len) };
         let plan = Plan { spans: vec![Span { len, range }] };
         let mut rows = Vec::new();
         let store = self.read();
-        store.history().edges(&plan, &Select::default(), &mut |row| rows.push(untimed(row)))?;
-        Ok(rows)
+        let history = store.history();
+        let answer =
+            history.edges(&plan, &Select::default(), &mut |row| rows.push(untimed(row)))?;
+        Ok(answer.is_whole().then_some(rows))
+    }
+
+    /// The base windows that answers about edges, and those about paths, name as unreadable.
+    pub(crate) fn unreadable(&self) -> Result<(BTreeSet<Window>, BTreeSet<Window>), Error> {
+        let (store, len) = (self.read(), self.len);
+        let history = store.history();
+        let Some(range) = history.extent()? else { return Ok(Default::default()) };
+        // Ends of windows, also where the last one has none.
+        let range = TimeRange { from: len.window(range.from).start(), ..range };
+        let plan = Plan { spans: vec![Span { len, range }] };
+        let select = Select::default();
+        let windows = |ranges: Vec<TimeRange>| -> BTreeSet<Window> {
+            let each = |range: TimeRange| {
+                std::iter::successors(Some(len.window(range.from)), move |at| Some(at.next(len)))
+                    .take_while(move |at| at.start() < range.to)
+            };
+            ranges.into_iter().flat_map(each).collect()
+        };
+        let edges = history.edges(&plan, &select, &mut |_| {})?.unreadable;
+        let paths = history.paths(&plan, &select, &mut |_| {})?.unreadable;
+        Ok((windows(edges), windows(paths)))
     }
 
     pub(crate) fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {
@@ -206,6 +236,21 @@ impl Store {
         let path = Self::path(folder);
         let at = dice.below((*last).max(1));
         flip(&path, at, 1 << dice.below(8)).map_err(|e| Error::Io(Box::new(e)))
+    }
+
+    /// A bit flips somewhere in what is packed. Says where, if anything is.
+    pub(crate) fn rot(&mut self, dice: &mut Dice) -> Result<Option<String>, Error> {
+        self.kill();
+        let Engine::Disk { folder, .. } = &self.engine else { return Ok(None) };
+        let path = Self::path(folder);
+        let found = rot::flip(&path, dice).map_err(|e| Error::Io(Box::new(e)))?;
+        // Whatever was written before is on the disk, in whichever journal.
+        let length = used(&path, 0).unwrap_or(0);
+        for mark in &mut self.marks {
+            mark.1 = length;
+        }
+        self.synced = self.marks.last().map_or(self.synced, |(epoch, _)| *epoch);
+        Ok(found)
     }
 
     fn journal_length(&self) -> u64 {

@@ -45,6 +45,7 @@ fn the_line_holds_its_laws_whatever_goes_wrong() {
     assert!(total.epochs > 10 * SEEDS && total.folded > 10 * SEEDS, "{total:?}");
     assert!(total.sealed > SEEDS / 10, "{total:?}");
     assert!(total.deaths > SEEDS && total.resets > SEEDS && total.recoveries > 0, "{total:?}");
+    assert!(total.rotten > 0 && total.named > 0, "{total:?}");
 }
 
 #[test]

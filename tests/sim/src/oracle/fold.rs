@@ -200,8 +200,12 @@ fn split(row: &FlowRow, len: WindowLen) -> Vec<(Window, u64, u64, bool)> {
     parts
 }
 
-/// Holds the rows of a store against the fold.
-pub(crate) fn check(folded: &Folded, rows: &[EdgeDelta], from: Window) -> Result<(), String> {
+/// Holds the rows of a store against the fold, in those windows that can be judged.
+pub(crate) fn check(
+    folded: &Folded,
+    rows: &[EdgeDelta],
+    judged: impl Fn(Window) -> bool,
+) -> Result<(), String> {
     let mut stored: BTreeMap<Key, Sums> = BTreeMap::new();
     for row in rows.iter().filter(|r| r.key.port != SECOND_HAND_PORT) {
         let key = (row.key.window, row.key.client, row.key.server, row.key.port);
@@ -209,7 +213,7 @@ pub(crate) fn check(folded: &Folded, rows: &[EdgeDelta], from: Window) -> Result
         total.iter_mut().zip(MEASURES).for_each(|(t, m)| *t += row.counters[m]);
     }
     let keys: BTreeSet<Key> = folded.edges.keys().chain(stored.keys()).copied().collect();
-    for key in keys.into_iter().filter(|k| k.0 >= from && !folded.torn.contains(k)) {
+    for key in keys.into_iter().filter(|k| judged(k.0) && !folded.torn.contains(k)) {
         let should = folded.edges.get(&key).copied().unwrap_or_default();
         let is = stored.get(&key).copied().unwrap_or_default();
         if should != is {

@@ -149,6 +149,14 @@ impl Sim {
                 self.outcome.deaths += 1;
                 self.start()?;
             }
+            Fault::Rot => {
+                self.store.kill();
+                let done = self.store.rot(&mut dice).map_err(|e| super::broken(&e))?;
+                self.tell(|| format!("flipped: {done:?}"));
+                self.outcome.rotten += u64::from(done.is_some());
+                self.outcome.deaths += 1;
+                self.start()?;
+            }
             Fault::KillInCommit => self.troubles.kill = Some(dice.one_in(2)),
             Fault::Panic => {
                 let stage = dice.below(4) as usize;
