@@ -62,9 +62,12 @@ impl<T> std::ops::DerefMut for Each<T> {
 
 // === parts ===
 
+/// Bytes of version and checksum.
+const SEAL: usize = 5;
+
 /// Puts version and checksum before a part.
 fn seal(body: &[u8]) -> Vec<u8> {
-    let mut part = Vec::with_capacity(body.len() + 5);
+    let mut part = Vec::with_capacity(body.len() + SEAL);
     part.push(VERSION);
     part.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
     part.extend_from_slice(body);
@@ -77,6 +80,11 @@ pub(crate) fn unseal(part: &[u8]) -> Option<&[u8]> {
     let (crc, body) = rest.split_first_chunk()?;
     let known = (1..=VERSION).contains(version);
     (known && u32::from_le_bytes(*crc) == crc32fast::hash(body)).then_some(body)
+}
+
+/// A part that was checked, without version and checksum.
+pub(crate) fn body(part: &[u8]) -> &[u8] {
+    part.get(SEAL..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fjall::{Guard, OwnedWriteBatch, Readable, UserValue};
+use fjall::{OwnedWriteBatch, Readable, UserValue};
 use portolan_model::{Nanos, TimeRange, Window};
 
 use super::buckets::rows;
@@ -12,7 +12,7 @@ use super::{Shared, View};
 use crate::Error;
 use crate::history::{Answer, Select};
 use crate::keys::{self, Reader};
-use crate::pack::{Head, Opened, Packed, Reverse, Summer, unseal};
+use crate::pack::{Head, Opened, Packed, Reverse, Summer, body, unseal};
 use crate::row::{Row, Sum, read_row, tidy};
 
 /// First bytes of keys of parts: these, and the kind of row.
@@ -118,7 +118,13 @@ mod seek;
 use seek::{Entry, Place, entries};
 pub(super) use seek::{first, firsts, lasts, windows};
 
-/// A packed part, read but not looked at.
+/// Slices as they were written, or what is wrong with them.
+type Slices = Result<Vec<UserValue>, &'static str>;
+
+const MISSING: &str = "a part is missing";
+const CHANGED: &str = "a slice does not match its checksum";
+
+/// A packed part as it was written.
 struct Loaded {
     part: PartKey,
     head: UserValue,
@@ -205,8 +211,8 @@ impl<'a, R: Row> Reading<'a, R> {
             Some(id) => self.slices_of(keyspace, part, &read, id.0),
         };
         match slices {
-            Ok(Some(slices)) => loaded.push(Loaded { part, head, slices }),
-            Ok(None) => self.lost(level, part.window, "a part is missing"),
+            Ok(Ok(slices)) => loaded.push(Loaded { part, head, slices }),
+            Ok(Err(why)) => self.lost(level, part.window, why),
             Err(e) => self.lost(level, part.window, &self.shared.damage(&e)?),
         }
         if loaded.len() == LOADED { self.flush(level, loaded) } else { Ok(()) }
@@ -216,13 +222,11 @@ impl<'a, R: Row> Reading<'a, R> {
     fn flush(&mut self, level: usize, loaded: &mut Vec<Loaded>) -> Result<(), Error> {
         let mut opened = Vec::with_capacity(loaded.len());
         for Loaded { part, head, slices } in &*loaded {
-            let bodies = slices.iter().map(|slice| unseal(slice)).collect();
-            match Head::read(head).zip(bodies) {
-                Some((head, slices)) => {
-                    let PartKey { window, layer, .. } = *part;
-                    opened.push(Opened { window, layer, head, slices });
-                }
-                None => self.lost(level, part.window, "a slice does not match its checksum"),
+            // Their checksums were looked at when they were read, near the core.
+            let slices = slices.iter().map(|slice| body(slice)).collect();
+            if let Some(head) = Head::read_checked(head) {
+                let PartKey { window, layer, .. } = *part;
+                opened.push(Opened { window, layer, head, slices });
             }
         }
         for place in self.sum.add_packed(&opened, self.select.entity.map(|id| id.0)) {
@@ -237,11 +241,17 @@ impl<'a, R: Row> Reading<'a, R> {
         keyspace: &fjall::Keyspace,
         part: PartKey,
         head: &Head<'_>,
-    ) -> fjall::Result<Option<Vec<UserValue>>> {
+    ) -> fjall::Result<Slices> {
         let prefix = part.bytes(SLICE | R::KIND);
-        let slices = self.view.snapshot.prefix(keyspace, prefix);
-        let slices = slices.map(Guard::value).collect::<fjall::Result<Vec<_>>>()?;
-        Ok((slices.len() == head.slices()).then_some(slices))
+        let mut slices = Vec::with_capacity(head.slices());
+        for guard in self.view.snapshot.prefix(keyspace, prefix) {
+            let slice = guard.value()?;
+            if unseal(&slice).is_none() {
+                return Ok(Err(CHANGED));
+            }
+            slices.push(slice);
+        }
+        Ok(if slices.len() == head.slices() { Ok(slices) } else { Err(MISSING) })
     }
 
     fn slices_of(
@@ -250,20 +260,27 @@ impl<'a, R: Row> Reading<'a, R> {
         part: PartKey,
         head: &Head<'_>,
         id: u64,
-    ) -> fjall::Result<Option<Vec<UserValue>>> {
-        let Some(code) = head.code(id) else { return Ok(Some(Vec::new())) };
+    ) -> fjall::Result<Slices> {
+        let Some(code) = head.code(id) else { return Ok(Ok(Vec::new())) };
         let key = part.bytes(REVERSE | R::KIND);
-        let Some(reverse) = self.view.snapshot.get(keyspace, key)? else { return Ok(None) };
+        let Some(reverse) = self.view.snapshot.get(keyspace, key)? else {
+            return Ok(Err(MISSING));
+        };
         let found = Reverse::read(&reverse).and_then(|reverse| reverse.as_server(code));
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = found else { return Ok(Err("an index does not match its checksum")) };
         let wanted: BTreeSet<usize> = head.as_client(code).chain(found).collect();
         let mut slices = Vec::with_capacity(wanted.len());
         for number in wanted {
             let key = part.slice(SLICE | R::KIND, number);
-            let Some(slice) = self.view.snapshot.get(keyspace, key)? else { return Ok(None) };
+            let Some(slice) = self.view.snapshot.get(keyspace, key)? else {
+                return Ok(Err(MISSING));
+            };
+            if unseal(&slice).is_none() {
+                return Ok(Err(CHANGED));
+            }
             slices.push(slice);
         }
-        Ok(Some(slices))
+        Ok(Ok(slices))
     }
 
     fn late(&mut self, level: usize, from: Window, last: Window) -> Result<(), Error> {

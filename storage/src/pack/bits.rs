@@ -1,8 +1,12 @@
 //! Numbers of any width, one behind the other, lowest bit first.
 
-/// An array of [`unpack_width`] for these widths.
+/// An array of a function for each width: shifts are constants then, and this is what makes them fast.
 macro_rules! widths {
-    ($($width:literal)*) => { [$(unpack_width::<$width>),*] };
+    ($of:ident) => {
+        widths!($of; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+            33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64)
+    };
+    ($of:ident; $($width:literal)*) => { [$($of::<$width>),*] };
 }
 
 /// Writes bits.
@@ -110,28 +114,89 @@ pub(super) fn unpack(bytes: &[u8], width: u32, least: i64, out: &mut [i64]) {
     UNPACK[width as usize](bytes, least, out);
 }
 
-type Unpack = fn(&[u8], i64, &mut [i64]);
+/// As [`unpack`], but adds each to what is there, without a look at what numbers hold.
+pub(super) fn add(bytes: &[u8], width: u32, least: i64, sums: &mut [i64]) {
+    ADD[width as usize](bytes, least, sums);
+}
 
-/// A function for each width: shifts are constants then, and this is what makes it fast.
-const UNPACK: [Unpack; 65] = widths!(
-    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
-    41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64
-);
+/// As [`add`], each to the sum of its slot. There is a sum for each slot.
+pub(super) fn add_at(bytes: &[u8], width: u32, least: i64, slots: &[u32], sums: &mut [i64]) {
+    ADD_AT[width as usize](bytes, least, slots, sums);
+}
+
+type Run = fn(&[u8], i64, &mut [i64]);
+type Spread = fn(&[u8], i64, &[u32], &mut [i64]);
+const UNPACK: [Run; 65] = widths!(unpack_width);
+const ADD: [Run; 65] = widths!(add_width);
+const ADD_AT: [Spread; 65] = widths!(add_width_at);
 
 fn unpack_width<const WIDTH: usize>(bytes: &[u8], least: i64, out: &mut [i64]) {
-    let mut at = 0;
     let (eights, rest) = out.as_chunks_mut::<8>();
+    let mut at = Eights::<WIDTH>::new(bytes, least);
     for eight in eights {
-        match bytes.get(at..).and_then(<[u8]>::first_chunk::<EIGHT>) {
-            Some(from) => unpack_eight::<WIDTH>(from, least, eight),
-            None => unpack_eight::<WIDTH>(&padded(bytes, at), least, eight),
-        }
-        at += WIDTH;
+        at.next(eight);
     }
     if !rest.is_empty() {
         let mut eight = [0; 8];
-        unpack_eight::<WIDTH>(&padded(bytes, at), least, &mut eight);
+        at.next(&mut eight);
         rest.copy_from_slice(&eight[..rest.len()]);
+    }
+}
+
+fn add_width<const WIDTH: usize>(bytes: &[u8], least: i64, sums: &mut [i64]) {
+    let (eights, rest) = sums.as_chunks_mut::<8>();
+    let mut at = Eights::<WIDTH>::new(bytes, least);
+    let mut eight = [0; 8];
+    for sums in eights {
+        at.next(&mut eight);
+        sums.iter_mut().zip(&eight).for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
+    }
+    if !rest.is_empty() {
+        at.next(&mut eight);
+        rest.iter_mut().zip(&eight).for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
+    }
+}
+
+fn add_width_at<const WIDTH: usize>(bytes: &[u8], least: i64, slots: &[u32], sums: &mut [i64]) {
+    let mut at = Eights::<WIDTH>::new(bytes, least);
+    let mut eight = [0; 8];
+    let mut add = |slot: &u32, value: &i64| {
+        let sum = &mut sums[*slot as usize];
+        *sum = sum.wrapping_add(*value);
+    };
+    let (eights, rest) = slots.as_chunks::<8>();
+    for slots in eights {
+        at.next(&mut eight);
+        slots.iter().zip(&eight).for_each(|(slot, value)| add(slot, value));
+    }
+    if !rest.is_empty() {
+        at.next(&mut eight);
+        rest.iter().zip(&eight).for_each(|(slot, value)| add(slot, value));
+    }
+}
+
+/// Numbers of one width, eight at a time.
+struct Eights<'a, const WIDTH: usize> {
+    bytes: &'a [u8],
+    at: usize,
+    least: i64,
+}
+
+// === impl Eights ===
+
+impl<'a, const WIDTH: usize> Eights<'a, WIDTH> {
+    fn new(bytes: &'a [u8], least: i64) -> Self {
+        Self { bytes, at: 0, least }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its loops are the hottest of the store")]
+    fn next(&mut self, out: &mut [i64; 8]) {
+        match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<EIGHT>) {
+            Some(from) => unpack_eight::<WIDTH>(from, self.least, out),
+            None => unpack_eight::<WIDTH>(&padded(self.bytes, self.at), self.least, out),
+        }
+        self.at += WIDTH;
     }
 }
 

@@ -4,7 +4,7 @@
 //! Width (u8), least (signed), number of exceptions (varint); each exception as the distance of its place
 //! from the one before and its number (varints); then the bits.
 
-use super::bits::{BitWriter, get, low, unpack};
+use super::bits::{self, BitWriter, get, low, unpack};
 use crate::codec::{put_signed, put_varint, take_signed, take_u8, take_varint};
 
 /// Appends a column.
@@ -32,74 +32,101 @@ pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
     out.extend_from_slice(&bits.finish());
 }
 
-/// Reads a column of `len` numbers off the front. No number is farther from zero than the one that comes back.
-pub(super) fn take(at: &mut &[u8], len: usize, values: &mut Vec<i64>) -> Option<u64> {
-    let width = u32::from(take_u8(at)?);
-    let least = take_signed(at)?;
-    let apart = take_varint(at)?;
-    if width > 64 || apart > len as u64 {
-        return None;
-    }
-    let exceptions = *at;
-    let mut most = least.unsigned_abs().saturating_add(low(width));
-    let mut place = 0;
-    for _ in 0..apart {
-        let (_, number) = take_exception(at, least, &mut place)?;
-        most = most.max(number.unsigned_abs());
-    }
-    let bits = *at;
-    (_, *at) = at.split_at_checked((len * width as usize).div_ceil(8))?;
-    values.resize(len, 0);
-    unpack(bits, width, least, values);
-    let (mut again, mut place) = (exceptions, 0);
-    for _ in 0..apart {
-        let (place, number) = take_exception(&mut again, least, &mut place)?;
-        *values.get_mut(place)? = number;
-    }
-    Some(most)
+/// A column that was found, and is not unpacked yet.
+pub(super) struct Column<'a> {
+    len: usize,
+    width: u32,
+    /// No number is less.
+    pub(super) least: i64,
+    bits: &'a [u8],
+    apart: u64,
+    exceptions: &'a [u8],
+    /// No number is farther from zero.
+    pub(super) most: u64,
 }
 
-/// Reads some of a column of `len` numbers off the front, by their places in order: numbers of one width are found
-/// without reading those before. No number of the column is farther from zero than the one that comes back.
-pub(super) fn take_some(
-    at: &mut &[u8],
-    len: usize,
-    places: &[usize],
-    values: &mut Vec<i64>,
-) -> Option<u64> {
-    let width = u32::from(take_u8(at)?);
-    let least = take_signed(at)?;
-    let apart = take_varint(at)?;
-    if width > 64 || apart > len as u64 {
-        return None;
+// === impl Column ===
+
+impl<'a> Column<'a> {
+    /// Reads a column of `len` numbers off the front.
+    pub(super) fn read(at: &mut &'a [u8], len: usize) -> Option<Self> {
+        let width = u32::from(take_u8(at)?);
+        let least = take_signed(at)?;
+        let apart = take_varint(at)?;
+        if width > 64 || apart > len as u64 {
+            return None;
+        }
+        let exceptions = *at;
+        let mut most = least.unsigned_abs().saturating_add(low(width));
+        let mut place = 0;
+        for _ in 0..apart {
+            let above = take_exception(at, &mut place)?;
+            most = most.max(least.wrapping_add(above).unsigned_abs());
+            (place < len).then_some(())?;
+        }
+        let bits = *at;
+        (_, *at) = at.split_at_checked((len * width as usize).div_ceil(8))?;
+        Some(Self { len, width, least, bits, apart, exceptions, most })
     }
-    let mut exceptions = *at;
-    let mut place = 0;
-    for _ in 0..apart {
-        take_exception(at, least, &mut place)?;
-    }
-    let bits = *at;
-    (_, *at) = at.split_at_checked((len * width as usize).div_ceil(8))?;
-    values.clear();
-    let number = |place: &usize| get(bits, place * width as usize, width) as i64;
-    values.extend(places.iter().map(|place| least.wrapping_add(number(place))));
-    let mut most = least.unsigned_abs().saturating_add(low(width));
-    let mut place = 0;
-    for _ in 0..apart {
-        let (place, number) = take_exception(&mut exceptions, least, &mut place)?;
-        most = most.max(number.unsigned_abs());
-        (place < len).then_some(())?;
-        if let Ok(at) = places.binary_search(&place) {
-            values[at] = number;
+
+    /// All its numbers.
+    pub(super) fn unpack(&self, values: &mut Vec<i64>) {
+        values.resize(self.len, 0);
+        unpack(self.bits, self.width, self.least, values);
+        for (place, above) in self.apart() {
+            values[place] = self.least.wrapping_add(above);
         }
     }
-    Some(most)
+
+    /// Some of its numbers, by their places in order: those of one width are found without reading those before.
+    pub(super) fn pick(&self, places: &[usize], values: &mut Vec<i64>) {
+        values.clear();
+        let width = self.width;
+        let number = |place: &usize| get(self.bits, place * width as usize, width) as i64;
+        values.extend(places.iter().map(|place| self.least.wrapping_add(number(place))));
+        for (place, above) in self.apart() {
+            if let Ok(at) = places.binary_search(&place) {
+                values[at] = self.least.wrapping_add(above);
+            }
+        }
+    }
+
+    /// Adds its numbers to sums, as many, which hold what comes of it.
+    pub(super) fn add_to(&self, sums: &mut [i64]) {
+        bits::add(self.bits, self.width, self.least, &mut sums[..self.len]);
+        // The bits of an exception are zero: the least is added already.
+        for (place, above) in self.apart() {
+            sums[place] = sums[place].wrapping_add(above);
+        }
+    }
+
+    /// Adds each of its numbers to the sum of its slot.
+    pub(super) fn add_at(&self, slots: &[u32], sums: &mut [i64]) {
+        bits::add_at(self.bits, self.width, self.least, &slots[..self.len], sums);
+        for (place, above) in self.apart() {
+            let sum = &mut sums[slots[place] as usize];
+            *sum = sum.wrapping_add(above);
+        }
+    }
+
+    /// The exceptions: the place of each, and how far it is from the least.
+    fn apart(&self) -> impl Iterator<Item = (usize, i64)> + 'a {
+        let (mut at, mut place) = (self.exceptions, 0);
+        let next = move |_| take_exception(&mut at, &mut place).map(|above| (place, above));
+        (0..self.apart).map_while(next)
+    }
 }
 
-/// The place of an exception, behind the one before, and its number.
-fn take_exception(at: &mut &[u8], least: i64, place: &mut usize) -> Option<(usize, i64)> {
+/// Reads a column of `len` numbers off the front.
+pub(super) fn take(at: &mut &[u8], len: usize, values: &mut Vec<i64>) -> Option<()> {
+    Column::read(at, len)?.unpack(values);
+    Some(())
+}
+
+/// Moves on to the next exception: its place, and how far it is from the least.
+fn take_exception(at: &mut &[u8], place: &mut usize) -> Option<i64> {
     *place = place.checked_add(usize::try_from(take_varint(at)?).ok()?)?;
-    Some((*place, least.wrapping_add(take_varint(at)? as i64)))
+    Some(take_varint(at)? as i64)
 }
 
 /// The width with the fewest bits in all.

@@ -17,9 +17,17 @@ struct Shifts {
 
 /// The parts of keys by the codes of somebody else's lists.
 pub(super) struct Codes {
-    clients: Vec<u64>,
-    servers: Vec<u64>,
-    tails: Vec<u64>,
+    ids: Part,
+    tails: Part,
+    shifts: Shifts,
+}
+
+/// What the codes of somebody else's list are here.
+enum Part {
+    /// The same, of so many.
+    Same(usize),
+    /// These.
+    Moved(Vec<u32>),
 }
 
 /// Bits of a key: the highest stays free.
@@ -55,12 +63,7 @@ impl Names {
                 *key = ends | of(&old_tails, tail);
             }
         }
-        let shifted = |by: u32| new_ids.iter().map(|code| u64::from(*code) << by).collect();
-        Some(Codes {
-            clients: shifted(after.client),
-            servers: shifted(after.server),
-            tails: new_tails.into_iter().map(u64::from).collect(),
-        })
+        Some(Codes { ids: Part::of(new_ids), tails: Part::of(new_tails), shifts: after })
     }
 
     /// Codes of client, server and tail in a key.
@@ -104,14 +107,58 @@ impl Shifts {
 impl Codes {
     #[inline]
     pub(super) fn client(&self, code: i64) -> Option<u64> {
-        self.clients.get(usize::try_from(code).ok()?).copied()
+        Some(self.ids.get(code)? << self.shifts.client)
     }
 
     /// What a server and a tail add to a key.
     #[inline]
     pub(super) fn rest(&self, server: i64, tail: i64) -> Option<u64> {
-        let server = self.servers.get(usize::try_from(server).ok()?)?;
-        Some(server | self.tails.get(usize::try_from(tail).ok()?)?)
+        Some(self.ids.get(server)? << self.shifts.server | self.tails.get(tail)?)
+    }
+
+    /// The keys of one client with these servers and tails: there are as many of each.
+    pub(super) fn keys(
+        &self,
+        client: i64,
+        servers: &[i64],
+        tails: &[i64],
+        keys: &mut [u64],
+    ) -> Option<()> {
+        let client = self.client(client)?;
+        let rows = keys.iter_mut().zip(servers.iter().zip(tails));
+        let (Part::Same(ids), Part::Same(names)) = (&self.ids, &self.tails) else {
+            for (key, (server, tail)) in rows {
+                *key = client | self.rest(*server, *tail)?;
+            }
+            return Some(());
+        };
+        let by = self.shifts.server;
+        let mut known = true;
+        for (key, (server, tail)) in rows {
+            let (server, tail) = (*server as u64, *tail as u64);
+            // Both always, so that there is no branch.
+            let unknown = u64::from(server >= *ids as u64) | u64::from(tail >= *names as u64);
+            known &= unknown == 0;
+            *key = client | server << by | tail;
+        }
+        known.then_some(())
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn of(codes: Vec<u32>) -> Self {
+        let same = codes.iter().enumerate().all(|(at, code)| at as u32 == *code);
+        if same { Self::Same(codes.len()) } else { Self::Moved(codes) }
+    }
+
+    #[inline]
+    fn get(&self, code: i64) -> Option<u64> {
+        match self {
+            Self::Same(len) => Some(code as u64).filter(|code| *code < *len as u64),
+            Self::Moved(codes) => codes.get(usize::try_from(code).ok()?).copied().map(u64::from),
+        }
     }
 }
 

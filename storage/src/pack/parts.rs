@@ -1,7 +1,7 @@
 //! The parts beside the slices: the head, which says who is in a window, and the reverse index.
 
 use super::bits::{BitReader, BitWriter};
-use super::{COUNTERS, COUNTERS_OF_1, seal, unseal};
+use super::{COUNTERS, COUNTERS_OF_1, body, seal, unseal};
 use crate::codec::{put_signed, put_varint, take_signed, take_varint};
 
 /// The head of a packed window: rows, numbers of entities, tails and slices (varints); sum of each counter over all
@@ -65,12 +65,19 @@ impl<'a> Head<'a> {
 
     /// Reads a head, if its bytes are those that were written.
     pub(crate) fn read(part: &'a [u8]) -> Option<Self> {
-        let mut body = unseal(part)?;
+        let head = unseal(part).and_then(|_| Self::read_checked(part))?;
+        let sorted = head.ids().is_sorted_by(|a, b| a < b) && head.tails.is_sorted_by(|a, b| a < b);
+        sorted.then_some(head)
+    }
+
+    /// Reads a head that was read before.
+    pub(crate) fn read_checked(part: &'a [u8]) -> Option<Self> {
+        let mut body = body(part);
         let at = &mut body;
         let rows = take_varint(at)?;
         let mut count = || usize::try_from(take_varint(at)?).ok().filter(|n| *n <= part.len());
         let (ids, tails, slices) = (count()?, count()?, count()?);
-        let counters = if part[0] == 1 { COUNTERS_OF_1 } else { COUNTERS };
+        let counters = if part.first() == Some(&1) { COUNTERS_OF_1 } else { COUNTERS };
         let mut totals = [0; COUNTERS];
         for sum in &mut totals[..counters] {
             *sum = take_signed(at)?;
@@ -86,9 +93,7 @@ impl<'a> Head<'a> {
             Some(tail)
         };
         let tails: Vec<&[u8]> = (0..tails).map(|_| tail(at)).collect::<Option<_>>()?;
-        let head = Self { rows, totals, ids, slices, tails };
-        let sorted = head.ids().is_sorted_by(|a, b| a < b) && head.tails.is_sorted_by(|a, b| a < b);
-        (at.is_empty() && sorted).then_some(head)
+        at.is_empty().then_some(Self { rows, totals, ids, slices, tails })
     }
 
     /// How many entities.
@@ -100,6 +105,11 @@ impl<'a> Head<'a> {
     pub(super) fn ids(&self) -> impl Iterator<Item = u64> + 'a {
         let (ids, _) = self.ids.as_chunks();
         ids.iter().map(|id| u64::from_le_bytes(*id))
+    }
+
+    /// Whether it has the same entities and tails: then codes of one are codes of the other.
+    pub(super) fn has_names_of(&self, other: &Self) -> bool {
+        self.ids == other.ids && self.tails == other.tails
     }
 
     /// How many slices.

@@ -7,7 +7,7 @@
 
 use portolan_model::{Counters, Latency, Measure, Nanos, Orientation, Window, doubt_expected};
 
-use super::column;
+use super::column::{self, Column};
 use super::names::Codes;
 use super::parts::Head;
 use super::table::{Table, Walk};
@@ -25,8 +25,10 @@ pub(super) struct Scratch {
     keys: Vec<u64>,
     column: Vec<i64>,
     doubt: Expected,
-    first: Vec<Nanos>,
-    last: Vec<Nanos>,
+    first: Vec<i64>,
+    /// What the keys that were placed last were read from, and by which codes.
+    placed: Vec<u8>,
+    codes: Option<usize>,
 }
 
 /// What the doubted bytes of each row are expected to be made of.
@@ -48,8 +50,8 @@ const DOUBTED: usize = Measure::BytesDoubted as usize;
 
 /// Which rows of a slice are added.
 pub(super) enum Wanted<'a> {
-    /// All, by the codes of the window.
-    All(&'a Codes),
+    /// All, by the codes of the window. Windows of one number have the same codes.
+    All(&'a Codes, usize),
     /// Those with this entity: its code.
     Of(i64, &'a Head<'a>),
 }
@@ -121,23 +123,20 @@ pub(super) fn add(
     let at = &mut bytes;
     let rows = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= super::SLICE_ROWS)?;
     let flags = take_u8(at)?;
-    let runs = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= rows)?;
-    column::take(at, runs, &mut scratch.runs)?;
-    column::take(at, runs, &mut scratch.lengths)?;
-    column::take(at, rows, &mut scratch.servers)?;
-    column::take(at, rows, &mut scratch.tails)?;
-    // Which rows are added, where it is not all.
     let picked = match wanted {
-        Wanted::All(codes) => {
-            scratch.keys_of_all(rows, codes)?;
+        Wanted::All(codes, number) => {
+            place_all(at, rows, (codes, *number), scratch, (table, walk))?;
             None
         }
-        Wanted::Of(code, head) => Some(scratch.keys_of(*code, rows, head, table)?),
+        Wanted::Of(code, head) => {
+            let picked = scratch.some_keys(at, rows, *code, head, table)?;
+            if picked.is_empty() {
+                return Some(());
+            }
+            table.place(walk, &scratch.keys)?;
+            Some(picked)
+        }
     };
-    if picked.as_ref().is_some_and(Vec::is_empty) {
-        return Some(());
-    }
-    table.place(walk, &scratch.keys)?;
     let present = if flags & MANY == 0 {
         u64::from(u16::from_le_bytes(take_chunk(at)?))
     } else {
@@ -145,10 +144,18 @@ pub(super) fn add(
     };
     let oriented = classes().any(|(counter, _)| present & 1 << counter != 0);
     if oriented {
-        scratch.doubt.begin(scratch.keys.len());
+        scratch.doubt.begin(picked.as_ref().map_or(rows, Vec::len));
     }
     for counter in (0..COUNTERS).filter(|counter| present & 1 << counter != 0) {
-        let most = take_column(at, rows, picked.as_deref(), &mut scratch.column)?;
+        let column = Column::read(at, rows)?;
+        match &picked {
+            None if !(oriented && Expected::needs(counter)) => {
+                table.count(counter, &column, &mut scratch.column);
+                continue;
+            }
+            None => column.unpack(&mut scratch.column),
+            Some(picked) => column.pick(picked, &mut scratch.column),
+        }
         if oriented {
             if counter == DOUBTED {
                 scratch.doubt.rest(&scratch.column);
@@ -156,15 +163,13 @@ pub(super) fn add(
             }
             scratch.doubt.take(counter, &scratch.column);
         }
-        table.count(counter, &scratch.column, most);
+        table.count_some(counter, &scratch.column, column.most);
     }
     if oriented {
         let most = scratch.doubt.finish();
-        table.count(DOUBTED, &scratch.doubt.doubt, most);
+        table.count_some(DOUBTED, &scratch.doubt.doubt, most);
     }
-    take_times(at, window, rows, picked.as_deref(), scratch)?;
-    table.first(&scratch.first);
-    table.last(&scratch.last);
+    take_times(at, window, rows, picked.as_deref(), scratch, table)?;
     if flags & HISTOGRAMS != 0 {
         for side in 0..3 {
             let each = |row: usize, latency: &Latency| {
@@ -182,6 +187,37 @@ pub(super) fn add(
     at.is_empty().then_some(())
 }
 
+/// Finds the rows of all keys of a slice.
+fn place_all(
+    at: &mut &[u8],
+    rows: usize,
+    (codes, number): (&Codes, usize),
+    scratch: &mut Scratch,
+    (table, walk): (&mut Table, &mut Walk),
+) -> Option<()> {
+    let before = *at;
+    let runs = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= rows)?;
+    let mut column = |len: usize| Column::read(at, len);
+    let (clients, lengths) = (column(runs)?, column(runs)?);
+    let (servers, tails) = (column(rows)?, column(rows)?);
+    let bytes = before.get(..before.len() - at.len())?;
+    // Windows of a graph that stands still have the same edges: what was found for one is found for the next.
+    if scratch.codes == Some(number) && scratch.placed == bytes {
+        return table.place_again(walk);
+    }
+    scratch.codes = None;
+    clients.unpack(&mut scratch.runs);
+    lengths.unpack(&mut scratch.lengths);
+    servers.unpack(&mut scratch.servers);
+    tails.unpack(&mut scratch.tails);
+    scratch.keys_of_all(rows, codes)?;
+    table.place(walk, &scratch.keys)?;
+    scratch.placed.clear();
+    scratch.placed.extend_from_slice(bytes);
+    scratch.codes = Some(number);
+    Some(())
+}
+
 /// The counters of connections by class, and how much each of these is in doubt.
 fn classes() -> impl Iterator<Item = (usize, i64)> {
     Orientation::ALL.iter().map(|class| (class.measure() as usize, class.doubt()))
@@ -196,6 +232,18 @@ fn take_chunk<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
 // === impl Expected ===
 
 impl Expected {
+    /// Whether a counter matters.
+    fn needs(counter: usize) -> bool {
+        const PLAIN: [Measure; 4] = [
+            Measure::ConnectionsActive,
+            Measure::BytesSent,
+            Measure::BytesReceived,
+            Measure::BytesDoubted,
+        ];
+        PLAIN.iter().any(|measure| *measure as usize == counter)
+            || classes().any(|class| class.0 == counter)
+    }
+
     fn begin(&mut self, rows: usize) {
         for column in [&mut self.active, &mut self.bytes, &mut self.doubt] {
             column.clear();
@@ -246,30 +294,39 @@ impl Expected {
 // === impl Scratch ===
 
 impl Scratch {
+    /// Forgets which keys were placed last: names, or rows, may have moved since.
+    pub(super) fn forget(&mut self) {
+        self.codes = None;
+    }
+
     /// Makes the keys of all rows of a slice.
     fn keys_of_all(&mut self, rows: usize, codes: &Codes) -> Option<()> {
-        self.keys.clear();
-        let mut from = 0_usize;
+        self.keys.resize(rows, 0);
+        let (mut keys, mut from) = (&mut *self.keys, 0_usize);
         for (client, length) in self.runs.iter().zip(&self.lengths) {
-            let client = codes.client(*client)?;
             let to = from.checked_add(usize::try_from(*length).ok()?)?;
             let (servers, tails) = (self.servers.get(from..to)?, self.tails.get(from..to)?);
-            for (server, tail) in servers.iter().zip(tails) {
-                self.keys.push(client | codes.rest(*server, *tail)?);
-            }
-            from = to;
+            let (run, rest) = keys.split_at_mut_checked(to - from)?;
+            codes.keys(*client, servers, tails, run)?;
+            (keys, from) = (rest, to);
         }
         (from == rows).then_some(())
     }
 
     /// Makes the keys of those rows that have an entity, and says which these are.
-    fn keys_of(
+    fn some_keys(
         &mut self,
-        code: i64,
+        at: &mut &[u8],
         rows: usize,
+        code: i64,
         head: &Head<'_>,
         table: &mut Table,
     ) -> Option<Vec<usize>> {
+        let runs = usize::try_from(take_varint(at)?).ok().filter(|n| *n <= rows)?;
+        column::take(at, runs, &mut self.runs)?;
+        column::take(at, runs, &mut self.lengths)?;
+        column::take(at, rows, &mut self.servers)?;
+        column::take(at, rows, &mut self.tails)?;
         self.keys.clear();
         self.clients.clear();
         for (client, length) in self.runs.iter().zip(&self.lengths) {
@@ -306,19 +363,6 @@ impl Scratch {
     }
 }
 
-/// Reads a column, or those of its numbers that belong to picked rows.
-fn take_column(
-    at: &mut &[u8],
-    rows: usize,
-    picked: Option<&[usize]>,
-    values: &mut Vec<i64>,
-) -> Option<u64> {
-    match picked {
-        None => column::take(at, rows, values),
-        Some(picked) => column::take_some(at, rows, picked, values),
-    }
-}
-
 fn put_times(out: &mut Vec<u8>, window: Window, first: &[Nanos], last: &[Nanos]) {
     let start = window.start();
     let list = |out: &mut Vec<u8>, times: &[Nanos], unknown: Nanos| {
@@ -349,6 +393,7 @@ fn take_times(
     rows: usize,
     picked: Option<&[usize]>,
     scratch: &mut Scratch,
+    table: &mut Table,
 ) -> Option<()> {
     let list = |at: &mut &[u8]| -> Option<Vec<usize>> {
         let len = take_varint(at)?;
@@ -360,22 +405,50 @@ fn take_times(
     let unit = take_varint(at)? as i64;
     let start = window.start();
     let time = |from: Nanos, by: i64| from.wrapping_add(by.wrapping_mul(unit) as u64);
-    let Scratch { column, first, last, .. } = scratch;
-    take_column(at, rows, picked, column)?;
-    first.clear();
-    first.extend(column.iter().map(|by| time(start, *by)));
-    take_column(at, rows, picked, column)?;
-    last.clear();
-    last.extend(first.iter().zip(&*column).map(|(first, by)| time(*first, *by)));
+    let (firsts, lasts) = (Column::read(at, rows)?, Column::read(at, rows)?);
+    if knows(table, start, unit, &firsts, &lasts) {
+        return Some(());
+    }
+    let Scratch { column, first, .. } = scratch;
+    match picked {
+        None => {
+            firsts.unpack(first);
+            lasts.unpack(column);
+        }
+        Some(picked) => {
+            firsts.pick(picked, first);
+            lasts.pick(picked, column);
+        }
+    }
+    let each = first.iter().zip(&*column);
+    let times = each.map(|(from, by)| {
+        let first = time(start, *from);
+        (first, time(first, *by))
+    });
+    if no_first.is_empty() && no_last.is_empty() {
+        table.see(times);
+        return Some(());
+    }
+    let mut times: Vec<(Nanos, Nanos)> = times.collect();
     let place = |row: &usize| match picked {
         None => Some(*row),
         Some(picked) => picked.binary_search(row).ok(),
     };
     for at in no_first.iter().filter_map(place) {
-        first[at] = Nanos::MAX;
+        times[at].0 = Nanos::MAX;
     }
     for at in no_last.iter().filter_map(place) {
-        last[at] = 0;
+        times[at].1 = 0;
     }
+    table.see(times.into_iter());
     Some(())
+}
+
+/// Whether none of these times tells anything new: a window between others has no first and last event of rows that
+/// were seen before and after it.
+fn knows(table: &Table, start: Nanos, unit: i64, firsts: &Column<'_>, lasts: &Column<'_>) -> bool {
+    let from = firsts.least.checked_mul(unit).and_then(|by| start.checked_add_signed(by));
+    let reach = firsts.most.checked_add(lasts.most).zip(u64::try_from(unit).ok());
+    let to = reach.and_then(|(most, unit)| start.checked_add(most.checked_mul(unit)?));
+    from.zip(to).is_some_and(|(from, to)| table.knows(from, to))
 }

@@ -44,8 +44,7 @@ struct Columns {
     bytes: Vec<u8>,
     tails: Vec<usize>,
     counters: Each<Vec<i64>>,
-    first: Vec<Nanos>,
-    last: Vec<Nanos>,
+    times: Vec<(Nanos, Nanos)>,
     latency: Vec<[Latency; 3]>,
 }
 
@@ -54,13 +53,11 @@ struct Columns {
 impl Columns {
     fn push(&mut self, ends: (EntityId, EntityId), tail: &[u8], sums: &impl Sum) {
         let (counters, latency) = sums.parts();
-        let (first, last) = sums.times();
         self.ends.push((ends.0.0, ends.1.0));
         self.bytes.extend_from_slice(tail);
         self.tails.push(self.bytes.len());
         self.counters.iter_mut().zip(counters).for_each(|(column, sum)| column.push(sum));
-        self.first.push(first);
-        self.last.push(last);
+        self.times.push(sums.times());
         self.latency.extend(latency);
     }
 
@@ -86,11 +83,10 @@ impl Columns {
         for (counter, column) in self.counters.iter().enumerate() {
             let most = column.iter().map(|sum| sum.unsigned_abs()).max().unwrap_or(0);
             if most > 0 {
-                table.count(counter, column, most);
+                table.count_some(counter, column, most);
             }
         }
-        table.first(&self.first);
-        table.last(&self.last);
+        table.see(self.times.iter().copied());
         for (row, theirs) in self.latency.iter().enumerate() {
             let mine = table.latency(row)?;
             mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| mine.add(theirs));
@@ -229,18 +225,31 @@ fn add_all(
     scratch: &mut Scratch,
     broken: &mut Vec<usize>,
 ) -> Option<()> {
-    let mut learn = |place: &usize| {
+    scratch.forget();
+    let mut learn = |(place, like): &(usize, Option<usize>)| {
         let head = &opened[*place].head;
-        table.learn(head.ids(), head.tails.iter().copied())
+        Some(match like {
+            None => Some(table.learn(head.ids(), head.tails.iter().copied())?),
+            Some(_) => None,
+        })
     };
+    let alike = alike(opened, places);
     // Twice: what one brings moves the codes of the others.
-    places.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
-    let codes = places.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
+    alike.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
+    let codes = alike.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
     table.begin_windows(places.len());
-    let begin = |(place, codes): (&usize, _)| (*place, Wanted::All(codes), Walk::default(), 0);
-    let mut windows: Vec<_> = places.iter().zip(&codes).map(begin).collect();
+    let begin = |(at, (place, like)): (usize, &(usize, Option<usize>))| {
+        let number = like.unwrap_or(at);
+        let wanted = codes[number].as_ref().map(|codes| Wanted::All(codes, number))?;
+        Some((*place, wanted, Walk::default(), 0))
+    };
+    let mut windows: Vec<_> = alike.iter().enumerate().filter_map(begin).collect();
+    // The newest and then the oldest: of most rows, the others have neither the first nor the last event.
+    if let Some(newest) = windows.pop() {
+        windows.insert(0, newest);
+    }
     let next = |(place, wanted, _, slice): &(usize, Wanted<'_>, Walk, usize)| {
-        let Wanted::All(codes) = wanted else { return None };
+        let Wanted::All(codes, _) = wanted else { return None };
         codes.client(opened[*place].head.first_client(*slice)?)
     };
     while !windows.is_empty() {
@@ -259,6 +268,19 @@ fn add_all(
     }
     table.end_windows();
     Some(())
+}
+
+/// Each window with the first one before, by its number, that has the same names as it, if all between have.
+fn alike(opened: &[Opened<'_>], places: &[usize]) -> Vec<(usize, Option<usize>)> {
+    let mut all: Vec<(usize, Option<usize>)> = Vec::with_capacity(places.len());
+    for place in places {
+        let before = all
+            .last()
+            .filter(|(before, _)| opened[*before].head.has_names_of(&opened[*place].head));
+        let like = before.map(|(_, like)| like.unwrap_or(all.len() - 1));
+        all.push((*place, like));
+    }
+    all
 }
 
 /// Adds the rows that have an entity.

@@ -7,6 +7,7 @@
 use portolan_model::{Latency, Nanos};
 use rustc_hash::FxHashMap;
 
+use super::column::Column;
 use super::names::{Codes, Names};
 use super::{COUNTERS, Each};
 
@@ -19,11 +20,15 @@ pub(super) struct Table {
     sorted: usize,
     loose: FxHashMap<u64, u32>,
     counters: Each<Counter>,
-    first: Vec<Nanos>,
-    last: Vec<Nanos>,
+    /// First and last.
+    times: Vec<(Nanos, Nanos)>,
     /// Empty for rows that have none.
     latency: Vec<[Latency; 3]>,
     slots: Slots,
+    /// First key of the rows that were placed, and how far their window has come.
+    placed: Option<(u64, Walk)>,
+    /// Of the rows that were placed, no first time is later, and no last one earlier.
+    bounds: Option<(Nanos, Nanos)>,
     /// Windows that are being added.
     windows: u64,
     /// Loose rows that were looked for since they were sorted in.
@@ -31,7 +36,7 @@ pub(super) struct Table {
 }
 
 /// How far a window has come that is being added.
-#[derive(Default)]
+#[derive(Copy, Clone, Default)]
 pub(super) struct Walk {
     /// Sorted rows before this one are behind it.
     cursor: usize,
@@ -91,6 +96,7 @@ impl Table {
     /// Finds the rows of keys, or makes them: what is added next is added to these. Nothing if the keys of a window
     /// do not ascend.
     pub(super) fn place(&mut self, walk: &mut Walk, keys: &[u64]) -> Option<()> {
+        (self.placed, self.bounds) = (None, None);
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
             self.slots = Slots::Run(0, 0);
             return Some(());
@@ -105,6 +111,7 @@ impl Table {
         if run.end <= self.sorted && self.keys[run.clone()] == *keys {
             self.slots = Slots::Run(run.start, run.end);
             walk.cursor = run.end;
+            self.placed = Some((*first, *walk));
             return Some(());
         }
         let mut slots = match std::mem::take(&mut self.slots) {
@@ -126,8 +133,8 @@ impl Table {
         }
         walk.cursor = at;
         self.slots = Slots::Each(slots);
-        self.first.resize(self.keys.len(), Nanos::MAX);
-        self.last.resize(self.keys.len(), 0);
+        self.placed = Some((*first, *walk));
+        self.times.resize(self.keys.len(), (Nanos::MAX, 0));
         Some(())
     }
 
@@ -148,28 +155,74 @@ impl Table {
         slot
     }
 
-    /// Adds to one counter of the rows that were placed; no value is farther from zero than `most`.
-    pub(super) fn count(&mut self, counter: usize, values: &[i64], most: u64) {
-        let rows = self.keys.len();
-        let Counter { sums, most: before, more } = &mut self.counters[counter];
-        sums.resize(rows, 0);
-        *more = (*more).max(most);
-        // Sums stay within what a number holds, nearly always: seen from here for all of them, not for each.
-        if i64::try_from(before.saturating_add(more.saturating_mul(self.windows))).is_ok() {
+    /// Places the keys that were placed last, in another window: a part whose bytes are the same has the same keys.
+    pub(super) fn place_again(&mut self, walk: &mut Walk) -> Option<()> {
+        if let Some((first, placed)) = self.placed {
+            walk.before.is_none_or(|before| before < first).then_some(())?;
+            *walk = placed;
+        }
+        Some(())
+    }
+
+    /// Adds a column to one counter of the rows that were placed.
+    pub(super) fn count(&mut self, counter: usize, column: &Column<'_>, scratch: &mut Vec<i64>) {
+        let fits = self.expect(counter, column.most);
+        let sums = &mut self.counters[counter].sums;
+        if !fits {
+            column.unpack(scratch);
+            self.slots.add(sums, scratch, i64::saturating_add);
+            return;
+        }
+        match &self.slots {
+            Slots::Run(from, to) => column.add_to(&mut sums[*from..*to]),
+            Slots::Each(slots) => column.add_at(slots, sums),
+        }
+    }
+
+    /// Adds numbers to one counter of the rows that were placed; none is farther from zero than `most`.
+    pub(super) fn count_some(&mut self, counter: usize, values: &[i64], most: u64) {
+        let fits = self.expect(counter, most);
+        let sums = &mut self.counters[counter].sums;
+        if fits {
             self.slots.add(sums, values, i64::wrapping_add);
         } else {
             self.slots.add(sums, values, i64::saturating_add);
         }
     }
 
-    /// Takes in first and last times of the rows that were placed.
-    pub(super) fn first(&mut self, times: &[Nanos]) {
-        self.slots.add(&mut self.first, times, Ord::min);
+    /// Makes room for numbers of one counter, of which none is farther from zero than `most`. Whether sums stay within
+    /// what a number holds, as they nearly always do: seen from here for all of them, not for each.
+    fn expect(&mut self, counter: usize, most: u64) -> bool {
+        let rows = self.keys.len();
+        let Counter { sums, most: before, more } = &mut self.counters[counter];
+        sums.resize(rows, 0);
+        *more = (*more).max(most);
+        i64::try_from(before.saturating_add(more.saturating_mul(self.windows))).is_ok()
     }
 
-    /// See [`Self::first`].
-    pub(super) fn last(&mut self, times: &[Nanos]) {
-        self.slots.add(&mut self.last, times, Ord::max);
+    /// Whether times from `from` on, and before `to`, tell nothing new of the rows that were placed.
+    pub(super) fn knows(&self, from: Nanos, to: Nanos) -> bool {
+        self.bounds.is_some_and(|(first, last)| first <= from && last >= to)
+    }
+
+    /// Takes in first and last times of the rows that were placed.
+    pub(super) fn see(&mut self, times: impl Iterator<Item = (Nanos, Nanos)>) {
+        let mut bounds = (0, Nanos::MAX);
+        let mut see = |(first, last): &mut (Nanos, Nanos), of: (Nanos, Nanos)| {
+            *first = (*first).min(of.0);
+            *last = (*last).max(of.1);
+            bounds = (bounds.0.max(*first), bounds.1.min(*last));
+        };
+        match &self.slots {
+            Slots::Run(from, to) => {
+                self.times[*from..*to].iter_mut().zip(times).for_each(|(mine, of)| see(mine, of));
+            }
+            Slots::Each(slots) => {
+                let slots = slots.iter().zip(times);
+                slots.for_each(|(slot, of)| see(&mut self.times[*slot as usize], of));
+            }
+        }
+        self.bounds = Some(bounds);
     }
 
     /// The histograms of the `n`th row that was placed.
@@ -213,8 +266,7 @@ impl Table {
         // Two sorted runs: this merges them.
         order.sort_by_key(|row| self.keys[*row as usize]);
         gather(&order, &mut self.keys);
-        gather(&order, &mut self.first);
-        gather(&order, &mut self.last);
+        gather(&order, &mut self.times);
         for Counter { sums, .. } in self.counters.iter_mut() {
             if !sums.is_empty() {
                 sums.resize(rows, 0);
@@ -251,7 +303,7 @@ impl Table {
 
     /// First and last time of a row.
     pub(super) fn times(&self, row: usize) -> (Nanos, Nanos) {
-        (self.first[row], self.last[row])
+        self.times[row]
     }
 
     /// The histograms of a row, where the table has any.

@@ -92,16 +92,27 @@ proptest! {
         column::put(&mut bytes, &values);
         let mut back = Vec::new();
         let mut at = &*bytes;
-        let most = column::take(&mut at, values.len(), &mut back);
-        prop_assert!(back.iter().all(|value| value.unsigned_abs() <= most.unwrap()));
+        let column = column::Column::read(&mut at, values.len()).unwrap();
         prop_assert!(at.is_empty());
+        column.unpack(&mut back);
+        let within = |value: &i64| value.unsigned_abs() <= column.most && *value >= column.least;
+        prop_assert!(back.iter().all(within) || values.is_empty());
         prop_assert_eq!(&back, &values);
-        // And any third of it, without those between.
+        // Any third of it, without those between.
         let places: Vec<usize> = (0..values.len()).filter(|place| (place * 7 + values.len()) % 3 == 0).collect();
-        let (mut some, mut at) = (vec![7], &*bytes);
-        prop_assert_eq!(column::take_some(&mut at, values.len(), &places, &mut some), most);
-        prop_assert!(at.is_empty());
+        let mut some = vec![7];
+        column.pick(&places, &mut some);
         prop_assert_eq!(some, places.iter().map(|place| values[*place]).collect::<Vec<_>>());
+        // And added to what is there, one behind the other or spread.
+        let mut sums: Vec<i64> = (0..values.len() as i64).collect();
+        column.add_to(&mut sums);
+        let sum = |place: usize| (place as i64).wrapping_add(values[place]);
+        prop_assert_eq!(&sums, &(0..values.len()).map(sum).collect::<Vec<_>>());
+        let mut spread = vec![0; values.len() * 3];
+        let slots: Vec<u32> = (0..values.len() as u32).map(|place| place * 3 + place % 2).collect();
+        column.add_at(&slots, &mut spread);
+        prop_assert_eq!(slots.iter().map(|slot| spread[*slot as usize]).collect::<Vec<_>>(), values.clone());
+        prop_assert_eq!(spread.iter().fold(0_i64, |all, sum| all.wrapping_add(*sum)), values.iter().fold(0_i64, |all, value| all.wrapping_add(*value)));
     }
 
     #[test]
@@ -248,4 +259,49 @@ fn parts_of_version_1_read_as_they_did() {
     assert_eq!(found, rows);
     part.head[0] = 3;
     assert!(Head::read(&part.head).is_none(), "a later version is not guessed at");
+}
+
+#[test]
+fn first_and_last_events_are_exact_in_any_company_of_windows() {
+    let at = |n: u32| portolan_model::Window(WINDOW.0 + n * 600);
+    // All but one have the same edges; times are anywhere in the window, and some are not known.
+    let window = |n: u32| -> Vec<EdgeDelta> {
+        let mut rows: Vec<_> =
+            (0..2_500_u64).map(|row| rows::edge(row / 10, row * 7 % 991)).collect();
+        if n == 3 {
+            rows.push(rows::edge(3_000, 3_001));
+        }
+        for (row, edge) in rows.iter_mut().enumerate() {
+            let noise = (row as u64 * 7 + u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            edge.key.window = at(n);
+            edge.first_ns = at(n).start() + noise % 300_000 * 1_000_000;
+            edge.last_ns = edge.first_ns + noise % 250_001 * 1_000_000;
+            if noise.is_multiple_of(50) {
+                (edge.first_ns, edge.last_ns) = (portolan_model::Nanos::MAX, 0);
+            }
+        }
+        tidy(&rows).into_owned()
+    };
+    let windows: Vec<Vec<EdgeDelta>> = (0..9).map(window).collect();
+    let packed: Vec<Packed> = windows
+        .iter()
+        .zip(0..)
+        .flat_map(|(rows, n)| {
+            let mut one = Summer::<EdgeDelta>::new();
+            one.add_rows(rows);
+            one.pack(at(n))
+        })
+        .collect();
+    for company in [1, 2, 4, 9] {
+        let mut sum = Summer::<EdgeDelta>::new();
+        let opened: Vec<_> = packed
+            .iter()
+            .zip(0..)
+            .map(|(part, n)| Opened { window: at(n), ..whole(part) })
+            .collect();
+        for some in opened.chunks(company) {
+            assert!(sum.add_packed(some, None).is_empty());
+        }
+        assert_eq!(visited(&mut sum), naive(&windows), "{company} at a time");
+    }
 }
