@@ -166,6 +166,7 @@ impl Fused {
             }
         }
         let called: BTreeSet<Key> = edges.keys().copied().collect();
+        let mut parts: Vec<(Key, usize, bool)> = Vec::with_capacity(flows.len());
         for (place, edge) in flows.iter().enumerate() {
             let link = edge.link;
             if link.layer != Layer::Network {
@@ -179,10 +180,25 @@ impl Fused {
                 (Direction::Unknown, false, true) => back,
                 (Direction::Unknown, ..) => (client, server, Direction::Unknown),
             };
-            let turned = key == back && key != there;
-            edges.entry(key).or_insert_with(|| FusedEdge::new(key)).flows(edge, place, turned);
+            parts.push((key, place, key == back && key != there));
         }
-        let edges: Vec<FusedEdge> = edges.into_values().collect();
+        // They stand in the order of their keys mostly: then this is one look at each.
+        parts.sort_unstable();
+        let mut calls = edges.into_iter().peekable();
+        let mut edges: Vec<FusedEdge> = Vec::with_capacity(parts.len());
+        for parts in parts.chunk_by(|a, b| a.0 == b.0) {
+            let key = parts[0].0;
+            while let Some((_, edge)) = calls.next_if(|(of, _)| *of < key) {
+                edges.push(edge);
+            }
+            let both = calls.next_if(|(of, _)| *of == key).map(|(_, edge)| edge);
+            let mut edge = both.unwrap_or_else(|| FusedEdge::new(key));
+            for (_, place, turned) in parts {
+                edge.flows(&flows[*place], *place, *turned);
+            }
+            edges.push(edge);
+        }
+        edges.extend(calls.map(|(_, edge)| edge));
         let evidence = edges.iter().fold(EvidenceBits(0), |all, edge| all.and(edge.evidence()));
         Self { edges, evidence }
     }

@@ -17,8 +17,13 @@ pub struct Side {
     calls: CallsBuilder,
     steps: u32,
     secs: f64,
-    tallies: FxHashMap<Ends, EdgeTally>,
+    /// Steps have their edges in one order: most are where the last step had them.
+    tallies: Vec<(Ends, EdgeTally)>,
+    places: FxHashMap<Ends, u32>,
 }
+
+/// Places behind the expected one that are looked at before an edge is looked up.
+const AHEAD: usize = 3;
 
 /// A range, ready to be compared.
 pub(super) struct Ready {
@@ -71,7 +76,8 @@ impl Side {
             calls: CallsBuilder::default(),
             steps: 0,
             secs: 0.0,
-            tallies: FxHashMap::default(),
+            tallies: Vec::new(),
+            places: FxHashMap::default(),
         }
     }
 
@@ -90,10 +96,25 @@ impl Side {
         self.rows.absorb(&rows);
         self.calls.absorb(&calls);
         let view = rows.finish(hop_class);
+        let mut next = 0;
         for edge in &Fused::new(&view.edges, calls.finish(), meeting).edges {
-            let tally = self.tallies.entry(ends(edge)).or_default();
-            tally.add(secs, edge, &view.edges);
+            let at = self.tally(ends(edge), next);
+            self.tallies[at].1.add(secs, edge, &view.edges);
+            next = at + 1;
         }
+    }
+
+    /// The place of an edge's tally, `next` if all goes on as it did.
+    fn tally(&mut self, of: Ends, next: usize) -> usize {
+        let mut ahead = self.tallies.iter().enumerate().skip(next).take(AHEAD);
+        if let Some((at, _)) = ahead.find(|(_, (ends, _))| *ends == of) {
+            return at;
+        }
+        let at = *self.places.entry(of).or_insert(self.tallies.len() as u32) as usize;
+        if at == self.tallies.len() {
+            self.tallies.push((of, EdgeTally::default()));
+        }
+        at
     }
 
     /// How many different edges there are so far, before folding.
@@ -103,7 +124,7 @@ impl Side {
 
     /// Its edges, as steps showed them.
     pub fn ends(&self) -> impl Iterator<Item = Ends> {
-        self.tallies.keys().copied()
+        self.tallies.iter().map(|(ends, _)| *ends)
     }
 
     /// Whether there is no flow in it.

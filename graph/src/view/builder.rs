@@ -7,7 +7,7 @@ use portolan_model::{
     Collapse, Counters, Direction, EdgeDelta, EntityId, Evidence, HopClass, Nanos, PathDelta,
     PathKey, PathKind, Window,
 };
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::fold::{self, Row, Sum};
 use super::rules::applies;
@@ -17,15 +17,24 @@ use super::{Doubts, Link, View};
 pub struct ViewBuilder {
     collapse: Collapse,
     /// Places in `sums`, by the hash of the link there: a twentieth of the memory that keys of
-    /// their own would take, and each look-up ends at the sum that is wanted.
+    /// their own would take, and each look-up ends at the sum that is wanted. The first so many are in it: rows that
+    /// come in the order of links are not, until somebody asks.
     places: HashTable<u32>,
     sums: Vec<Sum>,
-    path_places: FxHashMap<PathKey, u32>,
+    /// Whether the sums are in the order of links.
+    ascending: bool,
+    /// The place behind the last row's: what is summed again and again mostly comes in one order.
+    next: usize,
+    path_places: HashTable<u32>,
     path_sums: Vec<PathSum>,
+    next_path: usize,
 }
 
-#[derive(Copy, Clone)]
+/// Places behind the expected one that are looked at before a row is looked up: some rows are not there each time.
+const AHEAD: usize = 3;
+
 struct PathSum {
+    key: PathKey,
     counters: Counters,
     first_ns: Nanos,
     last_ns: Nanos,
@@ -38,18 +47,18 @@ impl ViewBuilder {
             collapse,
             places: HashTable::new(),
             sums: Vec::new(),
-            path_places: FxHashMap::default(),
+            ascending: true,
+            next: 0,
+            path_places: HashTable::new(),
             path_sums: Vec::new(),
+            next_path: 0,
         }
     }
 
     /// Makes room for so many more edges and paths.
     pub fn reserve(&mut self, edges: usize, paths: usize) {
-        let sums = &self.sums;
-        self.places.reserve(edges, |at| hash(&sums[*at as usize].link));
         self.sums.reserve(edges);
         if self.collapse != Collapse::None {
-            self.path_places.reserve(paths);
             self.path_sums.reserve(paths);
         }
     }
@@ -67,17 +76,29 @@ impl ViewBuilder {
         }
         let PathDelta { ref key, counters, first_ns, last_ns } = *row;
         let key = PathKey { window: Window(0), ..key.clone() };
-        self.path_sum(key, &PathSum { counters, first_ns, last_ns });
+        self.path_sum(PathSum { key, counters, first_ns, last_ns });
     }
 
-    fn path_sum(&mut self, key: PathKey, more: &PathSum) {
-        let next = self.path_sums.len() as u32;
-        let at = *self.path_places.entry(key).or_insert(next);
-        if at == next {
-            self.path_sums.push(*more);
+    fn path_sum(&mut self, more: PathSum) {
+        let sums = &mut self.path_sums;
+        let ahead = sums.iter().enumerate().skip(self.next_path).take(AHEAD);
+        let found = ahead.filter(|(_, sum)| sum.key == more.key).map(|(at, _)| at).next();
+        let hash = |key: &PathKey| FxBuildHasher.hash_one(key);
+        let same = |at: &u32| sums[*at as usize].key == more.key;
+        let found = found.or_else(|| {
+            let at = self.path_places.find(hash(&more.key), same);
+            at.map(|at| *at as usize)
+        });
+        let Some(at) = found else {
+            self.next_path = sums.len() + 1;
+            let at = sums.len() as u32;
+            sums.push(more);
+            let hash_at = |at: &u32| hash(&sums[*at as usize].key);
+            self.path_places.insert_unique(hash_at(&at), at, hash_at);
             return;
-        }
-        let sum = &mut self.path_sums[at as usize];
+        };
+        self.next_path = at + 1;
+        let sum = &mut sums[at];
         sum.counters.add(&more.counters);
         sum.first_ns = sum.first_ns.min(more.first_ns);
         sum.last_ns = sum.last_ns.max(more.last_ns);
@@ -86,12 +107,14 @@ impl ViewBuilder {
     /// Adds all that another one has taken, of the same mode.
     pub fn absorb(&mut self, other: &Self) {
         debug_assert_eq!(self.collapse, other.collapse, "rows were left out by the other's mode");
+        (self.next, self.next_path) = (0, 0);
         for sum in &other.sums {
             let at = self.place(sum.link);
             self.sums[at as usize].add(&sum.counters, sum.first_ns, sum.last_ns);
         }
-        for (key, at) in &other.path_places {
-            self.path_sum(key.clone(), &other.path_sums[*at as usize]);
+        for PathSum { key, counters, first_ns, last_ns } in &other.path_sums {
+            let (counters, first_ns, last_ns) = (*counters, *first_ns, *last_ns);
+            self.path_sum(PathSum { key: key.clone(), counters, first_ns, last_ns });
         }
     }
 
@@ -121,19 +144,15 @@ impl ViewBuilder {
         hop_class: &dyn Fn(EntityId) -> Option<HopClass>,
         doubts: &mut Doubts,
     ) -> Vec<Row> {
-        let sums = std::mem::take(&mut self.path_sums);
-        let paths = std::mem::take(&mut self.path_places).into_iter();
-        let mut keys: Vec<(Link, PathKey, u32)> = paths
-            .filter(|(key, at)| {
-                !sums[*at as usize].counters.is_zero() && applies(key, self.collapse, hop_class)
-            })
-            .map(|(key, at)| (ends(&key).0, key, at))
+        let paths = std::mem::take(&mut self.path_sums).into_iter();
+        let mut keys: Vec<(Link, PathSum)> = paths
+            .filter(|sum| !sum.counters.is_zero() && applies(&sum.key, self.collapse, hop_class))
+            .map(|sum| (ends(&sum.key).0, sum))
             .collect();
         forget_unclaimed_legs(&mut keys);
-        keys.sort_unstable();
+        keys.sort_unstable_by(|(a, x), (b, y)| (a, &x.key).cmp(&(b, &y.key)));
         let mut rows = Vec::with_capacity(keys.len());
-        for (leg, key, at) in keys {
-            let PathSum { mut counters, first_ns, last_ns } = sums[at as usize];
+        for (leg, PathSum { key, mut counters, first_ns, last_ns }) in keys {
             doubts.negative += u64::from(clamp(&mut counters));
             let target = ends(&key).1;
             if Some(leg) == target {
@@ -156,15 +175,33 @@ impl ViewBuilder {
     }
 
     fn place(&mut self, link: Link) -> u32 {
-        let sums = &mut self.sums;
-        let found = self.places.find(hash(&link), |at| sums[*at as usize].link == link);
-        if let Some(at) = found {
-            return *at;
+        let ahead = self.sums.iter().enumerate().skip(self.next).take(AHEAD);
+        let found = ahead.filter(|(_, sum)| sum.link == link).map(|(at, _)| at).next();
+        let at = found.unwrap_or_else(|| self.look_up(link));
+        self.next = at + 1;
+        at as u32
+    }
+
+    fn look_up(&mut self, link: Link) -> usize {
+        let next = self.sums.len();
+        let greatest = self.sums.last().is_none_or(|last| last.link < link);
+        if !(self.ascending && greatest) {
+            let sums = &self.sums;
+            let hash_at = |at: &u32| hash(&sums[*at as usize].link);
+            if self.places.len() < next {
+                self.places.reserve(next - self.places.len(), hash_at);
+            }
+            for at in self.places.len() as u32..next as u32 {
+                self.places.insert_unique(hash_at(&at), at, hash_at);
+            }
+            let found = self.places.find(hash(&link), |at| sums[*at as usize].link == link);
+            if let Some(at) = found {
+                return *at as usize;
+            }
         }
-        let at = sums.len() as u32;
-        sums.push(Sum::empty(link));
-        self.places.insert_unique(hash(&link), at, |at| hash(&sums[*at as usize].link));
-        at
+        self.ascending &= greatest;
+        self.sums.push(Sum::empty(link));
+        next
     }
 }
 
@@ -224,13 +261,14 @@ impl Sum {
 /// A hop's own leg is folded because its callers take its place. Where nobody saw a caller, nothing
 /// would stand for the traffic: the leg stays. What a record's own translation made is another
 /// matter: the record that says so is the caller.
-fn forget_unclaimed_legs(keys: &mut Vec<(Link, PathKey, u32)>) {
+fn forget_unclaimed_legs(keys: &mut Vec<(Link, PathSum)>) {
     let called: FxHashSet<(EntityId, EntityId)> = keys
         .iter()
-        .filter(|(_, key, _)| key.kind != PathKind::Leg)
-        .flat_map(|(_, key, _)| key.via.iter().map(|hop| (*hop, key.server)))
+        .map(|(_, sum)| &sum.key)
+        .filter(|key| key.kind != PathKind::Leg)
+        .flat_map(|key| key.via.iter().map(|hop| (*hop, key.server)))
         .collect();
-    keys.retain(|(_, key, _)| {
+    keys.retain(|(_, PathSum { key, .. })| {
         key.kind != PathKind::Leg
             || key.evidence == Evidence::Rewrite
             || called.contains(&(key.client, key.server))
