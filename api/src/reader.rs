@@ -66,7 +66,7 @@ pub trait TopologyReader: Send + Sync {
         past: &Past,
         steps: &Steps,
         cancel: &Cancel,
-        visit: &mut dyn FnMut(Step) -> Result<(), Error>,
+        visit: &mut dyn FnMut(&mut Step) -> Result<(), Error>,
     ) -> Result<Snapshot, Error>;
 
     /// Adds the rows of calls of now, or of the past, at most `most` different edges and sources. They
@@ -179,7 +179,7 @@ impl TopologyReader for StoreReader {
         past: &Past,
         steps: &Steps,
         cancel: &Cancel,
-        visit: &mut dyn FnMut(Step) -> Result<(), Error>,
+        visit: &mut dyn FnMut(&mut Step) -> Result<(), Error>,
     ) -> Result<Snapshot, Error> {
         past::steps(&*self.store.history(), &self.live, past, steps, cancel, visit)
     }

@@ -11,7 +11,7 @@
 use portolan_model::{Direction, Nanos, TimeRange};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::{Ends, EvidenceBits, FusedEdge};
+use crate::{Ends, EvidenceBits, Sighting};
 
 /// What happened to an edge.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,17 +60,24 @@ impl Changes {
     }
 
     /// An edge that was there before the range.
-    pub fn before(&mut self, edge: &FusedEdge) {
-        let known = Known { last: edge.last_ns(), evidence: edge.evidence() };
-        self.known.insert((edge.client, edge.server, edge.direction), known);
+    pub fn before(&mut self, seen: &Sighting) {
+        let known = Known { last: seen.last_ns, evidence: seen.evidence };
+        self.known.insert(seen.ends, known);
     }
 
     /// An edge of a step. Steps come in order of time.
-    pub fn step(&mut self, edge: &FusedEdge) {
-        let ends = self.adopt((edge.client, edge.server, edge.direction));
-        let evidence = edge.evidence();
+    pub fn step(&mut self, seen: &Sighting) {
+        let Sighting { evidence, last_ns: last, .. } = *seen;
         // An edge that only retractions timed has no first event: its last stands for it.
-        let (first, last) = (edge.first_ns().min(edge.last_ns()), edge.last_ns());
+        let first = seen.first_ns.min(last);
+        if let Some(known) = self.known.get_mut(&seen.ends)
+            && first.saturating_sub(known.last) < self.quiet
+        {
+            known.last = known.last.max(last);
+            known.evidence = known.evidence.and(evidence);
+            return;
+        }
+        let ends = self.adopt(seen.ends);
         let happened = |at, what| Happening { at, ends, what, evidence };
         let known = match self.known.get(&ends).copied() {
             None => {
@@ -149,7 +156,7 @@ mod tests {
     use portolan_model::{Counters, Entity, EntityId, EntityKind};
 
     use super::*;
-    use crate::NetworkPart;
+    use crate::{FusedEdge, NetworkPart};
 
     const QUIET: Nanos = 100;
 
@@ -194,7 +201,7 @@ mod tests {
     fn edge_is_first_seen_gone_and_back_at_its_own_events() {
         let mut changes = changes();
         for times in [(1_010, 1_050), (1_120, 1_130), (1_400, 1_420)] {
-            changes.step(&seen(times));
+            changes.step(&(&seen(times)).into());
         }
         let all = told(changes, 2_000);
         assert_eq!(
@@ -211,27 +218,27 @@ mod tests {
     #[test]
     fn edge_of_before_is_not_new_and_goes_when_its_silence_is_long_enough() {
         let mut here = changes();
-        here.before(&seen((10, 950)));
+        here.before(&(&seen((10, 950))).into());
         assert_eq!(told(here, 1_049), []);
         let mut here = changes();
-        here.before(&seen((10, 950)));
+        here.before(&(&seen((10, 950))).into());
         assert_eq!(told(here, 1_050), [(950, Happened::Gone)]);
     }
 
     #[test]
     fn edge_gone_before_the_range_only_returns_in_it() {
         let mut changes = changes();
-        changes.before(&seen((10, 500)));
-        changes.step(&seen((1_300, 1_950)));
+        changes.before(&(&seen((10, 500))).into());
+        changes.step(&(&seen((1_300, 1_950))).into());
         assert_eq!(told(changes, 2_000), [(1_300, Happened::Returned(800))]);
     }
 
     #[test]
     fn edge_that_goes_on_has_no_changes() {
         let mut changes = changes();
-        changes.before(&seen((10, 950)));
+        changes.before(&(&seen((10, 950))).into());
         for times in [(1_000, 1_040), (1_030, 1_130), (1_229, 1_950)] {
-            changes.step(&seen(times));
+            changes.step(&(&seen(times)).into());
         }
         assert_eq!(told(changes, 2_000), []);
     }
@@ -239,16 +246,16 @@ mod tests {
     #[test]
     fn direction_that_is_learned_or_forgotten_is_no_change() {
         let mut changes = changes();
-        changes.before(&edge("a", "b", Direction::Unknown, (10, 990)));
-        changes.step(&seen((1_010, 1_040)));
-        changes.step(&edge("a", "b", Direction::Unknown, (1_060, 1_970)));
+        changes.before(&(&edge("a", "b", Direction::Unknown, (10, 990))).into());
+        changes.step(&(&seen((1_010, 1_040))).into());
+        changes.step(&(&edge("a", "b", Direction::Unknown, (1_060, 1_970))).into());
         assert_eq!(told(changes, 2_000), []);
     }
 
     #[test]
     fn what_only_a_part_shows_did_not_happen() {
         let mut changes = changes();
-        changes.step(&seen((1_010, 1_950)));
+        changes.step(&(&seen((1_010, 1_950))).into());
         assert_eq!(changes.finish(2_000, &FxHashSet::default()), []);
     }
 }

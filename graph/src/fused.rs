@@ -9,7 +9,7 @@
 //! 2. No edge is made up: each has a row of some layer behind it.
 //! 3. Flows whose direction nobody knows take it from calls, where those go one way only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use portolan_model::{
     CallMeasure, CallSource, Counters, Direction, EntityId, Latency, Layer, Measure, Nanos,
@@ -59,6 +59,29 @@ pub struct Fused {
 }
 
 type Key = (EntityId, EntityId, Direction);
+
+/// When an edge was seen, and by whom.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Client, server and whether the direction is known.
+    pub ends: (EntityId, EntityId, Direction),
+    /// Who saw it.
+    pub evidence: EvidenceBits,
+    /// Earliest event.
+    pub first_ns: Nanos,
+    /// Latest event.
+    pub last_ns: Nanos,
+}
+
+/// An edge of which the layers' word is not summed yet.
+pub(crate) struct Joint<'a> {
+    pub(crate) ends: Key,
+    /// Edges of flows by place, and whether they are to be turned round.
+    flows: &'a [(Key, usize, bool)],
+    all: &'a [Edge],
+    /// What the sources of calls say.
+    pub(crate) calls: Vec<SourceCalls>,
+}
 
 // === impl EvidenceBits ===
 
@@ -156,49 +179,8 @@ impl Fused {
         calls: Vec<(EntityId, EntityId, SourceCalls)>,
         meeting: &Meeting,
     ) -> Self {
-        let mut edges: BTreeMap<Key, FusedEdge> = BTreeMap::new();
-        for (client, server, said) in calls {
-            let key = (meeting.shown(client), meeting.shown(server), Direction::Known);
-            let edge = edges.entry(key).or_insert_with(|| FusedEdge::new(key));
-            match edge.calls.binary_search_by_key(&said.source, |calls| calls.source) {
-                Ok(place) => edge.calls[place].merge(&said),
-                Err(place) => edge.calls.insert(place, said),
-            }
-        }
-        let called: BTreeSet<Key> = edges.keys().copied().collect();
-        let mut parts: Vec<(Key, usize, bool)> = Vec::with_capacity(flows.len());
-        for (place, edge) in flows.iter().enumerate() {
-            let link = edge.link;
-            if link.layer != Layer::Network {
-                continue;
-            }
-            let (client, server) = (meeting.shown(link.client), meeting.shown(link.server));
-            let there = (client, server, Direction::Known);
-            let back = (server, client, Direction::Known);
-            let key = match (link.direction, called.contains(&there), called.contains(&back)) {
-                (Direction::Known, ..) | (Direction::Unknown, true, false) => there,
-                (Direction::Unknown, false, true) => back,
-                (Direction::Unknown, ..) => (client, server, Direction::Unknown),
-            };
-            parts.push((key, place, key == back && key != there));
-        }
-        // They stand in the order of their keys mostly: then this is one look at each.
-        parts.sort_unstable();
-        let mut calls = edges.into_iter().peekable();
-        let mut edges: Vec<FusedEdge> = Vec::with_capacity(parts.len());
-        for parts in parts.chunk_by(|a, b| a.0 == b.0) {
-            let key = parts[0].0;
-            while let Some((_, edge)) = calls.next_if(|(of, _)| *of < key) {
-                edges.push(edge);
-            }
-            let both = calls.next_if(|(of, _)| *of == key).map(|(_, edge)| edge);
-            let mut edge = both.unwrap_or_else(|| FusedEdge::new(key));
-            for (_, place, turned) in parts {
-                edge.flows(&flows[*place], *place, *turned);
-            }
-            edges.push(edge);
-        }
-        edges.extend(calls.map(|(_, edge)| edge));
+        let mut edges = Vec::with_capacity(flows.len());
+        join(flows, calls, meeting, &mut |joint| edges.push(joint.fused()));
         let evidence = edges.iter().fold(EvidenceBits(0), |all, edge| all.and(edge.evidence()));
         Self { edges, evidence }
     }
@@ -217,6 +199,106 @@ impl Fused {
             *counts.entry(edge.evidence()).or_default() += 1;
         }
         counts
+    }
+}
+
+/// Visits the edges of all layers by client, server and direction.
+pub(crate) fn join(
+    flows: &[Edge],
+    calls: Vec<(EntityId, EntityId, SourceCalls)>,
+    meeting: &Meeting,
+    visit: &mut dyn FnMut(Joint<'_>),
+) {
+    let mut said: BTreeMap<Key, Vec<SourceCalls>> = BTreeMap::new();
+    for (client, server, more) in calls {
+        let key = (meeting.shown(client), meeting.shown(server), Direction::Known);
+        let sources = said.entry(key).or_default();
+        match sources.binary_search_by_key(&more.source, |calls| calls.source) {
+            Ok(place) => sources[place].merge(&more),
+            Err(place) => sources.insert(place, more),
+        }
+    }
+    let mut parts: Vec<(Key, usize, bool)> = Vec::with_capacity(flows.len());
+    for (place, edge) in flows.iter().enumerate() {
+        let link = edge.link;
+        if link.layer != Layer::Network {
+            continue;
+        }
+        let (client, server) = (meeting.shown(link.client), meeting.shown(link.server));
+        let there = (client, server, Direction::Known);
+        let back = (server, client, Direction::Known);
+        let key = match (link.direction, said.contains_key(&there), said.contains_key(&back)) {
+            (Direction::Known, ..) | (Direction::Unknown, true, false) => there,
+            (Direction::Unknown, false, true) => back,
+            (Direction::Unknown, ..) => (client, server, Direction::Unknown),
+        };
+        parts.push((key, place, key == back && key != there));
+    }
+    // They stand in the order of their keys mostly: then this is one look at each.
+    parts.sort_unstable();
+    let mut said = said.into_iter().peekable();
+    for parts in parts.chunk_by(|a, b| a.0 == b.0) {
+        let ends = parts[0].0;
+        while let Some((ends, calls)) = said.next_if(|(of, _)| *of < ends) {
+            visit(Joint { ends, flows: &[], all: flows, calls });
+        }
+        let calls = said.next_if(|(of, _)| *of == ends).map(|(_, calls)| calls);
+        visit(Joint { ends, flows: parts, all: flows, calls: calls.unwrap_or_default() });
+    }
+    said.for_each(|(ends, calls)| visit(Joint { ends, flows: &[], all: flows, calls }));
+}
+
+/// Visits when the edges of all layers were seen, by client, server and direction.
+pub fn sightings(
+    flows: &[Edge],
+    calls: Vec<(EntityId, EntityId, SourceCalls)>,
+    meeting: &Meeting,
+    visit: &mut dyn FnMut(&Sighting),
+) {
+    join(flows, calls, meeting, &mut |joint| {
+        let mut seen = Sighting {
+            ends: joint.ends,
+            evidence: EvidenceBits(0),
+            first_ns: Nanos::MAX,
+            last_ns: 0,
+        };
+        let mut see = |evidence, first: Nanos, last: Nanos| {
+            seen.evidence = seen.evidence.and(evidence);
+            (seen.first_ns, seen.last_ns) = (seen.first_ns.min(first), seen.last_ns.max(last));
+        };
+        joint.flows().for_each(|edge| see(EvidenceBits::NETWORK, edge.first_ns, edge.last_ns));
+        let calls = joint.calls.iter();
+        calls.for_each(|said| see(EvidenceBits::of(said.source), said.first_ns, said.last_ns));
+        visit(&seen);
+    });
+}
+
+// === impl Joint ===
+
+impl<'a> Joint<'a> {
+    /// What flows say of it, by ports and protocols.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = &'a Edge> + Clone {
+        let all = self.all;
+        self.flows.iter().map(move |(_, place, _)| &all[*place])
+    }
+
+    fn fused(self) -> FusedEdge {
+        let mut edge = FusedEdge::new(self.ends);
+        for (_, place, turned) in self.flows {
+            edge.flows(&self.all[*place], *place, *turned);
+        }
+        edge.calls = self.calls;
+        edge
+    }
+}
+
+// === impl Sighting ===
+
+impl From<&FusedEdge> for Sighting {
+    fn from(edge: &FusedEdge) -> Self {
+        let ends = (edge.client, edge.server, edge.direction);
+        let (first_ns, last_ns) = (edge.first_ns(), edge.last_ns());
+        Self { ends, evidence: edge.evidence(), first_ns, last_ns }
     }
 }
 

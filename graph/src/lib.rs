@@ -28,7 +28,7 @@ pub use catalogue::{Catalogue, Moment};
 pub use changes::{Changes, Happened, Happening};
 pub use diff::{Change, Diff, DiffEdge, Ends, Side, Thresholds, What, Which, diff};
 pub use filter::{Filter, KindSet, LayerSet, Prepared, Said};
-pub use fused::{EvidenceBits, Fused, FusedEdge, NetworkPart};
+pub use fused::{EvidenceBits, Fused, FusedEdge, NetworkPart, Sighting, sightings};
 pub use graph::{Graph, Node};
 pub use meet::Meeting;
 pub use names::{NameError, Names, Visit};

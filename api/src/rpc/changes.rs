@@ -1,6 +1,6 @@
 //! `Changes`: what happened to edges in a range, and what people changed.
 
-use portolan_graph::{Changes, Ends, Fused, FusedEdge, Happened, Happening, ViewBuilder};
+use portolan_graph::{Changes, Ends, FusedEdge, Happened, Happening, ViewBuilder, sightings};
 use portolan_model::{Entity, Nanos, TimeRange};
 use portolan_proto::{nanos_to_micros, v1};
 use rustc_hash::FxHashSet;
@@ -46,7 +46,7 @@ pub(super) async fn changes(
         // The window in which the range begins is read as its first step.
         let past = TimeRange { from: 0, to: reader.window_len().window(range.from).start() };
         let (known, before) = ever(reader, past, collapse, most, cancel)?;
-        known.edges.iter().for_each(|edge| changes.before(edge));
+        known.edges.iter().for_each(|edge| changes.before(&edge.into()));
         let mut all: FxHashSet<Ends> = known.edges.iter().map(ends).collect();
         drop(known);
         let meeting = meeting(reader);
@@ -62,14 +62,17 @@ pub(super) async fn changes(
             if whole.len() > most {
                 return Err(Error::TooLarge { most });
             }
-            let view = step.view.finish(&class);
-            let fused = Fused::new(&view.edges, step.calls.finish(), &meeting);
-            fused.edges.iter().for_each(|edge| changes.step(edge));
+            let view = step.view.take(&class);
+            let calls = std::mem::take(&mut step.calls).finish();
+            sightings(&view.edges, calls, &meeting, &mut |seen| changes.step(seen));
+            step.view.reuse(view);
             Ok(())
         });
         let snapshot = steps_are.map_err(as_quiet)?;
         let view = whole.finish(&class);
-        all.extend(Fused::new(&view.edges, called.finish(), &meeting).edges.iter().map(ends));
+        sightings(&view.edges, called.finish(), &meeting, &mut |seen| {
+            all.insert(seen.ends);
+        });
         let mut found = changes.finish(until, &all);
         let described = Described::of(reader, Some(&past), &snapshot)?;
         let said = |entity: &Entity| described.said(entity);

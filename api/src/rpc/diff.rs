@@ -1,7 +1,7 @@
 //! `Diff`: what is different between two ranges, beyond chance.
 
 use portolan_graph::{
-    Change, DiffEdge, Ends, Fused, Side, Thresholds, ViewBuilder, What, Which, diff as compare,
+    Change, DiffEdge, Ends, Fused, Side, Thresholds, What, Which, diff as compare,
 };
 use portolan_model::{CallSource, Collapse, Entity, EntityId, Nanos, TimeRange};
 use portolan_proto::v1;
@@ -45,7 +45,7 @@ pub(super) async fn diff(
             let past = Past { range, known_at: None };
             let snapshot = reader.steps(&past, &steps, cancel, &mut |step| {
                 let nanos = step.covered.to - step.covered.from;
-                side.step(nanos, step.view, step.calls, &meeting, &class);
+                side.step(nanos, &mut step.view, std::mem::take(&mut step.calls), &meeting, &class);
                 if side.len() > most { Err(Error::TooLarge { most }) } else { Ok(()) }
             })?;
             Ok::<_, Error>((side, snapshot))
@@ -133,14 +133,11 @@ pub(super) fn ever(
     let mut whole = None;
     let past = Past { range, known_at: None };
     let snapshot = reader.steps(&past, &steps, cancel, &mut |step| {
-        whole = Some(step);
+        let view = step.view.take(&|id| hop_class(reader, id));
+        whole = Some((view, std::mem::take(&mut step.calls)));
         Ok(())
     })?;
-    let (view, calls) = match whole {
-        Some(step) => (step.view, step.calls),
-        None => (ViewBuilder::new(collapse), portolan_graph::CallsBuilder::default()),
-    };
-    let view = view.finish(&|id| hop_class(reader, id));
+    let (view, calls) = whole.unwrap_or_default();
     Ok((Fused::new(&view.edges, calls.finish(), &meeting(reader)), snapshot))
 }
 

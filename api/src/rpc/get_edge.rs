@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use portolan_graph::{CallsBuilder, Fused, FusedEdge, Graph, Meeting, Names, View, ViewBuilder};
-use portolan_model::{
-    Direction, EntityId, ExemplarOf, ExemplarRank, HopClass, TimeRange, TraceCall,
-};
+use portolan_model::{Direction, EntityId, ExemplarOf, ExemplarRank, TimeRange, TraceCall};
 use portolan_proto::{certainty_to_v1, counters_to_v1, nanos_to_micros, v1};
 
 use super::Inner;
@@ -51,11 +49,12 @@ pub(super) async fn get_edge(
         let snapshot = reader.steps(&past, &steps, cancel, &mut |step| {
             rows.absorb(&step.view);
             called.absorb(&step.calls);
-            let (found, _) = edge.of(step.view, step.calls, &class);
+            let (view, calls) = (step.view.take(&class), std::mem::take(&mut step.calls));
+            let (found, _) = edge.of(view, calls);
             points.push(point(step.covered, found.as_ref()));
             Ok(())
         })?;
-        let (whole, view) = edge.of(rows, called, &class);
+        let (whole, view) = edge.of(rows.finish(&class), called);
         // First and last seen are of all that is held, whatever the range.
         let steps = Steps { cut: Cut::Whole, ..steps };
         let mut times = None;
@@ -63,7 +62,8 @@ pub(super) async fn get_edge(
         let ever = Past { range: TimeRange::ALL, known_at: past.known_at };
         reader.steps(&ever, &steps, cancel, &mut |step| {
             held = Some(step.covered);
-            let (found, _) = edge.of(step.view, step.calls, &class);
+            let (view, calls) = (step.view.take(&class), std::mem::take(&mut step.calls));
+            let (found, _) = edge.of(view, calls);
             times = found.map(|edge| (edge.first_ns().min(edge.last_ns()), edge.last_ns()));
             Ok(())
         })?;
@@ -132,13 +132,7 @@ impl Wanted {
     }
 
     /// The edge in some rows, and their view.
-    fn of(
-        &self,
-        rows: ViewBuilder,
-        called: CallsBuilder,
-        class: &dyn Fn(EntityId) -> Option<HopClass>,
-    ) -> (Option<FusedEdge>, View) {
-        let view = rows.finish(class);
+    fn of(&self, view: View, called: CallsBuilder) -> (Option<FusedEdge>, View) {
         let fused = Fused::new(&view.edges, called.finish(), &self.meeting);
         let (client, server) = (self.client, self.server);
         let is = |edge: &FusedEdge| {

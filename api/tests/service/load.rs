@@ -93,7 +93,7 @@ impl TopologyReader for Slow {
         past: &Past,
         steps: &Steps,
         cancel: &Cancel,
-        visit: &mut dyn FnMut(Step) -> Result<(), Error>,
+        visit: &mut dyn FnMut(&mut Step) -> Result<(), Error>,
     ) -> Result<Snapshot, Error> {
         self.inner.steps(past, steps, cancel, visit)
     }

@@ -132,7 +132,7 @@ impl TopologyReader for Broken {
         _: &Past,
         _: &Steps,
         _: &Cancel,
-        _: &mut dyn FnMut(Step) -> Result<(), Error>,
+        _: &mut dyn FnMut(&mut Step) -> Result<(), Error>,
     ) -> Result<Snapshot, Error> {
         broken()
     }

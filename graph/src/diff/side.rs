@@ -6,6 +6,7 @@ use portolan_model::{
 use rustc_hash::FxHashMap;
 
 use super::significance::{Spread, Tally};
+use crate::fused::{Joint, join};
 use crate::{CallsBuilder, Edge, Fused, FusedEdge, Meeting, SourceCalls, ViewBuilder};
 
 /// Which edge: client, server and whether the direction is known.
@@ -81,11 +82,11 @@ impl Side {
         }
     }
 
-    /// Adds a step that lasts so long.
+    /// Adds a step that lasts so long. Its rows are taken, and the memory stays.
     pub fn step(
         &mut self,
         nanos: Nanos,
-        rows: ViewBuilder,
+        rows: &mut ViewBuilder,
         calls: CallsBuilder,
         meeting: &Meeting,
         hop_class: &dyn Fn(EntityId) -> Option<HopClass>,
@@ -93,15 +94,16 @@ impl Side {
         let secs = nanos as f64 / 1e9;
         self.steps += 1;
         self.secs += secs;
-        self.rows.absorb(&rows);
+        self.rows.absorb(rows);
         self.calls.absorb(&calls);
-        let view = rows.finish(hop_class);
+        let view = rows.take(hop_class);
         let mut next = 0;
-        for edge in &Fused::new(&view.edges, calls.finish(), meeting).edges {
-            let at = self.tally(ends(edge), next);
-            self.tallies[at].1.add(secs, edge, &view.edges);
+        join(&view.edges, calls.finish(), meeting, &mut |joint| {
+            let at = self.tally(joint.ends, next);
+            self.tallies[at].1.add(secs, &joint);
             next = at + 1;
-        }
+        });
+        rows.reuse(view);
     }
 
     /// The place of an edge's tally, `next` if all goes on as it did.
@@ -199,16 +201,20 @@ impl Ready {
 // === impl EdgeTally ===
 
 impl EdgeTally {
-    fn add(&mut self, secs: f64, edge: &FusedEdge, view: &[Edge]) {
-        if let Some(part) = &edge.network {
-            let of = |measure: Measure| part.counters[measure].max(0) as f64;
+    fn add(&mut self, secs: f64, joint: &Joint<'_>) {
+        if joint.flows().next().is_some() {
+            let sum = |measure: Measure| {
+                joint.flows().fold(0_i64, |sum, edge| sum.saturating_add(edge.counters[measure]))
+            };
+            let of = |measure: Measure| sum(measure).max(0) as f64;
             self.flows.add(of(Measure::Flows), secs);
             self.connections.add(of(Measure::Connections), secs);
+            // Both ways: whichever way round the edge is.
             self.bytes.add(of(Measure::BytesSent) + of(Measure::BytesReceived), secs);
             self.failed.add(of(Measure::ConnectionsFailed), of(Measure::Connections));
-            self.paths(of(Measure::Flows), part.edges.iter().map(|at| &view[*at]));
+            self.paths(of(Measure::Flows), joint.flows());
         }
-        for said in &edge.calls {
+        for said in &joint.calls {
             let place = self.calls.iter().position(|(source, _)| *source == said.source);
             let place = place.unwrap_or_else(|| {
                 self.calls.push((said.source, CallTally::default()));

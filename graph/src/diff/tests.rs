@@ -104,8 +104,8 @@ fn side(fill: impl Fn(u64, &mut Rows)) -> Side {
         let mut rows = Rows::default();
         rows.view();
         fill(step, &mut rows);
-        let view = rows.view.take().expect("it was just made");
-        side.step(60_000_000_000, view, rows.calls, &meeting, &hop_class);
+        let mut view = rows.view.take().expect("it was just made");
+        side.step(60_000_000_000, &mut view, rows.calls, &meeting, &hop_class);
     }
     side
 }
@@ -243,8 +243,8 @@ fn ranges_of_unlike_length_are_compared_by_rate() {
     for _ in 0..STEPS {
         let mut rows = Rows::default();
         rows.edge("web", "cart", 80, 6);
-        let view = rows.view.take().expect("it was just filled");
-        after.step(6_000_000_000, view, rows.calls, &Meeting::default(), &hop_class);
+        let mut view = rows.view.take().expect("it was just filled");
+        after.step(6_000_000_000, &mut view, rows.calls, &Meeting::default(), &hop_class);
     }
     assert_eq!(show(&compare(before, after, true)), Vec::<String>::new());
 }
@@ -267,8 +267,8 @@ fn direction_that_only_one_range_knows_makes_no_edge_come_or_go() {
                 direction,
             };
             rows.view().edge(&EdgeDelta { key, counters, first_ns: 1, last_ns: 2 });
-            let view = rows.view.take().expect("it was just made");
-            side.step(60_000_000_000, view, rows.calls, &Meeting::default(), &hop_class);
+            let mut view = rows.view.take().expect("it was just made");
+            side.step(60_000_000_000, &mut view, rows.calls, &Meeting::default(), &hop_class);
         }
         side
     };
@@ -282,8 +282,8 @@ fn ranges_of_one_step_are_not_judged_and_that_is_counted() {
         let mut side = Side::new(Collapse::default());
         let mut rows = Rows::default();
         rows.edge("web", "cart", 80, flows);
-        let view = rows.view.take().expect("it was just filled");
-        side.step(10_000_000_000, view, rows.calls, &Meeting::default(), &hop_class);
+        let mut view = rows.view.take().expect("it was just filled");
+        side.step(10_000_000_000, &mut view, rows.calls, &Meeting::default(), &hop_class);
         side
     };
     let found = compare(one(10), one(1_000), true);

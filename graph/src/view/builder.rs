@@ -9,9 +9,9 @@ use portolan_model::{
 };
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
-use super::fold::{self, Row, Sum};
+use super::fold::{self, Row};
 use super::rules::applies;
-use super::{Doubts, Link, View};
+use super::{Doubts, Edge, Link, View};
 
 /// Takes rows one at a time, so that a store can visit them without collecting them.
 pub struct ViewBuilder {
@@ -20,7 +20,7 @@ pub struct ViewBuilder {
     /// their own would take, and each look-up ends at the sum that is wanted. The first so many are in it: rows that
     /// come in the order of links are not, until somebody asks.
     places: HashTable<u32>,
-    sums: Vec<Sum>,
+    sums: Vec<Edge>,
     /// Whether the sums are in the order of links.
     ascending: bool,
     /// The place behind the last row's: what is summed again and again mostly comes in one order.
@@ -130,12 +130,27 @@ impl ViewBuilder {
 
     /// Folds and sorts.
     pub fn finish(mut self, hop_class: &dyn Fn(EntityId) -> Option<HopClass>) -> View {
+        self.take(hop_class)
+    }
+
+    /// The same; it is as new then.
+    pub fn take(&mut self, hop_class: &dyn Fn(EntityId) -> Option<HopClass>) -> View {
         let mut doubts = Doubts::default();
         for sum in &mut self.sums {
             doubts.negative += u64::from(clamp(&mut sum.counters));
         }
         let rows = self.rows(hop_class, &mut doubts);
-        fold::fold(self.sums, rows, doubts)
+        self.places.clear();
+        (self.ascending, self.next, self.next_path) = (true, 0, 0);
+        fold::fold(std::mem::take(&mut self.sums), rows, doubts)
+    }
+
+    /// Takes the memory of a view that is done with: fresh pages are a good part of what a view costs.
+    pub fn reuse(&mut self, view: View) {
+        if self.sums.capacity() == 0 {
+            self.sums = view.edges;
+            self.sums.clear();
+        }
     }
 
     /// The path rows that apply in this mode, by leg and then by key.
@@ -144,6 +159,7 @@ impl ViewBuilder {
         hop_class: &dyn Fn(EntityId) -> Option<HopClass>,
         doubts: &mut Doubts,
     ) -> Vec<Row> {
+        self.path_places.clear();
         let paths = std::mem::take(&mut self.path_sums).into_iter();
         let mut keys: Vec<(Link, PathSum)> = paths
             .filter(|sum| !sum.counters.is_zero() && applies(&sum.key, self.collapse, hop_class))
@@ -200,7 +216,7 @@ impl ViewBuilder {
             }
         }
         self.ascending &= greatest;
-        self.sums.push(Sum::empty(link));
+        self.sums.push(Edge::nothing(link));
         next
     }
 }
@@ -246,9 +262,18 @@ impl From<&EdgeDelta> for Link {
     }
 }
 
-impl Sum {
-    fn empty(link: Link) -> Self {
-        Self { link, counters: Counters::ZERO, first_ns: Nanos::MAX, last_ns: 0 }
+impl Edge {
+    /// An edge of which nothing is counted yet.
+    fn nothing(link: Link) -> Self {
+        Self {
+            link,
+            counters: Counters::ZERO,
+            first_ns: Nanos::MAX,
+            last_ns: 0,
+            paths: Vec::new(),
+            residual: false,
+            calls: Vec::new(),
+        }
     }
 
     pub(super) fn add(&mut self, counters: &Counters, first_ns: Nanos, last_ns: Nanos) {

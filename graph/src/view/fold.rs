@@ -11,18 +11,10 @@ use std::ops::Range;
 use portolan_model::{Counters, EntityId, Evidence, Measure, Nanos, PathKind, Via};
 use rustc_hash::FxHashMap;
 
-use super::{Doubts, Edge, Link, Path, View};
+use super::{Doubts, Edge, Path, View};
 
 /// The longest chain of hops that is shown (flow semantics, section 4.5).
 const MAX_HOPS: usize = 8;
-
-/// An edge, summed over windows.
-pub(super) struct Sum {
-    pub(super) link: Link,
-    pub(super) counters: Counters,
-    pub(super) first_ns: Nanos,
-    pub(super) last_ns: Nanos,
-}
 
 /// A path row that applies.
 pub(super) struct Row {
@@ -42,13 +34,12 @@ pub(super) struct Row {
 type Hops = [(EntityId, Evidence)];
 
 struct Fold {
-    sums: Vec<Sum>,
+    /// Edges, summed over windows; one that something was taken off is residual.
+    sums: Vec<Edge>,
     /// Sorted by leg, then by key.
     rows: Vec<Row>,
     /// Whether an edge was seen by itself, before anything was folded.
     seen: Vec<bool>,
-    paths: Vec<Vec<Path>>,
-    taken: Vec<bool>,
     doubts: Doubts,
 }
 
@@ -61,15 +52,17 @@ struct Order {
 }
 
 /// Applies all rows. `rows` stand by leg, and for one leg in the order of their keys.
-pub(super) fn fold(sums: Vec<Sum>, rows: Vec<Row>, doubts: Doubts) -> View {
+pub(super) fn fold(mut sums: Vec<Edge>, rows: Vec<Row>, doubts: Doubts) -> View {
+    if rows.is_empty() {
+        sums.retain(|sum| sum.counters.is_present());
+        return View { edges: sums, doubts };
+    }
     let places = sums.len();
     let order = Order::new(&rows, places);
     let mut fold = Fold {
         seen: sums.iter().map(|sum| sum.counters.is_present()).collect(),
         sums,
         rows,
-        paths: vec![Vec::new(); places],
-        taken: vec![false; places],
         doubts,
     };
     for group in order.straight {
@@ -125,10 +118,11 @@ impl Fold {
     /// Works off one leg: all rows that take from it.
     fn leg(&mut self, group: Range<usize>) {
         let leg = self.rows[group.start].leg as usize;
-        merge(&mut self.paths[leg]);
+        merge(&mut self.sums[leg].paths);
         let before = self.sums[leg].counters;
         let parts = self.take(leg, group);
-        let carry = Carry::new(&before, &self.sums[leg].counters, &parts, &mut self.paths[leg]);
+        let Edge { counters, paths, .. } = &mut self.sums[leg];
+        let carry = Carry::new(&before, counters, &parts, paths);
         self.doubts.unplaced += carry.unplaced;
         for (at, part) in &parts {
             self.land(*at, part, &carry);
@@ -150,8 +144,8 @@ impl Fold {
 
     /// What came to a leg went on in parts, nobody can tell which: it is not told.
     fn forget_paths(&mut self, leg: usize) {
-        self.doubts.unplaced += self.paths[leg].len() as u64;
-        self.paths[leg].clear();
+        self.doubts.unplaced += self.sums[leg].paths.len() as u64;
+        self.sums[leg].paths.clear();
     }
 
     /// Takes from a leg what its rows claim, at most what there is: row by row, for those that
@@ -163,7 +157,7 @@ impl Fold {
             if part.is_zero() {
                 continue;
             }
-            self.taken[leg] = true;
+            self.sums[leg].residual = true;
             self.sums[leg].counters.subtract(&part);
             let row = &mut self.rows[at];
             row.open.subtract(&part);
@@ -265,29 +259,21 @@ impl Fold {
     }
 
     fn push(&mut self, target: usize, hops: Vec<(EntityId, Evidence)>, counters: &Counters) {
-        self.paths[target].push(Path { hops, counters: *counters });
+        self.sums[target].paths.push(Path { hops, counters: *counters });
     }
 
     fn finish(self) -> View {
-        let Self { sums, rows, paths, taken, mut doubts, .. } = self;
+        let Self { mut sums, rows, mut doubts, .. } = self;
         doubts.overdrawn = rows.iter().filter(|row| !row.open.is_zero()).count() as u64;
-        doubts.unbalanced =
-            sums.iter().zip(&taken).filter(|(s, t)| **t && unbalanced(s)).count() as u64;
+        doubts.unbalanced = sums.iter().filter(|s| s.residual && unbalanced(s)).count() as u64;
         // What came to an edge that then went on as a whole, too late to go along.
-        let gone = sums.iter().zip(&paths).filter(|(sum, _)| !sum.counters.is_present());
-        doubts.unplaced += gone.map(|(_, paths)| paths.len() as u64).sum::<u64>();
-        let edges = sums
-            .into_iter()
-            .zip(paths)
-            .zip(taken)
-            .filter(|((sum, _), _)| sum.counters.is_present())
-            .map(|((sum, mut paths), residual)| {
-                merge(&mut paths);
-                let Sum { link, counters, first_ns, last_ns } = sum;
-                Edge { link, counters, first_ns, last_ns, paths, residual, calls: Vec::new() }
-            })
-            .collect();
-        View { edges, doubts }
+        let gone = sums.iter().filter(|sum| !sum.counters.is_present());
+        doubts.unplaced += gone.map(|sum| sum.paths.len() as u64).sum::<u64>();
+        sums.retain_mut(|edge| {
+            merge(&mut edge.paths);
+            edge.counters.is_present()
+        });
+        View { edges: sums, doubts }
     }
 }
 
@@ -343,7 +329,7 @@ fn covers(part: &Counters, edge: &Counters) -> bool {
 }
 
 /// Whether every record was folded away and yet something that records carry remains.
-fn unbalanced(sum: &Sum) -> bool {
+fn unbalanced(sum: &Edge) -> bool {
     let carried = |m: &Measure| !matches!(m, Measure::Flows | Measure::FlowsSeenTwice);
     !sum.counters.is_present()
         && Measure::ALL.iter().filter(|m| carried(m)).any(|m| sum.counters[*m] != 0)
