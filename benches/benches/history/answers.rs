@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portolan_api::{Limits, LineStatus, StoreReader, Topology};
+use portolan_benches::cpu_of_process;
 use portolan_model::{Entity, EntityId, EntityKind, EpochCommit, Nanos, Window, WindowLen};
 use portolan_proto::v1::topology_service_server::TopologyService as _;
 use portolan_proto::v1::{
@@ -52,21 +53,26 @@ pub(crate) fn of_hours(store: &FjallStore, from: Nanos, to: Nanos) -> anyhow::Re
     let day = GetGraphRequest { range: range(to - 24 * HOUR, 0), ..GetGraphRequest::default() };
     anyhow::ensure!(from <= middle - HALF, "the store holds less than two halves");
     runtime.block_on(async {
-        let mut times = Vec::new();
+        let (mut times, mut on_core) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            let began = Instant::now();
+            let (began, cpu) = (Instant::now(), cpu_of_process());
             let answer = topology.diff(Request::new(diff.clone())).await?.into_inner();
             times.push(began.elapsed());
+            on_core.push(cpu_of_process().saturating_sub(cpu));
             anyhow::ensure!(answer.compared == EDGES, "{} edges", answer.compared);
         }
         figures("Diff of 19 h with 19 h, by 48 steps (no hold)", &mut times, 240);
+        figures("  of which on a core", &mut on_core, 240);
         times.clear();
+        on_core.clear();
         for _ in 0..3 {
-            let began = Instant::now();
+            let (began, cpu) = (Instant::now(), cpu_of_process());
             topology.changes(Request::new(changes.clone())).await?;
             times.push(began.elapsed());
+            on_core.push(cpu_of_process().saturating_sub(cpu));
         }
         figures("Changes of 19 h, by 19 steps (no hold)", &mut times, 240);
+        figures("  of which on a core", &mut on_core, 240);
         times.clear();
         for n in 0..20 {
             let n = n * 2_003;

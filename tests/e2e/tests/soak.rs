@@ -36,9 +36,9 @@ const SHORT: Duration = Duration::from_secs(8);
 #[derive(Default)]
 struct Shared {
     over: AtomicBool,
-    /// Flow records on the broker.
+    /// Flow records and spans on the broker.
     published: AtomicU64,
-    /// Flow records that the store says it has.
+    /// How many of them the store says it has.
     accepted: AtomicI64,
 }
 
@@ -61,8 +61,8 @@ impl Topics {
         self.writer.produce(&self.owners, of(Topic::Ownership)).unwrap();
         self.writer.produce(&self.flows, of(Topic::Flows)).unwrap();
         self.writer.produce(&self.spans, of(Topic::Spans)).unwrap();
-        let flows = messages.iter().filter(|m| m.topic == Topic::Flows);
-        flows.map(|m| u64::from(m.records)).sum()
+        let counted = |m: &&Message| matches!(m.topic, Topic::Flows | Topic::Spans);
+        messages.iter().filter(counted).map(|m| u64::from(m.records)).sum()
     }
 }
 
@@ -171,7 +171,8 @@ fn kills_at_full_speed_change_no_count() {
     let topics = broker.topics();
     let [flows, owners, spans] = ["soak-flows", "soak-owners", "soak-spans"].map(str::to_owned);
     topics.create(&flows, PARTITIONS, &[]).unwrap();
-    topics.create(&spans, PARTITIONS, &[]).unwrap();
+    // All that a node tells in a second is one message.
+    topics.create(&spans, PARTITIONS, &[("max.message.bytes", "20000000")]).unwrap();
     topics.create(&owners, 1, &[]).unwrap();
     let setup = Setup::new(broker.bootstrap())
         .topic(&flows, "netobserv-pb", "")
@@ -197,7 +198,7 @@ fn kills_at_full_speed_change_no_count() {
     let status =
         portolan.wait_for_status("all is accepted", Duration::from_secs(300), all).unwrap();
     println!(
-        "{kills} kills in {} s; {published} flow records ({} a second) over {} s of events",
+        "{kills} kills in {} s; {published} flow records and spans ({} a second) over {} s of events",
         length.as_secs(),
         published as u64 / began.elapsed().as_secs().max(1),
         (ran.last - first) / SECOND,
