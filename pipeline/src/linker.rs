@@ -164,11 +164,9 @@ impl SpanLinker {
     /// Takes spans in.
     pub fn gather(&mut self, batch: &SpanBatch) {
         let columns = &batch.spans;
+        let reader = Reader::new(columns, &mut self.pools, &self.environment, batch.scope);
         let mut seen = None;
-        for (place, row) in columns.rows().iter().enumerate() {
-            let has_links = columns.links(place).next().is_some();
-            let mut reader = Reader::new(columns, &mut self.pools, &self.environment, batch.scope);
-            let span = reader.span(row, has_links);
+        for (place, (row, span)) in columns.rows().iter().zip(reader.spans()).enumerate() {
             let window = self.window.window(span.end);
             if seen != Some(window) {
                 seen = Some(window);
@@ -178,7 +176,7 @@ impl SpanLinker {
             }
             self.tally.late += i64::from(window < self.folded);
             self.keep(row.trace.0, span, window);
-            if has_links {
+            if columns.links(place).next().is_some() {
                 let links = columns.links(place).map(|(trace, span)| (trace.0, span.0));
                 self.link(row.trace.0, &span, links);
             }
@@ -256,8 +254,8 @@ impl SpanLinker {
         self.tally.links_folded_early += self.links.shed(self.max_links);
         self.say_reread(barrier);
         self.sweep(known.names);
-        let rows = self.rows.drain().map(|(_, row)| row);
-        let calls: Vec<_> = rows.filter(|row| !row.is_zero()).collect();
+        let mut calls = Vec::with_capacity(self.rows.len());
+        calls.extend(self.rows.drain().map(|(_, row)| row).filter(|row| !row.is_zero()));
         if barrier.rebuild {
             // Counted when it was emitted.
             self.tally = Tallies::default();

@@ -102,8 +102,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// All rows as they are remembered. They say the same few things, and each is looked up once.
+    pub(super) fn spans(mut self) -> Vec<Span> {
+        let columns = self.columns;
+        let rows = columns.rows().iter().enumerate();
+        rows.map(|(place, row)| self.span(row, columns.links(place).next().is_some())).collect()
+    }
+
     /// A row as it is remembered.
-    pub(super) fn span(&mut self, row: &SpanRow, has_links: bool) -> Span {
+    fn span(&mut self, row: &SpanRow, has_links: bool) -> Span {
         Span {
             id: row.span.0,
             parent: row.parent.0,

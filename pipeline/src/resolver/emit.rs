@@ -74,8 +74,8 @@ pub(super) fn difference(
 }
 
 fn push(of: &Emitted, counters: &Plain, (first_ns, last_ns): (Nanos, Nanos), out: &mut Emission) {
-    let none = EdgeDelta { key: of.key, counters: Counters::ZERO, first_ns, last_ns };
-    let row = out.edges.entry(of.key).or_insert(none);
+    let none = || EdgeDelta { key: of.key, counters: Counters::ZERO, first_ns, last_ns };
+    let row = out.edges.entry(of.key).or_insert_with(none);
     row.counters.add_plain(counters, of.certainty);
     row.first_ns = row.first_ns.min(first_ns);
     row.last_ns = row.last_ns.max(last_ns);
