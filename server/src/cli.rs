@@ -86,6 +86,13 @@ Examples:
 
 Times are RFC 3339 (2026-11-23T03:00:00Z), seconds since 1970, `now`, or relative (-15m).";
 
+const OVERLAY_HELP: &str = "\
+Examples:
+  portolan query overlay 4bf92f3577b34da6a3ce929d0e0e4736
+  portolan query overlay 4bf92f3577b34da6a3ce929d0e0e4736 --output json
+
+`query edge` names the traces that are kept: the slowest and the latest that failed of each edge.";
+
 const SEARCH_HELP: &str = "\
 Examples:
   portolan query search redis
@@ -360,6 +367,7 @@ pub enum QueryCommand {
     #[command(after_help = EDGE_HELP)]
     Edge(EdgeArgs),
     /// One trace laid on the graph of now; `query edge` names those that are kept.
+    #[command(after_help = OVERLAY_HELP)]
     Overlay {
         /// Its id: 32 hexadecimal digits, or 16.
         trace: String,
