@@ -77,7 +77,8 @@ impl Shop<'_> {
     }
 }
 
-/// Edges of a way as text, without what is its own.
+/// Edges of a way as text, without what is its own: names, and health, which is judged as time passes and not
+/// again for what comes behind the watermark, as the ways do of each other.
 fn drawn(graph: &v1::GetGraphResponse, way: &str) -> Vec<String> {
     let own = format!("{way}.");
     let is_its = |entity: &Option<v1::Entity>| {
@@ -88,7 +89,9 @@ fn drawn(graph: &v1::GetGraphResponse, way: &str) -> Vec<String> {
         let mut edge = edge.clone();
         for entity in [&mut edge.client, &mut edge.server].into_iter().flatten() {
             entity.id = String::new();
+            entity.health = None;
         }
+        edge.health = None;
         super::maps::json(&edge).replace(&own, "")
     };
     let mut lines: Vec<String> = theirs.map(text).collect();
