@@ -1,34 +1,22 @@
 //! Edge aggregator: merges the rows of an epoch, one per key, in the order of keys, and judges how edges
 //! and services do ([`crate::health`]).
 
-use std::collections::hash_map::Entry;
-use std::hash::Hash;
-
-use portolan_model::{Barrier, CallDelta, CallKey, EdgeDelta, EdgeKey, PathDelta, PathKey};
-use rustc_hash::FxHashMap;
+use portolan_model::{Barrier, CallDelta, EdgeDelta, PathDelta};
 
 use crate::health::{Changes, Doctor};
 use crate::{Deltas, LineConfig, Restored, Stage};
 
 /// See the module.
 pub struct EdgeAggregator {
-    edges: FxHashMap<EdgeKey, EdgeDelta>,
-    paths: FxHashMap<PathKey, PathDelta>,
-    calls: FxHashMap<CallKey, CallDelta>,
-    rest: Deltas,
+    /// What the epoch came to so far. Its rows are merged at the barrier: most come in one batch, and but once.
+    deltas: Deltas,
     doctor: Doctor,
 }
 
 impl EdgeAggregator {
     /// An aggregator with nothing in it, that knows what the store remembers of health.
     pub fn new(config: &LineConfig, restored: &Restored) -> Self {
-        Self {
-            edges: FxHashMap::default(),
-            paths: FxHashMap::default(),
-            calls: FxHashMap::default(),
-            rest: Deltas::default(),
-            doctor: Doctor::new(config, restored),
-        }
+        Self { deltas: Deltas::default(), doctor: Doctor::new(config, restored) }
     }
 }
 
@@ -38,38 +26,35 @@ impl Stage for EdgeAggregator {
     const NAME: &'static str = "edge_aggregator";
 
     fn apply(&mut self, batch: Deltas) -> Option<Deltas> {
-        for delta in batch.edges {
-            upsert(&mut self.edges, delta.key, delta, EdgeDelta::merge);
-        }
-        for delta in batch.paths {
-            upsert(&mut self.paths, delta.key.clone(), delta, PathDelta::merge);
-        }
-        for delta in batch.calls {
-            upsert(&mut self.calls, delta.key, delta, CallDelta::merge);
-        }
-        self.rest.entities.extend(batch.entities);
-        self.rest.owners.extend(batch.owners);
-        self.rest.owners_gone.extend(batch.owners_gone);
+        let deltas = &mut self.deltas;
+        take(&mut deltas.edges, batch.edges);
+        take(&mut deltas.paths, batch.paths);
+        take(&mut deltas.calls, batch.calls);
+        take(&mut deltas.entities, batch.entities);
+        take(&mut deltas.owners, batch.owners);
+        take(&mut deltas.owners_gone, batch.owners_gone);
         // The first stage emits them once an epoch.
         if !batch.notes.is_empty() {
-            self.rest.notes = batch.notes;
+            deltas.notes = batch.notes;
         }
-        self.rest.traces.extend(batch.traces);
-        self.rest.traces_gone.extend(batch.traces_gone);
-        self.rest.agents = batch.agents.or(self.rest.agents.take());
-        self.rest.learned = batch.learned.or(self.rest.learned.take());
+        deltas.traces.extend(batch.traces);
+        deltas.traces_gone.extend(batch.traces_gone);
+        deltas.agents = batch.agents.or(deltas.agents.take());
+        deltas.learned = batch.learned.or(deltas.learned.take());
         None
     }
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
-        let mut deltas = std::mem::take(&mut self.rest);
-        deltas.edges = self.edges.drain().map(|(_, d)| d).filter(changes_edge).collect();
-        deltas.paths =
-            self.paths.drain().map(|(_, d)| d).filter(|d| !d.counters.is_zero()).collect();
-        deltas.calls = self.calls.drain().map(|(_, d)| d).filter(|d| !d.is_zero()).collect();
+        let mut deltas = std::mem::take(&mut self.deltas);
         deltas.calls.sort_unstable_by_key(|d| d.key);
+        merge(&mut deltas.calls, |a, b| a.key == b.key, CallDelta::merge);
+        deltas.calls.retain(|d| !d.is_zero());
         deltas.edges.sort_unstable_by_key(|d| d.key);
+        merge(&mut deltas.edges, |a, b| a.key == b.key, EdgeDelta::merge);
+        deltas.edges.retain(|d| !d.counters.is_zero());
         deltas.paths.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        merge(&mut deltas.paths, |a, b| a.key == b.key, PathDelta::merge);
+        deltas.paths.retain(|d| !d.counters.is_zero());
         deltas.entities.sort_unstable();
         deltas.entities.dedup();
         deltas.owners.sort_unstable();
@@ -88,15 +73,21 @@ impl Stage for EdgeAggregator {
     }
 }
 
-fn changes_edge(delta: &EdgeDelta) -> bool {
-    !delta.counters.is_zero()
+fn take<T>(all: &mut Vec<T>, more: Vec<T>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.extend(more);
+    }
 }
 
-fn upsert<K: Hash + Eq, V>(rows: &mut FxHashMap<K, V>, key: K, row: V, merge: fn(&mut V, &V)) {
-    match rows.entry(key) {
-        Entry::Occupied(mut old) => merge(old.get_mut(), &row),
-        Entry::Vacant(new) => {
-            new.insert(row);
+/// Merges neighbours that are the same row.
+fn merge<T>(rows: &mut Vec<T>, same: fn(&T, &T) -> bool, merge: fn(&mut T, &T)) {
+    rows.dedup_by(|later, row| {
+        let is_same = same(later, row);
+        if is_same {
+            merge(row, later);
         }
-    }
+        is_same
+    });
 }
