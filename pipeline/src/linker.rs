@@ -254,13 +254,13 @@ impl SpanLinker {
         self.tally.links_folded_early += self.links.shed(self.max_links);
         self.say_reread(barrier);
         self.sweep(known.names);
-        let mut calls = Vec::with_capacity(self.rows.len());
-        calls.extend(self.rows.drain().map(|(_, row)| row).filter(|row| !row.is_zero()));
         if barrier.rebuild {
             // Counted when it was emitted.
+            self.rows.clear();
             self.tally = Tallies::default();
         } else {
-            out.calls.extend(calls);
+            out.calls.reserve(self.rows.len());
+            out.calls.extend(self.rows.drain().map(|(_, row)| row).filter(|row| !row.is_zero()));
             (out.traces, out.traces_gone) = self.exemplars.take_changes();
             self.report(barrier);
         }
