@@ -28,12 +28,16 @@ pub(super) fn client(
 ) -> Option<(Side, Orientation, u8)> {
     let clients = |side: Option<Side>, class| side.map(|side| (side, class));
     let servers = |side: Option<Side>, class| side.map(|side| (side.other(), class));
+    let declared = || [Side::Low, Side::High].map(&serves);
+    // A port that is declared is no less a server's than one that is learned: where both ends are known to serve, that
+    // more clients were seen at one of them says nothing of this connection.
+    let known = || [Side::Low, Side::High].map(|side| serves(side) || learned(side));
     clients(one_of(conn.dialled), Orientation::Socket)
         .or_else(|| clients(handshake(conn), Orientation::Handshake))
         .or_else(|| clients(one_of(conn.echo), Orientation::Handshake))
         .or_else(|| clients(one_of(conn.tracked), Orientation::Tracked))
-        .or_else(|| servers(one_of([Side::Low, Side::High].map(serves)), Orientation::Declared))
-        .or_else(|| servers(one_of([Side::Low, Side::High].map(learned)), Orientation::Learned))
+        .or_else(|| servers(one_of(declared()), Orientation::Declared))
+        .or_else(|| servers(one_of(known()), Orientation::Learned))
         .or_else(|| servers(by_port(key, well_known), Orientation::WellKnown))
         .or_else(|| clients(by_port(key, ephemeral), Orientation::Ephemeral))
         .or_else(|| clients(first_record(key.proto(), conn), Orientation::First))

@@ -366,6 +366,23 @@ fn port_that_three_clients_dialled_tells_the_direction_of_what_was_open_before()
 }
 
 #[test]
+fn learned_port_tells_nothing_between_two_ends_that_both_serve() {
+    // The port that `api` dials from is one that it serves on as well, and that three clients dialled; `web` serves on
+    // the other port, which is the well-known one, and nobody was seen to dial it.
+    let dial = |port: u16| format!("flow 5..6 10.0.0.1:{port}>10.0.1.1:50051 10B S @10.9.0.1");
+    let dialled = [41_000, 41_001, 41_002].map(dial).join("\n");
+    let ports = "own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1 ports=tcp/8080
+         own pod api-1 owner=api ip=10.0.1.1 node=10.9.0.2 ports=tcp/50051";
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.run(&format!("{ports}\n{dialled}\nflow 3..4 10.0.1.1:50051>10.0.0.1:8080 100B @10.9.0.1"));
+    expect![[r#"
+        t=0 web -> api tcp/50051: flows=3 conns=3 failed=3 active=3 sent=30
+        t=0 api -> web tcp/8080: flows=1 active=1 sent=100 connections_guessed=1
+    "#]]
+    .assert_eq(&lab.render());
+}
+
+#[test]
 fn edge_says_how_sure_its_ends_and_its_direction_are() {
     let mut lab = Lab::new(&LineConfig::default());
     lab.run(FLEET);
