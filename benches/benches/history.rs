@@ -18,10 +18,6 @@ use portolan_storage::{
 #[path = "history/answers.rs"]
 mod answers;
 
-/// What the binary runs on.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Edges of the fleet, heard of in every window or in nine of ten.
 const EDGES: u64 = 50_000;
 
@@ -41,6 +37,7 @@ const MOST_WINDOWS: u32 = 29 + 2 * (23 + 5 + 9 + 5);
 const HOUR: Nanos = 3_600_000_000_000;
 
 fn main() -> anyhow::Result<()> {
+    portolan_allocator::keep_free_memory();
     println!("every edge in every window");
     fleet(10)?;
     println!("\neach edge in nine of ten windows");

@@ -25,10 +25,6 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// As the binary does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SECOND: Nanos = 1_000_000_000;
 const PARTITIONS: i32 = 8;
 const OWNERS: &str = "ownership";
@@ -72,6 +68,7 @@ struct Line {
 }
 
 fn main() -> anyhow::Result<()> {
+    portolan_allocator::keep_free_memory();
     let is_quick = std::env::args().any(|it| it == "--quick");
     let kafka = match Kafka::start() {
         Ok(kafka) => kafka,

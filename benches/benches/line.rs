@@ -17,10 +17,6 @@ use portolan_model::{
 use portolan_pipeline::{Intake, Line, LineConfig, Restored, Stage};
 use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, FlowDecoder, FlowEncoding};
 
-/// As the binary does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Records of a batch, as the source makes them.
 const BATCH_ROWS: usize = 4_096;
 /// Epochs of a pass: one window.
@@ -69,6 +65,7 @@ struct Bench {
 }
 
 fn main() {
+    portolan_allocator::keep_free_memory();
     let arguments: Vec<String> = std::env::args().collect();
     let is_quick = arguments.iter().any(|it| it == "--quick");
     let rate = arguments.iter().position(|it| it == "--rate");

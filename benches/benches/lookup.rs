@@ -14,9 +14,6 @@ use portolan_benches::resident_bytes;
 use portolan_model::{Ip, Nanos, OwnerEvent, OwnerKind, OwnerRecord, Proto, ScopeId, ValidTime};
 use portolan_pipeline::{Directory, Found, Lookup};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SCOPE: &str = "cluster/a/pod";
 const INTERVALS: u32 = 1_000_000;
 const SECOND: Nanos = 1_000_000_000;
@@ -142,6 +139,7 @@ fn pod(address: u32, life: u32) -> OwnerRecord {
 }
 
 fn main() {
+    portolan_allocator::keep_free_memory();
     for addresses in [1_000_000, 100_000, 10_000] {
         measure(addresses);
     }

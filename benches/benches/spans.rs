@@ -18,10 +18,6 @@ use portolan_proto::{
     DEFAULT_MAX_MESSAGE_BYTES, ForeignSpan, SpanEncoding, decode_spans, write_spans,
 };
 
-/// As the binary does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SERVICES: u64 = 10_000;
 /// Traces of an epoch, of [`SPANS`] spans each: as many as a trace's whole memory has room for under the
 /// bound of a million spans.
@@ -49,6 +45,7 @@ struct Bench {
 }
 
 fn main() {
+    portolan_allocator::keep_free_memory();
     let is_quick = std::env::args().any(|argument| argument == "--quick");
     let (warm_up, epochs) = if is_quick { (5, 3) } else { (70, 15) };
     let before = resident_bytes();

@@ -7,12 +7,8 @@ use portolan_server::cli::discover::DiscoverCommand;
 use portolan_server::cli::{Cli, Command, LoadCommand};
 use portolan_server::{demo, discover, exit, http, load, map, query, scoring, serve, store};
 
-/// Decoding and counting allocate in bursts on several threads: `mimalloc` returns what one thread
-/// frees to the one that needs it, without a lock.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    portolan_allocator::keep_free_memory();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit::code(&anyhow::Error::new(error).context("no runtime")),

@@ -15,6 +15,7 @@ mod architecture {
 /// Every crate, and all crates of the workspace that it is built from. `model` knows nobody;
 /// `pipeline` never sees `storage`; `api` never sees `actors`.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
+    ("allocator", &[]),
     ("model", &[]),
     ("pipeline", &["model"]),
     ("storage", &["model"]),
@@ -28,13 +29,33 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "actors", "api", "discover", "fleet", "graph", "model", "pipeline", "proto", "receive",
+            "allocator",
+            "actors",
+            "api",
+            "discover",
+            "fleet",
+            "graph",
+            "model",
+            "pipeline",
+            "proto",
+            "receive",
             "storage",
         ],
     ),
     (
         "benches",
-        &["actors", "api", "e2e", "fleet", "graph", "model", "pipeline", "proto", "storage"],
+        &[
+            "allocator",
+            "actors",
+            "api",
+            "e2e",
+            "fleet",
+            "graph",
+            "model",
+            "pipeline",
+            "proto",
+            "storage",
+        ],
     ),
     ("e2e", &["proto"]),
     ("fuzz", &["model", "proto"]),
@@ -50,7 +71,9 @@ const BEHIND_ONE_DOOR: &[(&str, &[&str])] = &[
     ("fjall", &["sim", "storage"]),
     ("k8s-openapi", &["discover"]),
     ("kube", &["discover"]),
+    ("libmimalloc-sys", &["allocator"]),
     ("lsm-tree", &["storage"]),
+    ("mimalloc", &["allocator"]),
     ("tonic", &["api", "benches", "e2e", "proto", "receive", "server"]),
     ("parquet", &["server"]),
     ("tonic-health", &["api"]),
