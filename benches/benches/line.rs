@@ -21,6 +21,8 @@ use portolan_proto::{DEFAULT_MAX_MESSAGE_BYTES, FlowDecoder, FlowEncoding};
 const BATCH_ROWS: usize = 4_096;
 /// Epochs of a pass: one window.
 const PASS: u64 = 10;
+/// Passes until windows are forgotten as fast as they come: the horizon of a minute, and one more whose memory is reused.
+const WARM_UP: u64 = 8;
 /// 2026-11-23T08:00:00Z.
 const START: u64 = 1_795_420_800_000_000_000;
 /// Flows a second on one core that the whole line holds, and that it aims at.
@@ -73,7 +75,7 @@ fn main() {
     let scale = if is_quick {
         Scale { rate, warm_up: 1, passes: 1 }
     } else {
-        Scale { rate, warm_up: 3, passes: 5 }
+        Scale { rate, warm_up: WARM_UP, passes: 5 }
     };
     for (name, service_percent) in [("pod to pod", 0), ("30 % through service addresses", 30)] {
         run(name, service_percent, scale);

@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Resolution, Source, Window, WindowLen};
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use crate::directory::Directory;
 use crate::linker::Moved;
@@ -42,6 +43,7 @@ use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage};
 use addrs::Addrs;
 use agents::Agents;
 use emit::Emission;
+use index::Peek;
 use judge::Judge;
 use key::{End, Side};
 use late::Late;
@@ -315,7 +317,9 @@ impl FlowResolver {
         // Later windows take over how this one ends and when its connections began.
         for later in self.tables.after_mut(window) {
             for block in carried.chunks(WARM) {
-                let sum = block.iter().fold(0, |sum, key| sum + later.warm_marks(*key));
+                let peeks: SmallVec<[Peek; WARM]> =
+                    block.iter().map(|key| later.peek(*key)).collect();
+                let sum = peeks.iter().fold(0, |sum, peek| sum ^ later.warm_at(*peek));
                 std::hint::black_box(sum);
                 for key in block {
                     later.touch_key(*key);

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::FlowResolver;
 use super::addrs::AddrId;
+use super::index::Peek;
 use super::key::{ConnKey, End, Side};
 use super::orient;
 use super::table::{Extra, Mark, Table, Tally};
@@ -134,10 +135,10 @@ impl FlowResolver {
 
     /// Reads what the next records will read, and notes where it stands.
     fn warm(&self, flows: &FlowColumns, rows: &mut [Row], from: usize) {
+        let mut sum = self.warm_keys(flows, &rows[from..rows.len().min(from + WARM)], from);
         let mut near = Near::default();
         let mut last = None;
         let mut place = None;
-        let mut sum = 0_u64;
         for (at, row) in rows.iter_mut().enumerate().skip(from).take(WARM) {
             let key = row.key;
             let window = near.window(flows.start[at], self.window);
@@ -156,6 +157,19 @@ impl FlowResolver {
             }
         }
         std::hint::black_box(sum);
+    }
+
+    /// The first two of its three steps, for each to wait for memory but once.
+    fn warm_keys(&self, flows: &FlowColumns, rows: &[Row], from: usize) -> u64 {
+        let mut near = Near::default();
+        let peeks: SmallVec<[Option<(&Table, Peek)>; WARM]> = (from..)
+            .zip(rows)
+            .map(|(at, row)| {
+                let table = self.tables.get(near.window(flows.start[at], self.window))?;
+                Some((table, table.peek(row.key)))
+            })
+            .collect();
+        peeks.iter().flatten().fold(0, |sum, (table, peek)| sum ^ table.warm_at(*peek))
     }
 
     fn number(&mut self, flows: &FlowColumns, at: usize, recent: &mut Recent) -> Row {
@@ -256,9 +270,7 @@ impl FlowResolver {
     fn tell_neighbours(&mut self) {
         let mut news = std::mem::take(&mut self.news);
         for block in news.chunks(WARM) {
-            let known = block.iter().filter_map(|it| Some((self.tables.get(it.window)?, it.key)));
-            let sum = known.fold(0, |sum, (table, key)| sum + table.warm_marks(key));
-            std::hint::black_box(sum);
+            self.warm_news(block);
             for News { window, key, looks_again } in block {
                 let Some(table) = self.tables.get_mut(*window) else { continue };
                 if *looks_again {
@@ -270,6 +282,14 @@ impl FlowResolver {
         }
         news.clear();
         self.news = news;
+    }
+
+    fn warm_news(&self, block: &[News]) {
+        let known = block.iter().filter_map(|it| Some((self.tables.get(it.window)?, it.key)));
+        let peeks: SmallVec<[(&Table, Peek); WARM]> =
+            known.map(|(table, key)| (table, table.peek(key))).collect();
+        let sum = peeks.iter().fold(0, |sum, (table, peek)| sum ^ table.warm_at(*peek));
+        std::hint::black_box(sum);
     }
 
     /// Notes that sources of several kinds tell of connections: from here on, windows look at each
@@ -363,7 +383,6 @@ fn fill(tally: &mut Tally, flows: &FlowColumns, at: usize, part: Part) {
     tally.scale = tally.scale.max(flows.sampling[at]);
     tally.flags = orient::with(tally.flags, flows.flags[at]);
     tally.begin = tally.begin.min(flows.start[at]);
-    tally.first = if tally.last == 0 { part.from } else { tally.first.min(part.from) };
     tally.last = tally.last.max(part.to);
 }
 

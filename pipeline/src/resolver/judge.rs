@@ -12,13 +12,16 @@ use portolan_model::{
 };
 
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use crate::directory::{Directory, OwnerIdx};
 use crate::{HopConnection, Sampler};
 
+use super::WARM;
 use super::addrs::{AddrId, Addrs};
 use super::agents::Agents;
 use super::forward::Onward;
+use super::index::Peek;
 use super::key::{ConnKey, End, Side};
 use super::learned::{Learned, Served};
 use super::measure::{count, count_connections, designated, life, sampler, standing};
@@ -99,33 +102,37 @@ impl<'a> Judge<'a> {
         for &place in places {
             sum = sum.wrapping_add(table.conns[place].warm());
         }
+        let before = self.tables.before(self.window).next_back();
+        let asks = || places.iter().map(|place| &table.conns[*place]).filter(|conn| !conn.looked);
+        if let Some(before) = before {
+            let peeks: SmallVec<[Peek; WARM]> = asks().map(|conn| before.peek(conn.key)).collect();
+            sum = peeks.iter().fold(sum, |sum, peek| sum ^ before.warm_at(*peek));
+        }
+        for conn in asks() {
+            sum = sum.wrapping_add(self.warm_earlier(conn));
+        }
         for &place in places {
-            let conn = &table.conns[place];
-            if !conn.looked {
-                sum = sum.wrapping_add(self.warm_earlier(conn));
-            }
-            let counted = conn.emitted.as_ref().map_or(0, |it| it.last_ns);
+            let counted = table.conns[place].emitted.as_ref().map_or(0, |it| it.last_ns);
             sum = sum.wrapping_add(counted);
         }
         std::hint::black_box(sum);
     }
 
-    /// Of earlier windows: how the one before ended, and, for what did not open here, the nearest that knows
-    /// the connection.
+    /// For what did not open here: the nearest earlier window that knows the connection.
     fn warm_earlier(&self, conn: &Conn) -> u64 {
         let key = conn.key;
-        let mut earlier = self.tables.before(self.window).rev();
         let opens = conn.tallies.iter().any(|t| t.flags.syn() || t.flags.syn_ack());
         if opens || key.proto() != Proto::TCP {
-            return earlier.next().map_or(0, |table| table.warm_marks(key));
+            return 0;
         }
+        let mut earlier = self.tables.before(self.window).rev();
         earlier.find_map(|table| table.get(key)).map_or(0, |conn| conn.begin)
     }
 
     /// The judgement, or nothing where no reporter saw a flow that counts. `masked` says that a record
     /// named this connection as what another became on its way out (source NAT).
     pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn, masked: bool) -> Option<Emitted> {
-        let seen = Seen::of(conn, self.addrs)?;
+        let seen = Seen::of(conn, self.window, self.addrs)?;
         self.look_around(key, conn, &seen);
         let begin = conn.begin;
         // Low and high are by number, which is by arrival; who is named first must not be.

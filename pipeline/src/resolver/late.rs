@@ -155,7 +155,8 @@ impl FlowResolver {
     /// Notes what connections whose late horizon has passed counted for, by their doubtful end.
     fn note_past(&mut self, window: Window, table: &Table) {
         for (key, conn) in table.iter() {
-            let (Some(emitted), Some(seen)) = (conn.emitted.as_ref(), Seen::of(conn, &self.addrs))
+            let (Some(emitted), Some(seen)) =
+                (conn.emitted.as_ref(), Seen::of(conn, window, &self.addrs))
             else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! Who the ends of a connection are.
 
-use portolan_model::{EntityId, HopClass, Ip, Nanos, Proto, Resolution, Source};
+use portolan_model::{EntityId, HopClass, Ip, Nanos, Proto, Resolution, Source, Window};
 use smallvec::SmallVec;
 
 use crate::directory::{Found, Lookup, OwnerIdx};
@@ -46,7 +46,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Of nothing, nothing.
-    pub(super) fn of(conn: &Conn, addrs: &Addrs) -> Option<Self> {
+    pub(super) fn of(conn: &Conn, window: Window, addrs: &Addrs) -> Option<Self> {
         if conn.tallies.is_empty() {
             return None;
         }
@@ -62,7 +62,7 @@ impl Seen {
         };
         for tally in &conn.tallies {
             seen.begin = seen.begin.min(tally.begin);
-            seen.first = seen.first.min(tally.first);
+            seen.first = seen.first.min(tally.first(window));
             seen.last = seen.last.max(tally.last);
             seen.opens |= tally.flags.syn() || tally.flags.syn_ack();
             seen.sends[tally.from as usize] = true;

@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::addrs::AddrId;
-use super::index::Index;
+use super::index::{Index, Peek};
 use super::judge::Emitted;
 use super::key::{ConnKey, End, Side};
 use super::slots::Slots;
@@ -35,7 +35,6 @@ pub(super) struct Tally {
     /// Start of the earliest slice, also where it lies in an earlier window: ownership is asked for
     /// this instant.
     pub(super) begin: Nanos,
-    pub(super) first: Nanos,
     pub(super) last: Nanos,
     pub(super) marks: SmallVec<[Mark; 2]>,
 }
@@ -66,18 +65,14 @@ pub(super) enum Rewrite {
     Conflict,
 }
 
-/// A connection in one window.
+/// A connection in one window. What finding and touching it reads is its first line of memory.
 #[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Conn {
     pub(super) key: ConnKey,
-    /// Two to four as a rule: both directions, by one or two nodes.
-    pub(super) tallies: SmallVec<[Tally; 4]>,
-    pub(super) extra: Extra,
-    /// Of the low and of the high end.
-    pub(super) rewrites: [Rewrite; 2],
-    /// What was last said of it.
-    pub(super) emitted: Option<Emitted>,
+    /// When the connection began, as far as it is remembered; 0 until it is judged.
+    pub(super) begin: Nanos,
     pub(super) touched: bool,
     /// The windows before and after were told, since the last judgement, that a reporter here comes up
     /// to them.
@@ -95,15 +90,20 @@ pub(super) struct Conn {
     pub(super) open_after: bool,
     /// Standing of the best source that tells of the connection in another window.
     pub(super) better: u8,
-    /// When the connection began, as far as it is remembered; 0 until it is judged.
-    pub(super) begin: Nanos,
-    /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
-    pub(super) near: Vec<(AddrId, Side, Source)>,
     /// Which sides sent an ICMP echo request, or were sent the answer to one.
     pub(super) echo: [bool; 2],
     /// Which sides the sources themselves call the client: by socket, and by connection tracking.
     pub(super) dialled: [bool; 2],
     pub(super) tracked: [bool; 2],
+    /// Reporters, by the side that sends, that saw the connection in a neighbouring window.
+    pub(super) near: Vec<(AddrId, Side, Source)>,
+    /// Two to four as a rule: both directions, by one or two nodes.
+    pub(super) tallies: SmallVec<[Tally; 4]>,
+    /// What was last said of it.
+    pub(super) emitted: Option<Emitted>,
+    pub(super) extra: Extra,
+    /// Of the low and of the high end.
+    pub(super) rewrites: [Rewrite; 2],
 }
 
 /// See the module.
@@ -204,6 +204,11 @@ impl Conn {
         &mut self.tallies[place]
     }
 
+    /// See [`Table::warm_at`].
+    pub(super) fn warm_key(&self) -> u64 {
+        u64::from(self.touched) ^ self.key.ports()[0] as u64
+    }
+
     /// See [`Table::warm`].
     pub(super) fn warm(&self) -> u64 {
         let tallies = self.tallies.iter().map(|tally| tally.last ^ tally.marks.len() as u64);
@@ -229,9 +234,14 @@ impl Tally {
         }
         let apart = 2 * tolerance;
         Reach {
-            start: self.first.saturating_sub(window.start()) <= apart,
+            start: self.first(window).saturating_sub(window.start()) <= apart,
             end: window.end(len).saturating_sub(self.last) <= apart,
         }
+    }
+
+    /// Start of its earliest slice within its window.
+    pub(super) fn first(&self, window: Window) -> Nanos {
+        self.begin.max(window.start())
     }
 
     fn new(agent: AddrId, from: Side, source: Source, at: Nanos) -> Self {
@@ -245,7 +255,6 @@ impl Tally {
             packets: 0,
             bytes: 0,
             begin: at,
-            first: at,
             last: 0,
             marks: SmallVec::new(),
         }
@@ -287,16 +296,20 @@ impl Table {
         self.index.find(key, |place| self.conns[place].key)
     }
 
-    /// Reads what working with a connection reads first, where it is. Those of a block wait for memory
-    /// together then, and not one after the other; the sum is for the compiler, which must not leave it
-    /// out.
-    pub(super) fn warm(&self, key: ConnKey) -> u64 {
-        self.get(key).map_or(0, Conn::warm)
+    /// Reads where a connection stands. Those of a block wait for memory together then, and not one after the other.
+    pub(super) fn peek(&self, key: ConnKey) -> Peek {
+        self.index.peek(key)
     }
 
-    /// The same of what touching a connection reads.
-    pub(super) fn warm_marks(&self, key: ConnKey) -> u64 {
-        self.get(key).map_or(0, |conn| u64::from(conn.touched))
+    /// Then, for the same reason, what comparing its key and touching it reads, where it likely is. The sum is for
+    /// the compiler, which must not leave it out.
+    pub(super) fn warm_at(&self, peek: Peek) -> u64 {
+        Index::likely(peek).map_or(0, |place| self.conns[place].warm_key())
+    }
+
+    /// Last, what working with it reads, where it is.
+    pub(super) fn warm(&self, key: ConnKey) -> u64 {
+        self.get(key).map_or(0, Conn::warm)
     }
 
     pub(super) fn get(&self, key: ConnKey) -> Option<&Conn> {
