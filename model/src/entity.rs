@@ -189,17 +189,29 @@ impl Entity {
     /// Its identity: FNV-1a (64 bit) over the length-prefixed parts, then the finaliser of
     /// `MurmurHash3`. Two million entities collide with a chance of about 1e-7.
     pub fn id(&self) -> EntityId {
+        let Self { environment, namespace, name, kind, detail } = self;
+        Self::id_of(environment, namespace, name, *kind, detail)
+    }
+
+    /// The identity of an entity with these parts.
+    pub fn id_of(
+        environment: &str,
+        namespace: &str,
+        name: &str,
+        kind: EntityKind,
+        detail: &str,
+    ) -> EntityId {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut eat = |bytes: &[u8]| {
             for byte in (bytes.len() as u32).to_le_bytes().iter().chain(bytes) {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
             }
         };
-        eat(self.environment.as_bytes());
-        eat(self.namespace.as_bytes());
-        eat(self.name.as_bytes());
-        eat(&[self.kind.code()]);
-        eat(self.detail.as_bytes());
+        eat(environment.as_bytes());
+        eat(namespace.as_bytes());
+        eat(name.as_bytes());
+        eat(&[kind.code()]);
+        eat(detail.as_bytes());
         hash ^= hash >> 33;
         hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
         hash ^= hash >> 33;

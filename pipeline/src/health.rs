@@ -30,7 +30,7 @@ pub(crate) struct Doctor {
     config: LineConfig,
     most: usize,
     rows: FxHashMap<HealthKey, HealthRow>,
-    windows: BTreeMap<Window, BTreeMap<(EntityId, EntityId, CallSource), Said>>,
+    windows: BTreeMap<Window, FxHashMap<(EntityId, EntityId, CallSource), Said>>,
     /// Windows before this one are judged.
     judged: Window,
     late: i64,
@@ -140,13 +140,15 @@ impl Doctor {
     fn judge(
         &mut self,
         window: Window,
-        said: &BTreeMap<(EntityId, EntityId, CallSource), Said>,
+        said: &FxHashMap<(EntityId, EntityId, CallSource), Said>,
         changed: &mut BTreeMap<HealthKey, HealthRow>,
     ) {
         // What is derived counts only where nobody else does, and stands behind the others.
+        let mut said: Vec<_> = said.iter().collect();
+        said.sort_unstable_by_key(|(key, _)| **key);
         let mut best: BTreeMap<(EntityId, EntityId), (CallSource, &Said)> = BTreeMap::new();
         for derived in [false, true] {
-            for ((client, server, source), said) in said {
+            for ((client, server, source), said) in &said {
                 if said.calls > 0 && said.raw > 0 && (*source == CallSource::Derived) == derived {
                     best.entry((*client, *server)).or_insert((*source, said));
                 }

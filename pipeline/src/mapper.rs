@@ -31,7 +31,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::linker::{Known, Moved};
 use crate::naming::{Far, Naming, Side};
-use crate::pool::Pool;
+use crate::pool::{Pool, Printer};
 use crate::{Deltas, LineConfig};
 
 use point::Point;
@@ -49,6 +49,7 @@ pub struct MetricMapper {
     environment: Arc<str>,
     ends: Pool<Far>,
     operations: Pool<Arc<str>>,
+    printer: Printer,
     series: FxHashMap<u128, Series>,
     streams: Streams,
     /// Series to judge at the barrier.
@@ -79,6 +80,7 @@ struct Tallies {
 impl MetricMapper {
     /// A mapper that remembers nothing yet.
     pub fn new(config: &LineConfig) -> Self {
+        let mut printer = Printer::default();
         let metrics = &config.metrics;
         let secs = |secs: u32| Nanos::from(secs) * 1_000_000_000;
         Self {
@@ -88,8 +90,9 @@ impl MetricMapper {
             tolerance: Nanos::from(config.clock_tolerance_ms) * 1_000_000,
             max_points: metrics.max_points,
             environment: config.environment.as_str().into(),
-            ends: Pool::new(&Far::default()),
-            operations: Pool::new(&"".into()),
+            ends: Far::pool(),
+            operations: Pool::new(printer.print(&[""], &[]), "".into()),
+            printer,
             series: FxHashMap::default(),
             streams: Streams::default(),
             touched: Vec::new(),
@@ -145,14 +148,15 @@ impl MetricMapper {
             std::collections::hash_map::Entry::Vacant(new) => {
                 let mut end = |of: &MetricEnd| {
                     *numbers.ends.entry(*of).or_insert_with(|| {
-                        self.ends.number(&far(of, columns, scope, &self.environment))
+                        far(of, columns, scope, &self.environment)
+                            .number(&mut self.ends, &mut self.printer)
                     })
                 };
                 let (client, server) = (end(&row.client), end(&row.server));
-                let operation = *numbers
-                    .operations
-                    .entry(row.operation)
-                    .or_insert_with(|| self.operations.number(&columns.say(row.operation).into()));
+                let operation = *numbers.operations.entry(row.operation).or_insert_with(|| {
+                    let said = columns.say(row.operation);
+                    self.operations.number(self.printer.print(&[said], &[]), || said.into())
+                });
                 new.insert(Series::new(Label::of(row, client, server, operation)))
             }
         };
@@ -421,14 +425,18 @@ fn voice(label: &Label) -> Voice {
 }
 
 /// An end as its labels have it.
-fn far(end: &MetricEnd, columns: &MetricColumns, scope: ScopeId, environment: &Arc<str>) -> Far {
+fn far<'a>(
+    end: &MetricEnd,
+    columns: &'a MetricColumns,
+    scope: ScopeId,
+    environment: &'a str,
+) -> Far<&'a str> {
     if end.is_blank() {
         return Far::default();
     }
-    let say = |text| -> Arc<str> { columns.say(text).into() };
     let environment = match columns.say(end.environment) {
-        "" => environment.clone(),
-        said => said.into(),
+        "" => environment,
+        said => said,
     };
     let ip = |text, port| columns.say(text).parse::<Ip>().ok().map(|ip| (ip, port));
     // A network address without a port is asked with that of the name.
@@ -438,16 +446,16 @@ fn far(end: &MetricEnd, columns: &MetricColumns, scope: ScopeId, environment: &A
     Far {
         scope,
         environment,
-        peer: say(end.service),
-        peer_namespace: say(end.namespace),
-        address: say(end.address),
+        peer: columns.say(end.service),
+        peer_namespace: columns.say(end.namespace),
+        address: columns.say(end.address),
         port: end.port,
         ip: ip.beyond_nat64(),
         ip_port,
-        db_system: say(end.db_system),
-        db_name: say(end.db_name),
-        messaging_system: say(end.messaging_system),
-        destination: say(end.destination),
+        db_system: columns.say(end.db_system),
+        db_name: columns.say(end.db_name),
+        messaging_system: columns.say(end.messaging_system),
+        destination: columns.say(end.destination),
     }
 }
 

@@ -9,10 +9,9 @@ use rustc_hash::FxHashMap;
 
 use super::span::{Marks, Role, Span, protocol};
 use crate::naming::Far;
-use crate::pool::Pool;
+use crate::pool::{Pool, Print, Printer};
 
 /// A service as its spans name it.
-#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Service {
     pub(super) id: EntityId,
     pub(super) entity: Arc<Entity>,
@@ -23,6 +22,7 @@ pub(super) struct Pools {
     pub(super) services: Pool<Service>,
     pub(super) far: Pool<Far>,
     pub(super) operations: Pool<Arc<str>>,
+    printer: Printer,
 }
 
 /// The texts that name a service: environment, namespace, name.
@@ -54,10 +54,12 @@ impl Pools {
     pub(super) fn new() -> Self {
         let nobody = Entity::new(EntityKind::Service, "", "");
         let nobody = Service { id: EntityId::NONE, entity: nobody.into() };
+        let mut printer = Printer::default();
         Self {
-            services: Pool::new(&nobody),
-            far: Pool::new(&Far::default()),
-            operations: Pool::new(&"".into()),
+            services: Pool::new(print_of(EntityId::NONE), nobody),
+            far: Far::pool(),
+            operations: Pool::new(printer.print(&[""], &[]), "".into()),
+            printer,
         }
     }
 
@@ -143,29 +145,33 @@ impl<'a> Reader<'a> {
 
     fn new_service(&mut self, who: Who) -> u32 {
         let [environment, namespace, name] = who.map(|text| self.columns.say(text));
-        let entity = Entity {
-            environment: self.environment_of(environment),
-            ..Entity::new(EntityKind::Service, namespace, name)
-        };
-        let service = Service { id: entity.id(), entity: entity.into() };
-        let number = self.pools.services.number(&service);
+        let environment = self.environment_of(environment);
+        let id = Entity::id_of(environment, namespace, name, EntityKind::Service, "");
+        let number = self.pools.services.number(print_of(id), || {
+            let entity = Entity {
+                environment: environment.into(),
+                ..Entity::new(EntityKind::Service, namespace, name)
+            };
+            Service { id, entity: entity.into() }
+        });
         self.services.insert(who, number);
         number
     }
 
-    fn environment_of(&self, said: &str) -> Arc<str> {
-        if said.is_empty() { self.environment.clone() } else { said.into() }
+    fn environment_of(&self, said: &'a str) -> &'a str {
+        if said.is_empty() { self.environment } else { said }
     }
 
     fn operation(&mut self, text: Text) -> u32 {
         if text.is_none() {
             return 0;
         }
-        let (pools, columns) = (&mut self.pools, self.columns);
-        *self
-            .operations
-            .entry(text)
-            .or_insert_with(|| pools.operations.number(&columns.say(text).into()))
+        let Pools { operations, printer, .. } = &mut *self.pools;
+        let columns = self.columns;
+        *self.operations.entry(text).or_insert_with(|| {
+            let said = columns.say(text);
+            operations.number(printer.print(&[said], &[]), || said.into())
+        })
     }
 
     fn far(&mut self, row: &SpanRow) -> u32 {
@@ -214,17 +220,22 @@ impl<'a> Reader<'a> {
         let far = Far {
             scope: self.scope,
             environment: self.environment_of(environment),
-            peer: peer.into(),
-            peer_namespace: peer_namespace.into(),
-            address: address.into(),
+            peer,
+            peer_namespace,
+            address,
             port,
             ip: ip.beyond_nat64(),
             ip_port,
-            db_system: system.into(),
-            db_name: database.into(),
-            messaging_system: bus.into(),
-            destination: topic.into(),
+            db_system: system,
+            db_name: database,
+            messaging_system: bus,
+            destination: topic,
         };
-        self.pools.far.number(&far)
+        far.number(&mut self.pools.far, &mut self.pools.printer)
     }
+}
+
+/// A service's identity is a hash already.
+fn print_of(service: EntityId) -> Print {
+    Print(u128::from(service.0))
 }

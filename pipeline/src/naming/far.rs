@@ -3,32 +3,88 @@
 use std::sync::Arc;
 
 use portolan_model::{Entity, EntityKind, Ip, ScopeId};
+use smallvec::SmallVec;
 
+use crate::pool::{Pool, Print, Printer};
 use crate::resolver::unowned;
 
 /// Ports that say no more than the protocol does, and are left out of names (C.5).
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
-/// What a half says of its other end. Texts are empty where nothing is said.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct Far {
+/// What a half says of its other end, in texts of its own or of whoever asks. They are empty where nothing is said.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Far<T = Arc<str>> {
     pub(crate) scope: ScopeId,
-    pub(crate) environment: Arc<str>,
-    pub(crate) peer: Arc<str>,
-    pub(crate) peer_namespace: Arc<str>,
+    pub(crate) environment: T,
+    pub(crate) peer: T,
+    pub(crate) peer_namespace: T,
     /// Name or address as the half has it.
-    pub(crate) address: Arc<str>,
+    pub(crate) address: T,
     pub(crate) port: u16,
     /// The address, or the network address behind the name.
     pub(crate) ip: Ip,
     pub(crate) ip_port: u16,
-    pub(crate) db_system: Arc<str>,
-    pub(crate) db_name: Arc<str>,
-    pub(crate) messaging_system: Arc<str>,
-    pub(crate) destination: Arc<str>,
+    pub(crate) db_system: T,
+    pub(crate) db_name: T,
+    pub(crate) messaging_system: T,
+    pub(crate) destination: T,
 }
 
 // === impl Far ===
+
+impl Far<&str> {
+    /// The pool of such, with nothing said as its number 0.
+    pub(crate) fn pool() -> Pool<Far> {
+        let nothing = Far::<&str>::default();
+        Pool::new(nothing.print(&mut Printer::default()), nothing.keep())
+    }
+
+    /// Its number in a pool.
+    pub(crate) fn number(&self, pool: &mut Pool<Far>, printer: &mut Printer) -> u32 {
+        pool.number(self.print(printer), || self.keep())
+    }
+
+    fn print(&self, printer: &mut Printer) -> Print {
+        let Self {
+            scope,
+            environment,
+            peer,
+            peer_namespace,
+            address,
+            port,
+            ip,
+            ip_port,
+            db_system,
+            db_name,
+            messaging_system,
+            destination,
+        } = self;
+        let texts = [environment, peer, peer_namespace, address, db_system, db_name]
+            .into_iter()
+            .chain([messaging_system, destination]);
+        let texts: SmallVec<[&str; 8]> = texts.copied().collect();
+        let [ip_high, ip_low] = [ip.0 >> 64, ip.0].map(|half| half as u64);
+        let ports = u64::from(*port) << 16 | u64::from(*ip_port);
+        printer.print(&texts, &[u64::from(scope.0), ip_high, ip_low, ports])
+    }
+
+    fn keep(&self) -> Far {
+        Far {
+            scope: self.scope,
+            environment: self.environment.into(),
+            peer: self.peer.into(),
+            peer_namespace: self.peer_namespace.into(),
+            address: self.address.into(),
+            port: self.port,
+            ip: self.ip,
+            ip_port: self.ip_port,
+            db_system: self.db_system.into(),
+            db_name: self.db_name.into(),
+            messaging_system: self.messaging_system.into(),
+            destination: self.destination.into(),
+        }
+    }
+}
 
 impl Far {
     /// Whether nothing at all is said.
