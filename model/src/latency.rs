@@ -12,6 +12,9 @@ const PER_OCTAVE: u64 = 32;
 /// log2 of [`PER_OCTAVE`].
 const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
 
+/// So few buckets are put into a histogram one by one, without another in memory beside it.
+const FEW: usize = 4;
+
 /// A histogram of durations. Merged by addition, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
@@ -117,6 +120,12 @@ impl Latency {
     fn merge(&mut self, other: &Self, sign: i64) {
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns.saturating_mul(sign));
         if other.buckets.is_empty() {
+            return;
+        }
+        if other.buckets.len() <= FEW {
+            for (bucket, count) in &other.buckets {
+                self.put(*bucket, count.saturating_mul(sign));
+            }
             return;
         }
         let mut merged = SmallVec::with_capacity(self.buckets.len() + other.buckets.len());

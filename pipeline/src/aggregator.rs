@@ -46,10 +46,11 @@ impl Stage for EdgeAggregator {
 
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Deltas> {
         let mut deltas = std::mem::take(&mut self.deltas);
-        deltas.calls.sort_unstable_by_key(|d| d.key);
+        // Keys are sorted, and rows, which are ten times as long, moved once.
+        deltas.calls.sort_by_cached_key(|d| d.key);
         merge(&mut deltas.calls, |a, b| a.key == b.key, CallDelta::merge);
         deltas.calls.retain(|d| !d.is_zero());
-        deltas.edges.sort_unstable_by_key(|d| d.key);
+        deltas.edges.sort_by_cached_key(|d| d.key);
         merge(&mut deltas.edges, |a, b| a.key == b.key, EdgeDelta::merge);
         deltas.edges.retain(|d| !d.counters.is_zero());
         deltas.paths.sort_unstable_by(|a, b| a.key.cmp(&b.key));

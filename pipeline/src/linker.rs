@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use portolan_model::{Barrier, EntityId, Ip, Nanos, SpanBatch, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::directory::Directory;
 use crate::naming::{Names, Naming};
@@ -44,6 +45,9 @@ use judge::{Judge, Rules};
 use links::Links;
 use span::{Role, Span};
 use traces::{Trace, Traces, name_the_nameless};
+
+/// Traces that are brought near together before they are worked with.
+const WARM: usize = 32;
 
 /// See the module.
 pub struct SpanLinker {
@@ -165,8 +169,12 @@ impl SpanLinker {
     pub fn gather(&mut self, batch: &SpanBatch) {
         let columns = &batch.spans;
         let reader = Reader::new(columns, &mut self.pools, &self.environment, batch.scope);
+        let spans = reader.spans();
         let mut seen = None;
-        for (place, (row, span)) in columns.rows().iter().zip(reader.spans()).enumerate() {
+        for (place, (row, span)) in columns.rows().iter().zip(spans).enumerate() {
+            if place % WARM == 0 {
+                self.warm(columns.rows()[place..].iter().take(WARM).map(|row| row.trace.0));
+            }
             let window = self.window.window(span.end);
             if seen != Some(window) {
                 seen = Some(window);
@@ -181,6 +189,14 @@ impl SpanLinker {
                 self.link(row.trace.0, &span, links);
             }
         }
+    }
+
+    /// Reads what working with traces reads first, so that those of a block wait for memory together; the sum is for
+    /// the compiler, which must not leave it out.
+    fn warm(&self, ids: impl Iterator<Item = u128>) {
+        let found: SmallVec<[&Trace; WARM]> = ids.filter_map(|id| self.traces.get(&id)).collect();
+        let sum = found.iter().fold(0, |sum, trace| sum ^ trace.warm());
+        std::hint::black_box(sum);
     }
 
     fn keep(&mut self, id: u128, span: Span, window: Window) {
@@ -327,8 +343,11 @@ impl SpanLinker {
     /// may bear them.
     fn judge_touched(&mut self, known: &mut Known<'_>, watermark: Nanos) {
         loop {
-            for id in std::mem::take(&mut self.touched) {
-                self.judge(id, known, watermark);
+            for block in std::mem::take(&mut self.touched).chunks(WARM) {
+                self.warm(block.iter().copied());
+                for id in block {
+                    self.judge(*id, known, watermark);
+                }
             }
             let mut ends = Ends { naming: known.naming(self.tolerance), pools: &self.pools };
             self.links.judge(self.window, &mut ends, &mut self.rows);
