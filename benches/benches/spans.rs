@@ -5,7 +5,7 @@
 //! Traces of five spans over three of ten thousand services (a root, two calls with both halves),
 //! written as a collector batches them: spans of one service together, as many services a message
 //! as it takes. One epoch is one second of event time; times are those of the thread on its core. The
-//! first epochs fill the memory of traces and are not measured.
+//! first epochs fill the memory of traces and are not measured. Figures are medians of epochs.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -13,7 +13,7 @@ use portolan_benches::{Meter, median, resident_bytes};
 use portolan_model::{
     Barrier, EpochCommit, PartitionId, ScopeId, SpanBatch, SpanColumns, SpanKind, Window,
 };
-use portolan_pipeline::{Line, LineConfig, Restored};
+use portolan_pipeline::{Intake, Line, LineConfig, Restored, Stage as _};
 use portolan_proto::{
     DEFAULT_MAX_MESSAGE_BYTES, ForeignSpan, SpanEncoding, decode_spans, write_spans,
 };
@@ -39,6 +39,7 @@ struct Bench {
     epoch: u64,
     decode: Vec<f64>,
     pair: Vec<f64>,
+    merge: Vec<f64>,
     bytes: u64,
     calls: i64,
     rows: usize,
@@ -47,13 +48,13 @@ struct Bench {
 fn main() {
     portolan_allocator::keep_free_memory();
     let is_quick = std::env::args().any(|argument| argument == "--quick");
-    let (warm_up, epochs) = if is_quick { (5, 3) } else { (70, 15) };
+    let (warm_up, epochs) = if is_quick { (5, 10) } else { (70, 20) };
     let before = resident_bytes();
     let mut bench = Bench::new();
     for _ in 0..warm_up {
         bench.epoch();
     }
-    (bench.decode, bench.pair, bench.bytes) = (vec![], vec![], 0);
+    (bench.decode, bench.pair, bench.merge, bench.bytes) = (vec![], vec![], vec![], 0);
     (bench.calls, bench.rows) = (0, 0);
     for _ in 0..epochs {
         bench.epoch();
@@ -71,6 +72,7 @@ impl Bench {
             epoch: 0,
             decode: Vec::new(),
             pair: Vec::new(),
+            merge: Vec::new(),
             bytes: 0,
             calls: 0,
             rows: 0,
@@ -90,7 +92,7 @@ impl Bench {
         let messages = self.messages();
         self.bytes += messages.iter().map(|message| message.len() as u64).sum::<u64>();
         let end = START + (self.epoch + 1) * SECOND;
-        let (mut decode, mut pair) = (Meter::default(), Meter::default());
+        let (mut decode, mut pair, mut merge) = <(Meter, Meter, Meter)>::default();
         let mut messages = messages.iter().peekable();
         while messages.peek().is_some() {
             let columns = decode.run(|| batch(&mut messages, end));
@@ -100,14 +102,26 @@ impl Bench {
                 scope: ScopeId::of(""),
                 spans: columns,
             };
-            pair.run(|| self.line.spans(batch));
+            pair.run(|| self.line.front.apply(Intake::Spans(batch)));
         }
         self.epoch += 1;
-        let barrier = barrier(self.epoch, end, spans);
-        let commit = pair.run(|| self.line.barrier(barrier)).expect("the epoch does not rebuild");
+        let mut barrier = barrier(self.epoch, end, spans);
+        let line = &mut self.line;
+        let hops = pair.run(|| line.front.barrier(&mut barrier));
+        let commit = merge.run(|| {
+            let raw = hops.and_then(|hops| line.collapser.apply(hops));
+            for deltas in [raw, line.collapser.barrier(&mut barrier)].into_iter().flatten() {
+                line.aggregator.apply(deltas);
+            }
+            if let Some(deltas) = line.aggregator.barrier(&mut barrier) {
+                line.compactor.apply(deltas);
+            }
+            line.compactor.barrier(&mut barrier).expect("the epoch does not rebuild")
+        });
         self.count(&commit);
         self.decode.push(decode.nanos_each(spans));
         self.pair.push(pair.nanos_each(spans));
+        self.merge.push(merge.nanos_each(spans));
     }
 
     fn count(&mut self, commit: &EpochCommit) {
@@ -161,10 +175,15 @@ impl Bench {
             "{SERVICES} services, {} bytes a span, {PER_MESSAGE} a message",
             self.bytes / spans
         );
-        let (decode, pair) = (median(self.decode.clone()), median(self.pair.clone()));
+        let [decode, pair, merge] =
+            [&self.decode, &self.pair, &self.merge].map(|of| median(of.clone()));
+        let all = self.decode.iter().chain(&self.pair).chain(&self.merge).sum::<f64>();
+        let mean = all / epochs as f64;
         println!("  {:<44}{:>8}{:>12}", "", "ns/span", "M spans/s");
         for (name, nanos) in
             [("decode: bytes to columns", decode), ("pair: columns to calls", pair)]
+                .into_iter()
+                .chain([("merge rows, keep health", merge)])
         {
             println!("  {name:<44}{nanos:>8.0}{:>12.2}", 1e3 / nanos);
         }
@@ -172,10 +191,15 @@ impl Bench {
         let rate = 1e9 / whole;
         println!(
             "  {:<44}{whole:>8.0}{:>12.2}   hold {:.1}: {:.2} x",
-            "both",
+            "decode and pair",
             rate / 1e6,
             HOLD / 1e6,
             rate / HOLD
+        );
+        println!(
+            "  {:<44}{mean:>8.0}{:>12.2}   mean: windows are judged once in ten",
+            "whole line",
+            1e3 / mean
         );
         let remembered = self.line.front.spans.spans();
         println!(
@@ -202,7 +226,7 @@ fn attributes(service: u64, callee: u64) -> Vec<(String, String)> {
 }
 
 fn batch<'a>(messages: &mut impl Iterator<Item = &'a Vec<u8>>, now: u64) -> SpanColumns {
-    let mut spans = SpanColumns::default();
+    let mut spans = SpanColumns::with_capacity(BATCH_ROWS + PER_MESSAGE);
     let mut refuse = |why| panic!("the load has nothing to refuse: {why:?}");
     while spans.len() < BATCH_ROWS
         && let Some(message) = messages.next()

@@ -152,6 +152,11 @@ pub struct SpanBatch {
 // === impl SpanColumns ===
 
 impl SpanColumns {
+    /// With room for so many spans.
+    pub fn with_capacity(spans: usize) -> Self {
+        Self { rows: Vec::with_capacity(spans), ..Self::default() }
+    }
+
     /// How many spans.
     pub fn len(&self) -> usize {
         self.rows.len()

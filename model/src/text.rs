@@ -1,5 +1,6 @@
 //! Texts of a batch, each kept once: a batch repeats few names many times.
 
+use std::collections::hash_map::Entry;
 use std::hash::Hasher as _;
 use std::ops::Range;
 
@@ -14,7 +15,8 @@ pub struct Text(u32);
 pub(crate) struct Texts {
     bytes: String,
     places: Vec<Range<u32>>,
-    by_hash: FxHashMap<u64, Vec<Text>>,
+    /// By hash; of those that share one, the later stand at the next that are free.
+    by_hash: FxHashMap<u64, Text>,
 }
 
 // === impl Text ===
@@ -50,22 +52,28 @@ impl Texts {
         if said.is_empty() {
             return Text::NONE;
         }
-        let hash = hash(said);
+        self.text_at(hash(said), said)
+    }
+
+    /// The number of a text that belongs at a hash.
+    fn text_at(&mut self, mut hash: u64, said: &str) -> Text {
         let Self { by_hash, bytes, places } = self;
-        let same = by_hash.entry(hash).or_default();
-        let known = same.iter().find(|t| {
-            let range = &places[t.0 as usize - 1];
-            &bytes[range.start as usize..range.end as usize] == said
-        });
-        if let Some(known) = known {
-            return *known;
+        loop {
+            let known = match by_hash.entry(hash) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(free) => {
+                    let start = bytes.len() as u32;
+                    bytes.push_str(said);
+                    places.push(start..bytes.len() as u32);
+                    return *free.insert(Text(places.len() as u32));
+                }
+            };
+            let range = &places[known.0 as usize - 1];
+            if &bytes[range.start as usize..range.end as usize] == said {
+                return known;
+            }
+            hash = hash.wrapping_add(1);
         }
-        let start = bytes.len() as u32;
-        bytes.push_str(said);
-        places.push(start..bytes.len() as u32);
-        let made = Text(places.len() as u32);
-        same.push(made);
-        made
     }
 
     /// What a text says; empty for [`Text::NONE`].
@@ -82,4 +90,17 @@ fn hash(said: &str) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(said.as_bytes());
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_share_a_hash_are_told_apart() {
+        let mut texts = Texts::default();
+        let made = ["a", "b", "c", "b", "a"].map(|said| texts.text_at(7, said));
+        assert_eq!(made, [1, 2, 3, 2, 1].map(Text));
+        assert_eq!(made.map(|text| texts.say(text)), ["a", "b", "c", "b", "a"]);
+    }
 }

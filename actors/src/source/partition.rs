@@ -214,7 +214,7 @@ impl Part {
 
     /// What has gathered, to be handed to the line.
     pub(crate) fn parcel(&mut self) -> Option<Parcel> {
-        let room = self.filling.room.max(self.filling.flows.len());
+        let room = self.filling.room.max(self.filling.flows.len()).max(self.filling.spans.len());
         let mut filled = std::mem::take(&mut self.filling);
         self.filling.room = room;
         if !filled.moved {
@@ -289,6 +289,9 @@ impl Part {
                 decoder.decode(*encoding, *scope, now, payload, flows, &mut refused);
             }
             (Kind::Spans(encoding, _), Some(payload)) => {
+                if spans.is_empty() && *room > 0 {
+                    *spans = SpanColumns::with_capacity(*room);
+                }
                 let most = tools.max_message_bytes;
                 decode_spans(*encoding, now, most, payload, spans, &mut refused);
             }
