@@ -32,6 +32,7 @@ mod fault;
 mod holes;
 mod ledger;
 mod levels;
+mod mend;
 mod open;
 mod packs;
 mod read;

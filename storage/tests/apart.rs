@@ -207,3 +207,66 @@ fn broken_block_costs_the_windows_in_it_and_no_others() {
     }
     assert!(lost >= 10, "{lost} lost something, {refused} were refused, {whole} lost nothing");
 }
+
+#[test]
+fn store_whose_tables_cannot_be_sorted_for_a_broken_block_goes_on_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let options = Options { memtable_bytes: 64 << 10, ..options() };
+    let open = || FjallStore::open(&path, LEN, &options).unwrap();
+    let mut store = open();
+    for n in 1..=EPOCHS {
+        store.commit(&nth(n)).unwrap();
+    }
+    let (before10, before60) = (level(&store, 10).0, level(&store, 60).0);
+    drop(store);
+    let db = fjall::Database::builder(&path).open().unwrap();
+    let name = db.list_keyspace_names().into_iter().find(|name| name.starts_with("pack-10-"));
+    let packs = db.keyspace(&name.unwrap(), fjall::KeyspaceCreateOptions::default).unwrap();
+    packs.rotate_memtable_and_wait().unwrap();
+    let tables = packs.path().join("tables");
+    drop((packs, db));
+    let table = fs::read_dir(tables).unwrap().map(|e| e.unwrap().path());
+    let table = table.max_by_key(|table| fs::metadata(table).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&table, bytes).unwrap();
+
+    // What the engine does by itself, some day: it sorts all tables of the keyspace into one.
+    let mut store = open();
+    let stop = (EPOCHS + 1..2_000).find_map(|n| store.commit(&nth(n)).err());
+    assert!(matches!(stop, Some(Error::Stopped { .. })), "{stop:?}");
+    drop(store);
+    assert!(path.join("stopped").exists(), "it is known to have stopped");
+    let mut store = open();
+    assert!(!path.join("stopped").exists() && !path.join("damaged").exists());
+    let apart = store.history().apart();
+    assert!((1..20).contains(&apart.len()), "{apart:?}");
+    assert_eq!(tally(&store, "set_apart/windows"), apart.len() as i64);
+    for (secs, before) in [(10, &before10), (60, &before60)] {
+        let (after, named) = level(&store, secs);
+        let told = apart.iter().filter(|a| a.len.secs() == secs).map(|a| a.window);
+        assert_eq!(named, told.collect());
+        let good = |(window, _): &(&Window, &Vec<EdgeDelta>)| {
+            before.contains_key(window) && !named.contains(window) && window.0 < T0 + 800
+        };
+        assert!(after.iter().filter(good).eq(before.iter().filter(good)), "level of {secs} s");
+    }
+    // It is sorted from now on, and takes what comes.
+    let next = store.checkpoint().unwrap().epoch + 1;
+    for n in next..next + 300 {
+        store.commit(&nth(n)).unwrap();
+    }
+    drop(store);
+    let db = fjall::Database::builder(&path).open().unwrap();
+    for name in db.list_keyspace_names() {
+        let keyspace = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).unwrap();
+        keyspace.rotate_memtable_and_wait().unwrap();
+        keyspace.major_compact().unwrap();
+    }
+    drop(db);
+    let store = open();
+    assert_eq!(store.checkpoint().unwrap().epoch, next + 299);
+    assert_eq!(store.history().apart(), apart);
+}

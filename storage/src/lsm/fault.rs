@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fjall::{JournalRecoveryError, LsmError};
 
-use super::Shared;
+use super::{Shared, mend};
 use crate::Error;
 
 /// Left in the directory by a store that met damage while it ran: the next open says so, instead
@@ -98,6 +98,9 @@ impl Shared {
     }
 
     fn marked(&self, error: Error) -> Error {
+        if let Error::Stopped { .. } = &error {
+            mend::mark(&self.path);
+        }
         if let Error::Damaged { detail, .. } = &error {
             tracing::error!(store = %self.path.display(), detail, "the store is damaged; the next start sets it apart");
             // Best effort: without the mark the next open may meet the damage by itself.

@@ -48,7 +48,7 @@ pub(super) fn key((secs, window, kind): Hole) -> [u8; 10] {
     key
 }
 
-fn read(key: &[u8]) -> Option<Hole> {
+pub(super) fn read(key: &[u8]) -> Option<Hole> {
     let [_, s0, s1, s2, s3, w0, w1, w2, w3, kind] = *key else { return None };
     let window = Window(u32::from_be_bytes([w0, w1, w2, w3]));
     Some((u32::from_be_bytes([s0, s1, s2, s3]), window, kind))

@@ -64,6 +64,11 @@ const SPAN_WINDOWS: u32 = 720;
 /// The shortest span of packed windows: a week of 10 s is 28 keyspaces.
 const SPAN_SECS: u32 = 6 * 3_600;
 
+/// Seconds of a span of packed windows.
+pub(super) fn span_secs(secs: u32) -> u32 {
+    SPAN_SECS.max(secs.saturating_mul(SPAN_WINDOWS))
+}
+
 pub(super) fn put_marks(out: &mut Vec<u8>, levels: &[LevelState]) {
     put_varint(out, levels.len() as u64);
     for level in levels {
@@ -117,7 +122,7 @@ impl LevelState {
         let mut levels: Vec<Self> = Vec::new();
         for LevelOptions { secs, retention_secs } in wanted {
             let Some(len) = WindowLen::try_new(secs) else { continue };
-            let span_secs = SPAN_SECS.max(secs.saturating_mul(SPAN_WINDOWS));
+            let span_secs = span_secs(secs);
             let names = |kind: &str, kinds| Names {
                 prefix: format!("{kind}-{secs}-"),
                 span_secs,

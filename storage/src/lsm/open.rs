@@ -12,6 +12,7 @@ use super::buckets::{Buckets, Names};
 use super::holes::{self, Why};
 use super::ledger::{Gap, META, Touched};
 use super::levels::{LevelState, Mark, read_marks};
+use super::mend;
 use super::{Entities, FORMAT, FjallStore, Options, Shared, View, fault, synced};
 use crate::cache::RowCache;
 use crate::records::{
@@ -69,14 +70,16 @@ impl FjallStore {
             Err(e) => return Err(fault::io(path, &e)),
         }
         // The engine trusts some of what it reads so much that it panics.
-        catch_unwind(AssertUnwindSafe(|| Self::open_trusting(path, len, options))).unwrap_or_else(
-            |panic| {
-                let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                let text = text.unwrap_or_else(|| "no reason given".into());
-                Err(Error::Damaged { path: shown(), detail: format!("opening panicked: {text}") })
-            },
-        )
+        let open = || {
+            mend::mend(path, options)?;
+            Self::open_trusting(path, len, options)
+        };
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = text.unwrap_or_else(|| "no reason given".into());
+            Err(Error::Damaged { path: shown(), detail: format!("opening panicked: {text}") })
+        })
     }
 
     fn open_trusting(
