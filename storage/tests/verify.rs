@@ -147,6 +147,23 @@ fn rows_without_their_names_or_their_offsets_are_found() {
 }
 
 #[test]
+fn row_beside_the_counts_that_does_not_read_is_found() {
+    let (_dir, path) = store(20);
+    // An owner, a change, a row of health, a trace, and a kind of row that nobody writes: no open reads these.
+    for kind in [8, 13, 14, 15, 0x7f] {
+        let db = fjall::Database::builder(&path).open().unwrap();
+        let meta = db.keyspace("meta", fjall::KeyspaceCreateOptions::default).unwrap();
+        meta.insert([kind, 1, 2, 3], [0xff; 3]).unwrap();
+        drop((db, meta));
+        let found = broken(&verify(&path));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, Check::RowsRead);
+        assert!(found[0].1.contains(&format!("[{kind:02x}, 01, 02, 03]")), "{found:?}");
+        tamper(&path, "meta", |key, value| (*key != [kind, 1, 2, 3]).then_some(value));
+    }
+}
+
+#[test]
 fn row_that_counts_less_than_nothing_is_found() {
     let (dir, _) = store(1);
     let path = dir.path().join("negative");

@@ -7,11 +7,19 @@ use portolan_model::{CallDelta, EdgeDelta, PathDelta, Window};
 
 use super::super::FjallStore;
 use super::super::buckets::BucketMap;
+use super::super::holes;
+use super::super::levels::read_marks;
 use super::super::packs::{self, PartKey};
 use super::Checked;
+use crate::codec::take_varint;
 use crate::keys;
 use crate::pack::{COUNTERS, Head, Opened, Reverse, Summer, unseal};
-use crate::records::{OWNER, read_owner};
+use crate::records::{
+    AGENTS, CATALOGUE, CHANGE, ENTITY, FORMAT, HEAD, HEALTH, HOLE, LEARNED, LOSS, MARKS, OWNER,
+    POSITION, TALLY, TOUCHED, TRACE, read_agents, read_catalogue, read_change, read_entity,
+    read_entity_key, read_head, read_health, read_learned, read_loss, read_owner, read_position,
+    read_tally, read_trace,
+};
 use crate::row::{Sum, read_row};
 use crate::verify::{Check, Findings};
 
@@ -103,11 +111,31 @@ impl Scan<'_> {
         }
     }
 
+    /// A row of what is known beside the counts. Those that every open reads are read here, too: this is a list of all.
     fn meta(&mut self, key: &[u8], value: &[u8]) {
-        if key.first() == Some(&OWNER) {
-            let fault = read_owner(value).is_none().then(|| "an owner does not read".to_owned());
-            self.findings.see(Check::RowsRead, fault);
-        }
+        let (what, reads) = match key.first().copied() {
+            Some(FORMAT) => ("the format stamp", value.len() >= 8),
+            Some(HEAD) => ("the checkpoint", read_head(value).is_some()),
+            Some(POSITION) => ("a position", read_position(value).is_some()),
+            Some(TALLY) => ("a tally", read_tally(value).is_some()),
+            Some(LOSS) => ("a loss", read_loss(value).is_some()),
+            Some(TOUCHED) => ("a last write", take_varint(&mut &*value).is_some()),
+            Some(ENTITY) => {
+                ("an entity", read_entity_key(key).is_some() && read_entity(value).is_some())
+            }
+            Some(OWNER) => ("an owner", read_owner(value).is_some()),
+            Some(MARKS) => ("the marks of the levels", read_marks(value).is_some()),
+            Some(AGENTS) => ("the agents", read_agents(value).is_some()),
+            Some(HOLE) => ("what a window lacks", holes::read(key).is_some()),
+            Some(CATALOGUE) => ("a row of the catalogue", read_catalogue(value).is_some()),
+            Some(CHANGE) => ("a change", read_change(value).is_some()),
+            Some(HEALTH) => ("a row of health", read_health(key, value).is_some()),
+            Some(TRACE) => ("a trace", read_trace(key, value).is_some()),
+            Some(LEARNED) => ("the learned ports", read_learned(value).is_some()),
+            _ => ("a row that this version does not know", false),
+        };
+        let fault = (!reads).then(|| format!("{}: {what} does not read, {key:02x?}", self.name));
+        self.findings.see(Check::RowsRead, fault);
     }
 
     fn any_row(&mut self, home: Home<'_>, keyspace: &Keyspace, key: &[u8], value: &[u8]) {
