@@ -1,6 +1,6 @@
 //! History: packed windows and what they cost. Prints figures beside the holds, asserts nothing.
 //!
-//! `cargo bench -p portolan-benches --bench history`
+//! `cargo bench -p portolan-benches --bench history` (`-- merge`: the merging alone, `-- answers`: diff and changes alone)
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -42,8 +42,17 @@ fn main() -> anyhow::Result<()> {
     fleet(10)?;
     println!("\neach edge in nine of ten windows");
     fleet(9)?;
-    println!("\nwindows of 10 s");
-    answers::of_now(Window(T0))
+    if is_wanted("now") {
+        println!("\nwindows of 10 s");
+        answers::of_now(Window(T0))?;
+    }
+    Ok(())
+}
+
+/// Whether this part is asked for: without words, each is.
+fn is_wanted(part: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| word == part)
 }
 
 /// Fills a store, each edge in `present` of ten windows, and reads it.
@@ -69,8 +78,20 @@ fn fleet(present: u64) -> anyhow::Result<()> {
         let secs = level.len.secs();
         println!("level of {secs} s: {windows} windows, {bytes:.1} B a row (hold 40, aim 20)");
     }
-    merged(&*history, len, present)?;
+    if is_wanted("merge") {
+        merged(&*history, len, present)?;
+    }
     let start = u64::from(T0) * 1_000_000_000;
+    if is_wanted("ranges") {
+        ranges(&*history, start, len)?;
+    }
+    let end = history.levels()[0].sealed.start();
+    drop(history);
+    if is_wanted("answers") { answers::of_hours(&store, start, end) } else { Ok(()) }
+}
+
+/// Any day of the whole graph, and one service over any month.
+fn ranges(history: &dyn History, start: Nanos, len: WindowLen) -> anyhow::Result<()> {
     let mut whole = Vec::new();
     let mut windows = 0;
     for n in 0..30 {
@@ -98,9 +119,7 @@ fn fleet(present: u64) -> anyhow::Result<()> {
     }
     let what = "neighbours of one service, as many windows as any 30 days (hold: p99 50 ms)";
     figures(what, &mut near, plan.windows());
-    let end = history.levels()[0].sealed.start();
-    drop(history);
-    answers::of_hours(&store, start, end)
+    Ok(())
 }
 
 /// Adds up a day of base windows. A row is an edge in a window: read, decoded and added.

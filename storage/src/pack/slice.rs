@@ -26,6 +26,9 @@ pub(super) struct Scratch {
     column: Vec<i64>,
     doubt: Expected,
     first: Vec<i64>,
+    /// Rows of which times may tell anything new, by their numbers among those that are added, and among all.
+    unknown: Vec<usize>,
+    places: Vec<usize>,
     /// What the keys that were placed last were read from, and by which codes.
     placed: Vec<u8>,
     codes: Option<usize>,
@@ -55,6 +58,9 @@ pub(super) enum Wanted<'a> {
     /// Those with this entity: its code.
     Of(i64, &'a Head<'a>),
 }
+
+/// One number in so many is found by itself at the cost of unpacking all.
+const SOME: usize = 4;
 
 /// Units of times, coarsest first: many sources have milliseconds.
 const UNITS: [u64; 4] = [1_000_000_000, 1_000_000, 1_000, 1];
@@ -406,18 +412,33 @@ fn take_times(
     let start = window.start();
     let time = |from: Nanos, by: i64| from.wrapping_add(by.wrapping_mul(unit) as u64);
     let (firsts, lasts) = (Column::read(at, rows)?, Column::read(at, rows)?);
-    if knows(table, start, unit, &firsts, &lasts) {
+    let Scratch { column, first, unknown, places, .. } = scratch;
+    let (from, to) = reach(start, unit, &firsts, &lasts).unwrap_or((0, Nanos::MAX));
+    table.unknown(from, to, unknown);
+    if unknown.is_empty() {
         return Some(());
     }
-    let Scratch { column, first, .. } = scratch;
-    match picked {
+    // Of few rows, the numbers are found one by one; of many, all are unpacked.
+    let all = picked.map_or(rows, <[usize]>::len);
+    let some = unknown.len() <= all / SOME;
+    if let (Some(picked), true) = (picked, some) {
+        // From numbers among the rows that are added to numbers among those of the slice.
+        places.clear();
+        places.extend(unknown.iter().map(|number| picked[*number]));
+    }
+    let of: Option<&[usize]> = match (picked, some) {
+        (None, true) => Some(unknown),
+        (Some(_), true) => Some(places),
+        (picked, false) => picked,
+    };
+    match of {
         None => {
             firsts.unpack(first);
             lasts.unpack(column);
         }
-        Some(picked) => {
-            firsts.pick(picked, first);
-            lasts.pick(picked, column);
+        Some(of) => {
+            firsts.pick(of, first);
+            lasts.pick(of, column);
         }
     }
     let each = first.iter().zip(&*column);
@@ -425,14 +446,17 @@ fn take_times(
         let first = time(start, *from);
         (first, time(first, *by))
     });
+    let mut see = |times: &mut dyn Iterator<Item = (Nanos, Nanos)>| {
+        if some { table.see_some(unknown, times) } else { table.see(times) }
+    };
     if no_first.is_empty() && no_last.is_empty() {
-        table.see(times);
+        see(&mut { times });
         return Some(());
     }
     let mut times: Vec<(Nanos, Nanos)> = times.collect();
-    let place = |row: &usize| match picked {
+    let place = |row: &usize| match of {
         None => Some(*row),
-        Some(picked) => picked.binary_search(row).ok(),
+        Some(of) => of.binary_search(row).ok(),
     };
     for at in no_first.iter().filter_map(place) {
         times[at].0 = Nanos::MAX;
@@ -440,15 +464,20 @@ fn take_times(
     for at in no_last.iter().filter_map(place) {
         times[at].1 = 0;
     }
-    table.see(times.into_iter());
+    see(&mut times.into_iter());
     Some(())
 }
 
-/// Whether none of these times tells anything new: a window between others has no first and last event of rows that
-/// were seen before and after it.
-fn knows(table: &Table, start: Nanos, unit: i64, firsts: &Column<'_>, lasts: &Column<'_>) -> bool {
-    let from = firsts.least.checked_mul(unit).and_then(|by| start.checked_add_signed(by));
-    let reach = firsts.most.checked_add(lasts.most).zip(u64::try_from(unit).ok());
-    let to = reach.and_then(|(most, unit)| start.checked_add(most.checked_mul(unit)?));
-    from.zip(to).is_some_and(|(from, to)| table.knows(from, to))
+/// No first time of these is earlier than the first of what comes back, and no last one later than the other: the
+/// windows between others have neither the first nor the last event of most rows. Nothing if a number does not hold it.
+fn reach(
+    start: Nanos,
+    unit: i64,
+    firsts: &Column<'_>,
+    lasts: &Column<'_>,
+) -> Option<(Nanos, Nanos)> {
+    let from = firsts.least.checked_mul(unit).and_then(|by| start.checked_add_signed(by))?;
+    let most = firsts.most.checked_add(lasts.most)?;
+    let to = start.checked_add(most.checked_mul(u64::try_from(unit).ok()?)?)?;
+    Some((from, to))
 }

@@ -1,6 +1,6 @@
 //! Rows and packed windows, added up key by key; and the sum, packed again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 
 use portolan_model::{EntityId, Latency, Nanos, Window};
@@ -149,21 +149,17 @@ impl<R: Row> Summer<R> {
         }
         for (layer, places) in layers {
             let table = self.tables.entry(layer).or_default();
-            match only {
-                Some(id) => add_some(table, opened, &places, id, &mut self.scratch, &mut broken),
-                // The first one tells most of the keys: the others find them in order then.
-                None if table.len() == 0 => {
-                    for places in [&places[..1], &places[1..]] {
-                        let scratch = &mut self.scratch;
-                        self.overfull |=
-                            add_all(table, opened, places, scratch, &mut broken).is_none();
-                    }
-                }
-                None => {
-                    let scratch = &mut self.scratch;
-                    self.overfull |=
-                        add_all(table, opened, &places, scratch, &mut broken).is_none();
-                }
+            if let Some(id) = only {
+                add_some(table, opened, &places, id, &mut self.scratch, &mut broken);
+                continue;
+            }
+            // The first two tell nearly all of the keys: the others find them in order then.
+            let known = if table.len() == 0 { places.len().min(2) } else { 0 };
+            let (first, rest) = places.split_at(known);
+            for places in first.chunks(1).chain([rest]) {
+                let scratch = &mut self.scratch;
+                self.overfull |= add_all(table, opened, places, scratch, &mut broken).is_none();
+                table.settle_for(rest.len());
             }
         }
         broken
@@ -243,10 +239,12 @@ fn add_all(
         let wanted = codes[number].as_ref().map(|codes| Wanted::All(codes, number))?;
         Some((*place, wanted, Walk::default(), 0))
     };
-    let mut windows: Vec<_> = alike.iter().enumerate().filter_map(begin).collect();
-    // The newest and then the oldest: of most rows, the others have neither the first nor the last event.
-    if let Some(newest) = windows.pop() {
-        windows.insert(0, newest);
+    let mut rest: VecDeque<_> = alike.iter().enumerate().filter_map(begin).collect();
+    // The newest, the oldest, the next of each: of most rows, the others have neither the first nor the last event.
+    let mut windows = Vec::with_capacity(rest.len());
+    while let Some(newest) = rest.pop_back() {
+        windows.push(newest);
+        windows.extend(rest.pop_front());
     }
     let next = |(place, wanted, _, slice): &(usize, Wanted<'_>, Walk, usize)| {
         let Wanted::All(codes, _) = wanted else { return None };

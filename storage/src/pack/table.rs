@@ -200,9 +200,52 @@ impl Table {
         i64::try_from(before.saturating_add(more.saturating_mul(self.windows))).is_ok()
     }
 
-    /// Whether times from `from` on, and before `to`, tell nothing new of the rows that were placed.
-    pub(super) fn knows(&self, from: Nanos, to: Nanos) -> bool {
-        self.bounds.is_some_and(|(first, last)| first <= from && last >= to)
+    /// The rows that were placed, each by its number among them, of which times from `from` on and before `to` may tell
+    /// anything new. That is few of them, but for the first and the last windows that are added.
+    pub(super) fn unknown(&self, from: Nanos, to: Nanos, unknown: &mut Vec<usize>) {
+        unknown.clear();
+        if self.bounds.is_some_and(|(first, last)| first <= from && last >= to) {
+            return;
+        }
+        let placed = match &self.slots {
+            Slots::Run(from, to) => to - from,
+            Slots::Each(slots) => slots.len(),
+        };
+        unknown.resize(placed, 0);
+        let is_new = |of: &(Nanos, Nanos)| of.0 > from || of.1 < to;
+        let mut found = 0;
+        let mut see = |(row, of): (usize, &(Nanos, Nanos))| {
+            // Written always, counted if it is new: there is no branch.
+            unknown[found] = row;
+            found += usize::from(is_new(of));
+        };
+        match &self.slots {
+            Slots::Run(from, to) => {
+                self.times[*from..*to].iter().enumerate().for_each(&mut see);
+            }
+            Slots::Each(slots) => {
+                let times = slots.iter().map(|slot| &self.times[*slot as usize]);
+                times.enumerate().for_each(&mut see);
+            }
+        }
+        unknown.truncate(found);
+    }
+
+    /// Takes in first and last times of some of the rows that were placed, by their numbers.
+    pub(super) fn see_some(
+        &mut self,
+        numbers: &[usize],
+        times: impl Iterator<Item = (Nanos, Nanos)>,
+    ) {
+        for (number, of) in numbers.iter().zip(times) {
+            let slot = match &self.slots {
+                Slots::Run(from, _) => from + number,
+                Slots::Each(slots) => slots[*number] as usize,
+            };
+            let (first, last) = &mut self.times[slot];
+            (*first, *last) = ((*first).min(of.0), (*last).max(of.1));
+        }
+        self.bounds = None;
     }
 
     /// Takes in first and last times of the rows that were placed.
@@ -249,6 +292,13 @@ impl Table {
             counter.more = 0;
         }
         if self.searched > SEARCHES + self.keys.len() / 2 {
+            self.settle();
+        }
+    }
+
+    /// Sorts the loose rows in if so many windows, each of which has about all of them, would look for too many.
+    pub(super) fn settle_for(&mut self, windows: usize) {
+        if self.loose.len().saturating_mul(windows) > SEARCHES + self.keys.len() / 2 {
             self.settle();
         }
     }
