@@ -28,26 +28,34 @@ impl<'a> Messages<'a> {
 
     pub(crate) fn edge(&mut self, place: usize) -> v1::Edge {
         let edge: &Edge = &self.graph.edges()[place];
+        let is_known = edge.possible.is_empty();
         let hops = edge.hops().into_iter().map(|hop| v1::Hop {
             entity: Some(self.entity(hop.hop)),
             evidence: hop.evidence.as_str().to_owned(),
             counters: Some(counters_to_v1(&hop.counters)),
         });
+        let mut via: Vec<v1::Hop> = hops.collect();
+        via.extend(edge.possible.iter().map(|hop| v1::Hop {
+            entity: Some(self.entity(*hop)),
+            evidence: "possible".to_owned(),
+            counters: None,
+        }));
         v1::Edge {
-            via: hops.collect(),
+            via,
             client: Some(self.entity(edge.link.client)),
             server: Some(self.entity(edge.link.server)),
             layer: edge.link.layer.as_str().to_owned(),
             protocol: protocol(edge),
             port: u32::from(edge.link.port),
-            counters: Some(counters_to_v1(&edge.counters)),
+            counters: is_known.then(|| counters_to_v1(&edge.counters)),
             // An edge that only retractions ever timed has no first event: its last stands for it.
             first_seen_unix_us: nanos_to_micros(edge.first_ns.min(edge.last_ns)),
             last_seen_unix_us: nanos_to_micros(edge.last_ns),
             direction: direction(edge.link.direction),
             residual: edge.residual,
             calls: edge.calls.iter().map(calls).collect(),
-            certainty: certainty_to_v1(&edge.counters),
+            certainty: certainty_to_v1(&edge.counters).filter(|_| is_known),
+            possible: !is_known,
             health: self.described.edge_health(edge.link.client, edge.link.server),
         }
     }

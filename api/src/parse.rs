@@ -115,7 +115,19 @@ pub(crate) fn collapse(value: i32) -> Result<Collapse, Error> {
         Ok(v1::Collapse::Unspecified | v1::Collapse::ProvenAndDeclared) => {
             Ok(Collapse::ProvenAndDeclared)
         }
-        Err(_) => Err(Error::invalid("collapse", format!("{value} is not one of 0 to 5"))),
+        Ok(v1::Collapse::Possible) => Ok(Collapse::Possible),
+        Err(_) => Err(Error::invalid("collapse", format!("{value} is not one of 0 to 6"))),
+    }
+}
+
+/// The same, where edges that only may be have no place: what is compared, counted or looked into is known.
+pub(crate) fn known_collapse(value: i32) -> Result<Collapse, Error> {
+    match collapse(value)? {
+        Collapse::Possible => {
+            let problem = "edges that only may be are shown by GetGraph and Traverse alone";
+            Err(Error::invalid("collapse", problem))
+        }
+        known => Ok(known),
     }
 }
 

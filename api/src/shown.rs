@@ -33,7 +33,7 @@ struct Slot {
     making: Mutex<()>,
 }
 
-const MODES: usize = Collapse::ProvenAndDeclared as usize + 1;
+const MODES: usize = Collapse::Possible as usize + 1;
 
 /// A mode that nobody asked for in so many epochs gives its memory back.
 const FORGET_AFTER: u64 = 60;

@@ -101,6 +101,8 @@ pub(crate) struct Connection {
     pub(crate) server: Socket,
     /// What the client's node puts in place of the client's socket, if it does.
     pub(crate) masked: Option<Socket>,
+    /// Some record told of the mask.
+    pub(crate) named: bool,
     /// Client to server, and back.
     pub(crate) streams: [Stream; 2],
     pub(crate) views: Vec<View>,
@@ -396,6 +398,7 @@ mod tests {
                 front: None,
                 server: socket,
                 masked: None,
+                named: false,
                 streams: tcp(),
                 views: vec![view],
                 ends: [None; 2],

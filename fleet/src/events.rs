@@ -73,6 +73,8 @@ pub(crate) struct Outgoing {
     pub(crate) record: Observed,
     pub(crate) adds: Addition,
     pub(crate) rows: [Option<RowIx>; 2],
+    /// The rows that a reader can know by it.
+    pub(crate) tells: [Option<RowIx>; 2],
     /// Truth counts it: the agent is designated, and it is not told the second time.
     pub(crate) counts: bool,
     /// One in how many packets the other agent looks at that sees the connection; 1 if there is none.

@@ -50,6 +50,8 @@ pub struct Score {
     pub edges_invented: u64,
     /// Found, true as raw hops, but should have been folded away.
     pub edges_unfolded: u64,
+    /// The same, but no record proves it: what a node made of a connection, where nothing told that it did.
+    pub edges_masked: u64,
     /// Found, with an end that the reader says it cannot name.
     pub edges_undecided: u64,
     /// Found edges whose connections differ from the truth, though all of them was told.
@@ -84,6 +86,8 @@ pub struct Score {
     pub bytes_misattributed: u64,
     /// Bytes on unfolded edges.
     pub bytes_unfolded: u64,
+    /// Bytes on edges that no record proves to be others' connections.
+    pub bytes_masked: u64,
     /// Bytes on edges with an end of several possible owners.
     pub bytes_ambiguous: u64,
     /// Bytes on edges with an end of no known owner.
@@ -114,6 +118,7 @@ struct Sums {
     sampling: u32,
     unseen: bool,
     undirected: bool,
+    unnamed: bool,
 }
 
 /// Scores a map against the collapsed truth. Found edges of one key are added up first.
@@ -161,7 +166,7 @@ fn grade(truth: &[TruthEdge], raw: &[TruthEdge], found: &[FoundEdge]) -> Score {
     score.count_error_max = errors.iter().copied().fold(0.0, f64::max);
     score.count_error_mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
     for (key, seen) in told.iter().filter(|(key, _)| !real.contains_key(key)) {
-        score.surplus(key, seen, raw.contains_key(key));
+        score.surplus(key, seen, raw.get(key));
     }
     score
 }
@@ -244,8 +249,8 @@ impl Score {
         off as f64 / real.connections.max(1) as f64
     }
 
-    /// Counts an edge that is not true; `is_raw` says that it is as a hop.
-    fn surplus(&mut self, key: &Key, seen: &Sums, is_raw: bool) {
+    /// Counts an edge that is not true; `raw` is what it is as a hop.
+    fn surplus(&mut self, key: &Key, seen: &Sums, raw: Option<&Sums>) {
         let is = |kind| key.0.3 == kind || key.1.3 == kind;
         if is(EntityKind::Ambiguous) {
             self.edges_undecided += 1;
@@ -253,7 +258,10 @@ impl Score {
         } else if is(EntityKind::Unresolved) || is(EntityKind::Overflow) {
             self.edges_undecided += 1;
             self.bytes_unresolved += seen.bytes();
-        } else if is_raw {
+        } else if raw.is_some_and(|raw| raw.unnamed) {
+            self.edges_masked += 1;
+            self.bytes_masked += seen.bytes();
+        } else if raw.is_some() {
             self.edges_unfolded += 1;
             self.bytes_unfolded += seen.bytes();
             list(&mut self.unfolded, || text(key));
@@ -293,6 +301,7 @@ fn of_truth(e: &TruthEdge) -> (Key, Sums) {
         sampling: e.sampling,
         unseen: e.unseen,
         undirected: e.undirected,
+        unnamed: e.unnamed,
     };
     (key, sums)
 }
@@ -306,6 +315,7 @@ fn by_key(edges: impl Iterator<Item = (Key, Sums)>) -> BTreeMap<Key, Sums> {
         into.lost += sums.lost;
         into.sampling = into.sampling.max(sums.sampling);
         into.undirected |= sums.undirected;
+        into.unnamed |= sums.unnamed;
         into.connections += sums.connections;
         into.sent += sums.sent;
         into.received += sums.received;

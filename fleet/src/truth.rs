@@ -59,6 +59,9 @@ pub struct TruthEdge {
     /// Both ends use one port without a handshake: nothing tells who began. The ends stand in the
     /// order of who did.
     pub undirected: bool,
+    /// It is what a node made of connections of others, and some of it is told by no record that says so: a reader can
+    /// but show it.
+    pub unnamed: bool,
 }
 
 /// An entity in JSON, with the names of `portolan.v1.Entity`.
@@ -139,6 +142,7 @@ struct Row {
     sampling: u32,
     seen: bool,
     undirected: bool,
+    unnamed: bool,
     /// It leads from this balancer to its target.
     leg: Option<EntityIx>,
 }
@@ -192,6 +196,7 @@ impl Ledger {
                 sampling: 1,
                 seen: false,
                 undirected: false,
+                unnamed: false,
                 leg: None,
             });
             rows.len() as RowIx - 1
@@ -230,6 +235,11 @@ impl Ledger {
         self.rows[row as usize].undirected = true;
     }
 
+    /// A connection behind its node's address was told of, but not that it is one.
+    pub(crate) fn unnamed(&mut self, row: RowIx) {
+        self.rows[row as usize].unnamed = true;
+    }
+
     /// The row is the leg behind a balancer that is folded away where somebody saw a caller.
     pub(crate) fn leg(&mut self, row: RowIx, balancer: EntityIx) {
         self.rows[row as usize].leg = Some(balancer);
@@ -266,6 +276,7 @@ impl Ledger {
                 sampling: row.sampling,
                 unseen: !row.seen,
                 undirected: row.undirected,
+                unnamed: row.unnamed,
             };
             if row.leg.is_some_and(|balancer| !self.is_called(balancer, row.key.server)) {
                 truth.collapsed.push(edge.clone());

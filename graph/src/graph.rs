@@ -38,6 +38,7 @@ pub struct Graph {
     /// Places of edges, by server.
     callers: Vec<u32>,
     doubts: Doubts,
+    possible_left_out: u64,
     unnamed: u64,
 }
 
@@ -53,7 +54,7 @@ impl Graph {
     /// Names and indexes a view. An entity that `lookup` does not know is shown as unresolved,
     /// under its id.
     pub fn new(view: View, lookup: &dyn Fn(EntityId) -> Option<Arc<Entity>>) -> Self {
-        let View { edges, doubts } = view;
+        let View { edges, doubts, possible_left_out } = view;
         let mut ids: Vec<EntityId> =
             edges.iter().flat_map(|e| [e.link.client, e.link.server]).collect();
         ids.sort_unstable();
@@ -72,10 +73,12 @@ impl Graph {
             .flat_map(|e| &e.paths)
             .flat_map(|p| &p.hops)
             .map(|(hop, _)| *hop)
+            .chain(edges.iter().flat_map(|e| &e.possible).copied())
             .collect();
         let hops = hop_ids.into_iter().map(|id| (id, name(id))).collect();
         let places = nodes.iter().enumerate().map(|(at, node)| (node.id, at as u32)).collect();
-        let mut graph = Self { nodes, places, hops, doubts, unnamed, ..Self::default() };
+        let mut graph =
+            Self { nodes, places, hops, doubts, possible_left_out, unnamed, ..Self::default() };
         graph.index(edges);
         graph
     }
@@ -119,6 +122,11 @@ impl Graph {
     /// What did not add up while the view was folded.
     pub const fn doubts(&self) -> Doubts {
         self.doubts
+    }
+
+    /// Edges that may be, and are left out because of their number.
+    pub const fn possible_left_out(&self) -> u64 {
+        self.possible_left_out
     }
 
     /// Entities that an edge names and nobody knows.

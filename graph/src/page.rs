@@ -14,8 +14,10 @@ pub struct Page {
     pub edges: Vec<usize>,
     /// Its last edge, if more follow.
     pub last: Option<Link>,
-    /// Edges that the filter keeps, over all pages.
+    /// Edges that the filter keeps, over all pages; known ones.
     pub total: u64,
+    /// The same, of edges that only may be.
+    pub possible: u64,
 }
 
 /// Where a page ended, and of which query.
@@ -45,7 +47,9 @@ impl Prepared<'_> {
         let mut page = Page::default();
         let edges = self.graph().edges();
         for at in (0..edges.len()).filter(|at| self.keeps(*at)) {
-            page.total += 1;
+            let counted =
+                if edges[at].possible.is_empty() { &mut page.total } else { &mut page.possible };
+            *counted += 1;
             if at < start {
                 continue;
             }

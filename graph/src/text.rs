@@ -190,6 +190,9 @@ impl World {
         if edge.residual {
             text.push_str(" residual");
         }
+        for hop in &edge.possible {
+            write!(text, " possible {}", self.name(*hop)).unwrap();
+        }
         text
     }
 }

@@ -9,7 +9,8 @@
 //! 4. Rows of one epoch never overdraw, in any mode, if every leg was seen by itself, or is the
 //!    target of moved rows that no mode folds later than the rows that take from it.
 //! 5. No edge is made up: an edge of the view is a raw edge, or the target of a proven path. There
-//!    is no cross product of a hop's callers and targets.
+//!    is no cross product of a hop's callers and targets. [`Collapse::Possible`] adds one, beside the edges that are
+//!    known and without touching them; what it adds counts nothing and is flagged ([`Edge::possible`]).
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::{Meeting, SourceCalls};
 
 mod builder;
 mod fold;
+mod possible;
 mod rules;
 
 #[cfg(test)]
@@ -88,6 +90,9 @@ pub struct Edge {
     /// Of an edge of the trace or the ipc layer, what each source says, best first. Such an edge
     /// counts nothing in `counters`.
     pub calls: Vec<SourceCalls>,
+    /// The edge is inferred: what is left of one of these hops may have gone there. Empty: the edge is known.
+    /// One that is inferred counts nothing; its times are those of what is left.
+    pub possible: Vec<EntityId>,
 }
 
 /// What did not add up while folding. All zero where every row was of one epoch.
@@ -112,6 +117,8 @@ pub struct View {
     pub edges: Vec<Edge>,
     /// What did not add up.
     pub doubts: Doubts,
+    /// Edges that may be, and that are not among these because of their number.
+    pub possible_left_out: u64,
 }
 
 // === impl View ===
@@ -160,6 +167,7 @@ impl View {
             paths: Vec::new(),
             residual: false,
             calls,
+            possible: Vec::new(),
         }));
     }
 }

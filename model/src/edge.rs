@@ -148,6 +148,9 @@ pub enum Collapse {
     /// And what is declared to have one target.
     #[default]
     ProvenAndDeclared,
+    /// The same, and beside it the edges that may be: where what is left of a hop may have gone. These are
+    /// inferred, and flagged.
+    Possible,
 }
 
 /// How sure the owner of an address is (flow semantics, section 1.3).

@@ -161,6 +161,9 @@ pub enum CollapseArg {
     /// And hops declared to have one target.
     #[default]
     ProvenAndDeclared,
+    /// The same, and the edges that may be: from who calls a hop to wherever anything came out of it. They count
+    /// nothing and are marked (graph and traverse only).
+    Possible,
 }
 
 /// Direction of a walk.

@@ -166,9 +166,24 @@ pub fn print_graph(how: Output, response: &v1::GetGraphResponse) -> anyhow::Resu
         Output::Json => output::json(response)?,
         Output::Table => {
             output::say(&output::edges(&response.edges))?;
-            more(response.edges.len() as u64, response.total_edges, "edges")?;
+            let total = response.total_edges + response.possible_edges;
+            more(response.edges.len() as u64, total, "edges")?;
+            possible(response.possible_edges, response.possible_edges_left_out)?;
             covered(response.coverage.as_ref())?;
         }
+    }
+    Ok(())
+}
+
+/// Says of edges that only may be how many there are.
+fn possible(edges: u64, left_out: u64) -> anyhow::Result<()> {
+    if edges > 0 {
+        let count = output::count(edges);
+        output::say(&format!("{count} edges only may be (?>): none of them is known"))?;
+    }
+    if left_out > 0 {
+        let count = output::count(left_out);
+        output::say(&format!("({count} further edges that may be are left out: too many)"))?;
     }
     Ok(())
 }
@@ -183,6 +198,8 @@ fn print_walk(how: Output, response: &v1::TraverseResponse) -> anyhow::Result<()
             if response.truncated {
                 output::say("(stopped at the most nodes: there are more)")?;
             }
+            let may_be = response.edges.iter().filter(|edge| edge.possible).count() as u64;
+            possible(may_be, response.possible_edges_left_out)?;
             covered(response.coverage.as_ref())?;
         }
     }
@@ -266,6 +283,7 @@ impl From<CollapseArg> for i32 {
             CollapseArg::Mesh => v1::Collapse::Mesh,
             CollapseArg::Proven => v1::Collapse::Proven,
             CollapseArg::ProvenAndDeclared => v1::Collapse::ProvenAndDeclared,
+            CollapseArg::Possible => v1::Collapse::Possible,
         };
         collapse.into()
     }

@@ -31,7 +31,7 @@ pub(super) async fn changes(
     let range = parse::range(request.range)?;
     let range = range.filter(|range| range.from > 0);
     let range = range.ok_or_else(|| Error::invalid("range", "say since when"))?;
-    let collapse = parse::collapse(request.collapse)?;
+    let collapse = parse::known_collapse(request.collapse)?;
     let filter = parse::ends_filter(request.filter)?;
     let asked_secs = request.quiet_secs;
     let answer = inner.graphs.scan(move |reader, most, cancel| {

@@ -23,7 +23,7 @@ pub(super) async fn coverage(
     let limit = parse::bounded("limit", request.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let reach = inner.reader.reach();
     let past = parse::time(request.range, request.at_unix_us, request.known_at_unix_us, reach)?;
-    let collapse = parse::collapse(request.collapse)?;
+    let collapse = parse::known_collapse(request.collapse)?;
     let wanted = parse::evidence(&request.evidence)?;
     let shown = inner.graphs.get(past, collapse).await?;
     let (fused, meeting) = inner.graphs.fuse(past, shown.clone()).await?;

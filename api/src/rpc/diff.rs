@@ -33,7 +33,7 @@ pub(super) async fn diff(
         let problem = "overlaps the range before: what both have is no difference";
         return Err(Error::invalid("after", problem));
     }
-    let collapse = parse::collapse(request.collapse)?;
+    let collapse = parse::known_collapse(request.collapse)?;
     let filter = parse::ends_filter(request.filter)?;
     let thresholds = thresholds(request.thresholds)?;
     let answer = inner.graphs.scan(move |reader, most, cancel| {

@@ -28,7 +28,7 @@ pub(super) async fn get_edge(
             return Err(Error::invalid(field, "name an entity"));
         }
     }
-    let collapse = parse::collapse(request.collapse)?;
+    let collapse = parse::known_collapse(request.collapse)?;
     let past = parse::time(request.range, 0, request.known_at_unix_us, HOUR)?;
     let cut = match request.step_secs {
         0 => Cut::Into(STEPS),
@@ -72,7 +72,7 @@ pub(super) async fn get_edge(
         let places =
             whole.iter().flat_map(|edge| edge.network.iter()).flat_map(|n| n.edges.clone());
         let kept: Vec<_> = places.map(|at| view.edges[at].clone()).collect();
-        let kept = View { edges: kept, doubts: view.doubts };
+        let kept = View { edges: kept, doubts: view.doubts, ..View::default() };
         let graph = Graph::new(kept, &|id| reader.entity(id));
         let mut messages = Messages::of(&graph, &described);
         let mut ports: Vec<u32> =

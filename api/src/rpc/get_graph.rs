@@ -48,6 +48,8 @@ pub(super) async fn get_graph(
             coverage: Some(convert::coverage(&shown.snapshot, reader.window_len())),
             next_page_token: next.unwrap_or_default(),
             total_edges: page.total,
+            possible_edges: page.possible,
+            possible_edges_left_out: graph.possible_left_out(),
         })
     });
     answer.await

@@ -57,6 +57,7 @@ pub(super) async fn traverse(
             edges,
             coverage: Some(convert::coverage(&shown.snapshot, reader.window_len())),
             truncated: found.truncated,
+            possible_edges_left_out: graph.possible_left_out(),
         })
     });
     answer.await

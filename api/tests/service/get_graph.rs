@@ -207,7 +207,7 @@ async fn what_makes_no_sense_is_refused_by_field_with_what_is_allowed() {
             GetGraphRequest { page_size: 10_001, ..Default::default() },
             "page_size: 10001 is over 10000",
         ),
-        (GetGraphRequest { collapse: 9, ..Default::default() }, "collapse: 9 is not one of 0 to 5"),
+        (GetGraphRequest { collapse: 9, ..Default::default() }, "collapse: 9 is not one of 0 to 6"),
         (
             GetGraphRequest { layers: vec!["Network".into()], ..Default::default() },
             "layers: \"Network\" is not one of network, ipc, trace",
@@ -237,5 +237,92 @@ async fn what_makes_no_sense_is_refused_by_field_with_what_is_allowed() {
     for (request, message) in cases {
         let said = refused(&line, request).await;
         assert!(said.starts_with(message), "{said} is not {message}");
+    }
+}
+
+/// A balancer with two callers and two targets, of which nothing more is known.
+fn shared() -> Line {
+    let mut line = Line::new();
+    let edges = [
+        ("shop/web", "{data/lb}", 5432, 3),
+        ("shop/cron", "{data/lb}", 5432, 2),
+        ("{data/lb}", "data/db", 5432, 3),
+        ("{data/lb}", "data/copy", 5433, 2),
+        ("shop/web", "data/db", 5432, 1),
+    ];
+    line.commit(START, &edges, &[]);
+    line
+}
+
+#[tokio::test]
+async fn edges_that_may_be_are_shown_when_asked_for_flagged_and_not_counted() {
+    let ask = |collapse: Collapse| GetGraphRequest { collapse: collapse.into(), ..<_>::default() };
+    let known = graph(&shared(), ask(Collapse::Unspecified)).await;
+    assert_eq!((known.total_edges, known.possible_edges), (5, 0));
+    assert!(known.edges.iter().all(|edge| !edge.possible));
+
+    let answer = graph(&shared(), ask(Collapse::Possible)).await;
+    assert_eq!((answer.total_edges, answer.possible_edges), (5, 3));
+    assert_eq!(answer.possible_edges_left_out, 0);
+    let (may_be, same): (Vec<_>, Vec<_>) = answer.edges.into_iter().partition(|e| e.possible);
+    assert_eq!(same, known.edges, "what is known is as it was");
+    assert_eq!(
+        show(&may_be),
+        [
+            "shop/cron > data/copy:5433 0 via [data/lb] possible",
+            "shop/cron > data/db:5432 0 via [data/lb] possible",
+            "shop/web > data/copy:5433 0 via [data/lb] possible",
+        ]
+    );
+    for edge in may_be {
+        assert_eq!((edge.counters, edge.certainty, edge.residual), (None, None, false));
+        assert_eq!(edge.via[0].counters, None);
+    }
+    assert!(answer.nodes.iter().any(|node| node.name == "lb"), "the hop is named");
+}
+
+#[tokio::test]
+async fn pages_hold_edges_that_may_be_as_well_and_filters_by_counts_drop_them() {
+    let line = shared();
+    let (_server, mut client) = line.serve().await;
+    let mut request =
+        GetGraphRequest { collapse: Collapse::Possible.into(), page_size: 3, ..<_>::default() };
+    let mut shown = 0;
+    loop {
+        let page = client.get_graph(request.clone()).await.unwrap().into_inner();
+        assert_eq!((page.total_edges, page.possible_edges), (5, 3));
+        shown += page.edges.len();
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(shown, 8);
+    let filter = Some(v1::Filter { min_connections: 1, ..Default::default() });
+    let request = GetGraphRequest { collapse: Collapse::Possible.into(), filter, ..<_>::default() };
+    let answer = client.get_graph(request).await.unwrap().into_inner();
+    assert_eq!((answer.total_edges, answer.possible_edges), (5, 0));
+}
+
+#[tokio::test]
+async fn what_is_compared_counted_or_looked_into_is_known() {
+    let (_server, mut client) = shared().serve().await;
+    let collapse = i32::from(Collapse::Possible);
+    let edge = v1::GetEdgeRequest {
+        client: "web".into(),
+        server: "copy".into(),
+        collapse,
+        ..Default::default()
+    };
+    let (before, after) = (range(START, START + 10), range(START + 10, START + 20));
+    let diff = v1::DiffRequest { collapse, before, after, ..Default::default() };
+    let statuses = [
+        client.get_edge(edge).await.unwrap_err(),
+        client.diff(diff).await.unwrap_err(),
+        client.coverage(v1::CoverageRequest { collapse, ..<_>::default() }).await.unwrap_err(),
+    ];
+    for status in statuses {
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().starts_with("collapse: edges that only may be"), "{status}");
     }
 }

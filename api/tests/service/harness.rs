@@ -226,7 +226,7 @@ fn show_edge(edge: &v1::Edge) -> String {
         };
         if entity.kind == "hop" { format!("[{full}]") } else { full }
     };
-    let count = edge.counters.unwrap().connections;
+    let count = edge.counters.map_or(0, |counters| counters.connections);
     let mut text = format!("{} > {}:{} {count}", name(&edge.client), name(&edge.server), edge.port);
     for hop in &edge.via {
         text = format!("{text} via {} {}", name(&hop.entity), hop.evidence);

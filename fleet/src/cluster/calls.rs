@@ -307,6 +307,7 @@ impl Cluster {
             front: dial.front,
             server: dial.server,
             masked: dial.masked,
+            named: false,
             streams: Stream::both(dial.proto, fate, &drawn, at, rtt),
             views,
             ends: [caller.pod, dial.pod],

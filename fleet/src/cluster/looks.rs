@@ -25,16 +25,25 @@ impl Cluster {
         let slices = connection.look(view, now);
         let seen = connection.clone();
         let watcher = seen.views[view];
+        // What no record of its own time names, a reader has to take for the node's own.
+        let mut named = seen.named && slices[0].is_none();
         for tuple in seen.tuples(watcher.front) {
-            if let Some(slice) = slices[tuple.direction] {
-                let kept = self.sample(&seen, view, tuple.direction, slice);
-                let outgoing = self.observe(&seen, view, tuple, slice, kept.unwrap_or(slice));
-                if kept.is_some() {
-                    self.send(outgoing, now);
-                } else {
-                    self.count(&outgoing);
-                }
+            let Some(slice) = slices[tuple.direction] else { continue };
+            let kept = self.sample(&seen, view, tuple.direction, slice);
+            let outgoing = self.observe(&seen, view, tuple, slice, kept.unwrap_or(slice));
+            if kept.is_none() {
+                self.count(&outgoing);
+                continue;
             }
+            let names = outgoing.record.row.xlat.is_some();
+            let told = self.send(outgoing, now);
+            named |= told && names;
+            if told && !named && !tuple.front && seen.masked.is_some() {
+                self.ledger.unnamed(seen.server_row);
+            }
+        }
+        if named && let Some(connection) = self.connections.get_mut(&number) {
+            connection.named = true;
         }
         if !self.watch(number, view) {
             self.forget(number, view);
@@ -104,6 +113,11 @@ impl Cluster {
         let record = Observed { row, egress, interface };
         let rows =
             if tuple.front { [it.front_row, None] } else { [Some(it.server_row), it.folded_row] };
+        let tells = match (it.masked, tuple.front) {
+            (Some(_), true) => [it.front_row, it.folded_row],
+            (Some(_), false) => [Some(it.server_row), None],
+            (None, _) => rows,
+        };
         let adds = Addition {
             direction: tuple.direction,
             bytes: whole.bytes,
@@ -113,11 +127,12 @@ impl Cluster {
         };
         let others = it.views.iter().filter(|other| other.node != watcher.node);
         let twin = others.map(|other| self.agents[other.node as usize].sampling).max();
-        Outgoing { record, adds, rows, counts: watcher.designated, twin: twin.unwrap_or(1) }
+        let (counts, twin) = (watcher.designated, twin.unwrap_or(1));
+        Outgoing { record, adds, rows, tells, counts, twin }
     }
 
-    /// Sends a record, or holds it back, or does either twice.
-    fn send(&mut self, outgoing: Outgoing, now: Nanos) {
+    /// Sends a record, or holds it back, or does either twice; false if it is lost.
+    fn send(&mut self, outgoing: Outgoing, now: Nanos) -> bool {
         let features = self.spec.features;
         let rng = &mut self.random.faults;
         if features.lost_permille > 0 && rng.random_range(0..1_000) < features.lost_permille {
@@ -127,7 +142,8 @@ impl Cluster {
                 // packet of what was lost then stands for many.
                 self.ledger.sampled(row, outgoing.twin);
             }
-            return self.count(&outgoing);
+            self.count(&outgoing);
+            return false;
         }
         let chance = rng.random_range(0..1_000);
         let held = if chance < features.late_permille {
@@ -147,12 +163,13 @@ impl Cluster {
         } else {
             self.leave(&outgoing);
         }
+        true
     }
 
     /// A record leaves the fleet; truth counts it.
     pub(super) fn leave(&mut self, outgoing: &Outgoing) {
         self.outbox.flow(&outgoing.record);
-        for row in outgoing.rows.into_iter().flatten() {
+        for row in outgoing.tells.into_iter().flatten() {
             self.ledger.seen(row);
         }
         self.count(outgoing);

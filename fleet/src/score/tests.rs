@@ -32,6 +32,7 @@ fn known(found: &FoundEdge) -> TruthEdge {
         sampling: 1,
         unseen: false,
         undirected: false,
+        unnamed: false,
     }
 }
 
@@ -60,6 +61,21 @@ fn each_kind_of_error_is_told_apart() {
     assert_eq!((wrong.bytes_misattributed, wrong.bytes_unfolded), (110 + 110, 110));
     assert_eq!((wrong.count_error_max, wrong.count_error_mean), (1.0 / 3.0, 1.0 / 3.0));
     assert!(!wrong.is_perfect());
+}
+
+#[test]
+fn what_no_record_proves_to_be_anothers_connection_is_told_apart_from_what_should_have_been_folded()
+{
+    let [a, node, c] = ["a", "node", "c"].map(|n| Entity::new(EntityKind::Workload, "ns", n));
+    let (real, masked) = (edge(&a, &c, 3), edge(&node, &c, 3));
+    let score_of = |unnamed| {
+        let raw = vec![known(&real), TruthEdge { unnamed, ..known(&masked) }];
+        score(&Truth { collapsed: vec![known(&real)], raw }, &[real.clone(), masked.clone()])
+    };
+    let sums = |s: &Score| (s.edges_unfolded, s.bytes_unfolded, s.edges_masked, s.bytes_masked);
+    assert_eq!(sums(&score_of(false)), (1, 330, 0, 0));
+    assert_eq!(sums(&score_of(true)), (0, 0, 1, 330));
+    assert!(score_of(true).is_perfect() && !score_of(false).is_perfect());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use portolan_model::{
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::fold::{self, Row};
+use super::possible::{self, Outlet};
 use super::rules::applies;
 use super::{Doubts, Edge, Link, View};
 
@@ -139,10 +140,26 @@ impl ViewBuilder {
         for sum in &mut self.sums {
             doubts.negative += u64::from(clamp(&mut sum.counters));
         }
+        let outlets = self.outlets(hop_class);
         let rows = self.rows(hop_class, &mut doubts);
         self.places.clear();
         (self.ascending, self.next, self.next_path) = (true, 0, 0);
-        fold::fold(std::mem::take(&mut self.sums), rows, doubts)
+        let mut view = fold::fold(std::mem::take(&mut self.sums), rows, doubts);
+        if let Some(outlets) = outlets {
+            possible::add(&mut view, outlets, hop_class);
+        }
+        view
+    }
+
+    /// Where the path rows that apply say that something came out of hops, if the mode asks for that.
+    fn outlets(&self, hop_class: &dyn Fn(EntityId) -> Option<HopClass>) -> Option<Vec<Outlet>> {
+        let asked = self.collapse == Collapse::Possible;
+        let is_there = |sum: &&PathSum| {
+            sum.counters.is_present() && applies(&sum.key, self.collapse, hop_class)
+        };
+        let there =
+            || self.path_sums.iter().filter(is_there).flat_map(|s| possible::of_path(&s.key));
+        asked.then(|| there().collect())
     }
 
     /// Takes the memory of a view that is done with: fresh pages are a good part of what a view costs.
@@ -264,7 +281,7 @@ impl From<&EdgeDelta> for Link {
 
 impl Edge {
     /// An edge of which nothing is counted yet.
-    fn nothing(link: Link) -> Self {
+    pub(super) fn nothing(link: Link) -> Self {
         Self {
             link,
             counters: Counters::ZERO,
@@ -273,6 +290,7 @@ impl Edge {
             paths: Vec::new(),
             residual: false,
             calls: Vec::new(),
+            possible: Vec::new(),
         }
     }
 

@@ -55,7 +55,7 @@ struct Order {
 pub(super) fn fold(mut sums: Vec<Edge>, rows: Vec<Row>, doubts: Doubts) -> View {
     if rows.is_empty() {
         sums.retain(|sum| sum.counters.is_present());
-        return View { edges: sums, doubts };
+        return View { edges: sums, doubts, ..View::default() };
     }
     let places = sums.len();
     let order = Order::new(&rows, places);
@@ -273,7 +273,7 @@ impl Fold {
             merge(&mut edge.paths);
             edge.counters.is_present()
         });
-        View { edges: sums, doubts }
+        View { edges: sums, doubts, ..View::default() }
     }
 }
 

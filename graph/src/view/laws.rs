@@ -275,6 +275,34 @@ proptest! {
     }
 
     #[test]
+    fn edges_that_may_be_stand_beside_the_known_ones_and_touch_none(
+        connections in prop::collection::vec(connection(), 0..25),
+    ) {
+        let rows = rows(&connections);
+        let known = build(&rows, Collapse::ProvenAndDeclared);
+        let (may_be, mut same): (Vec<_>, Vec<_>) = build(&rows, Collapse::Possible)
+            .edges
+            .into_iter()
+            .partition(|edge| !edge.possible.is_empty());
+        let mut were = known.edges;
+        were.sort_by_key(|edge| edge.link);
+        same.sort_by_key(|edge| edge.link);
+        prop_assert_eq!(&were, &same);
+        let links: BTreeSet<Link> = were.iter().map(|edge| edge.link).collect();
+        for edge in may_be {
+            prop_assert!(edge.counters.is_zero() && edge.paths.is_empty());
+            prop_assert!(!links.contains(&edge.link));
+            let left = |hop: &EntityId| {
+                were.iter().any(|e| e.link.client == edge.link.client && e.link.server == *hop)
+            };
+            prop_assert!(edge.possible.iter().all(left), "{:?}", edge);
+        }
+        for mode in MODES {
+            prop_assert!(build(&rows, mode).edges.iter().all(|edge| edge.possible.is_empty()));
+        }
+    }
+
+    #[test]
     fn order_of_rows_does_not_matter(
         (rows, edges, paths) in any_rows().prop_flat_map(|rows| {
             (Just(rows.clone()), Just(rows.0).prop_shuffle(), Just(rows.1).prop_shuffle())

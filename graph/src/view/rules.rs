@@ -50,17 +50,18 @@ mod tests {
             Collapse::Mesh,
             Collapse::Proven,
             Collapse::ProvenAndDeclared,
+            Collapse::Possible,
         ];
         let folded = |evidence, class| modes.map(|mode| folds(evidence, Some(class), mode));
         let lb = HopClass::LoadBalancer;
-        assert_eq!(folded(Evidence::Rewrite, lb), [false, true, true, true, true]);
-        assert_eq!(folded(Evidence::Alias, lb), [false, true, true, true, true]);
-        assert_eq!(folded(Evidence::Identity, lb), [false, false, true, true, true]);
-        assert_eq!(folded(Evidence::Logs, lb), [false, false, false, true, true]);
-        assert_eq!(folded(Evidence::Trace, lb), [false, false, false, true, true]);
-        assert_eq!(folded(Evidence::Declared, lb), [false, false, false, false, true]);
+        assert_eq!(folded(Evidence::Rewrite, lb), [false, true, true, true, true, true]);
+        assert_eq!(folded(Evidence::Alias, lb), [false, true, true, true, true, true]);
+        assert_eq!(folded(Evidence::Identity, lb), [false, false, true, true, true, true]);
+        assert_eq!(folded(Evidence::Logs, lb), [false, false, false, true, true, true]);
+        assert_eq!(folded(Evidence::Trace, lb), [false, false, false, true, true, true]);
+        assert_eq!(folded(Evidence::Declared, lb), [false, false, false, false, true, true]);
         let vip = HopClass::ClusterIp;
-        assert_eq!(folded(Evidence::Declared, vip), [false, true, true, true, true]);
+        assert_eq!(folded(Evidence::Declared, vip), [false, true, true, true, true, true]);
     }
 
     #[test]

@@ -349,3 +349,63 @@ fn leg_of_a_balancer_whose_callers_nobody_saw_stays() {
         "#]],
     );
 }
+
+const SHARED: &str = "a > {lb}:443 5
+     b > {lb}:443 5
+     {lb} > x:80 5
+     {lb} > y:80 5
+     moved logs a > {lb}:443 > x:80 1
+     leg logs {lb} > x:80 1";
+
+#[test]
+fn what_is_left_of_a_hop_may_have_gone_wherever_anything_came_out_of_it() {
+    check(
+        Collapse::Possible,
+        SHARED,
+        expect![[r#"
+        a > x:80 1 via {lb} logs 1
+        a > y:80 0 possible {lb}
+        a > {lb}:443 4 residual
+        b > x:80 0 possible {lb}
+        b > y:80 0 possible {lb}
+        b > {lb}:443 5
+        {lb} > x:80 4 residual
+        {lb} > y:80 5
+    "#]],
+    );
+}
+
+#[test]
+fn outlet_of_one_port_of_a_service_is_none_of_another_port() {
+    check(
+        Collapse::Possible,
+        "web > [svc]:80 4
+         moved rewrite web > [svc]:80 > api:8080 4
+         cron > [svc]:80 2
+         job > [svc]:81 1",
+        expect![[r#"
+            cron > [svc]:80 2
+            cron > api:8080 0 possible [svc]
+            job > [svc]:81 1
+            web > api:8080 4 via [svc] rewrite 4
+        "#]],
+    );
+}
+
+#[test]
+fn edge_that_may_be_through_several_hops_names_them_all() {
+    check(
+        Collapse::Possible,
+        "a > {lb1}:443 1
+         a > {lb2}:443 1
+         {lb1} > x:80 1
+         {lb2} > x:80 1",
+        expect![[r#"
+            a > x:80 0 possible {lb2} possible {lb1}
+            a > {lb1}:443 1
+            a > {lb2}:443 1
+            {lb1} > x:80 1
+            {lb2} > x:80 1
+        "#]],
+    );
+}

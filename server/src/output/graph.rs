@@ -36,17 +36,19 @@ pub fn edges(edges: &[v1::Edge]) -> String {
     let mut rows: Vec<&v1::Edge> = edges.iter().collect();
     rows.sort_by_key(|e| {
         let c = e.counters.unwrap_or_default();
-        std::cmp::Reverse((c.connections, c.bytes_sent + c.bytes_received))
+        (e.possible, std::cmp::Reverse((c.connections, c.bytes_sent + c.bytes_received)))
     });
     for edge in rows {
         let c = edge.counters.unwrap_or_default();
+        // An edge that only may be counts nothing, which is not the same as none.
+        let counted = |text: String| if edge.possible { "-".to_owned() } else { text };
         let rtt = match c.rtt_sum_micros.checked_div(c.rtt_count) {
             Some(us) => format!("{:.2} ms", us as f64 / 1e3),
             None => "-".to_owned(),
         };
         let mut row = vec![
             name(edge.client.as_ref()),
-            if edge.direction == "unknown" { "--" } else { "->" }.to_owned(),
+            arrow(edge).to_owned(),
             name(edge.server.as_ref()),
             if edge.port == 0 && !edge.calls.is_empty() {
                 format!("{} ({})", edge.protocol, edge.layer)
@@ -55,10 +57,10 @@ pub fn edges(edges: &[v1::Edge]) -> String {
             } else {
                 format!("{}/{}", edge.protocol, edge.port)
             },
-            edge.calls.first().map_or_else(|| count(c.connections), calls),
-            edge.calls.first().map_or_else(|| count(c.connections_failed), errors),
-            bytes(c.bytes_sent),
-            bytes(c.bytes_received),
+            edge.calls.first().map_or_else(|| counted(count(c.connections)), calls),
+            edge.calls.first().map_or_else(|| counted(count(c.connections_failed)), errors),
+            counted(bytes(c.bytes_sent)),
+            counted(bytes(c.bytes_received)),
             rtt,
             via(edge),
             time(edge.last_seen_unix_us),
@@ -77,6 +79,14 @@ pub fn edges(edges: &[v1::Edge]) -> String {
         }
     }
     table.to_string()
+}
+
+fn arrow(edge: &v1::Edge) -> &'static str {
+    match edge.direction.as_str() {
+        _ if edge.possible => "?>",
+        "unknown" => "--",
+        _ => "->",
+    }
 }
 
 /// How it does, and why if it does not do well.
@@ -206,4 +216,35 @@ pub fn table(header: &[&str]) -> Table {
     table.load_preset(presets::NOTHING);
     table.set_header(header.to_vec());
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edge_that_only_may_be_is_marked_counts_nothing_and_stands_last() {
+        let entity = |name: &str| v1::Entity { name: name.to_owned(), ..Default::default() };
+        let known = v1::Edge {
+            client: Some(v1::Entity { kind: "workload".to_owned(), ..entity("web") }),
+            server: Some(v1::Entity { kind: "hop".to_owned(), ..entity("lb") }),
+            protocol: "tcp".to_owned(),
+            counters: Some(v1::Counters::default()),
+            direction: "known".to_owned(),
+            ..Default::default()
+        };
+        let may_be = v1::Edge {
+            server: Some(v1::Entity { kind: "workload".to_owned(), ..entity("db") }),
+            via: vec![v1::Hop { entity: known.server.clone(), ..Default::default() }],
+            counters: None,
+            possible: true,
+            ..known.clone()
+        };
+        let text = edges(&[may_be, known]);
+        let rows: Vec<Vec<&str>> =
+            text.lines().skip(1).map(|row| row.split_whitespace().collect()).collect();
+        assert_eq!(rows[0][..5], ["web", "->", "[lb]", "tcp", "0"]);
+        assert_eq!(rows[1][..9], ["web", "?>", "db", "tcp", "-", "-", "-", "-", "-"]);
+        assert_eq!(rows[1][9], "[lb]");
+    }
 }

@@ -82,6 +82,8 @@ pub struct Edges {
     pub invented: u64,
     /// True as hops that should have been folded away.
     pub unfolded: u64,
+    /// True as hops, but no record says so: connections behind their nodes' addresses.
+    pub masked: u64,
     /// With an end that the line says it cannot name.
     pub undecided: u64,
     /// Found with another count, though all of them was told.
@@ -106,6 +108,8 @@ pub struct Bytes {
     pub misattributed: u64,
     /// On hops that should have been folded away.
     pub unfolded: u64,
+    /// On hops that no record says are ones.
+    pub masked: u64,
     /// On edges with several possible owners at an end.
     pub ambiguous: u64,
     /// On edges with no known owner at an end.
@@ -134,6 +138,7 @@ impl Class {
         edges.unseen += score.edges_unseen;
         edges.invented += score.edges_invented;
         edges.unfolded += score.edges_unfolded;
+        edges.masked += score.edges_masked;
         edges.undecided += score.edges_undecided;
         edges.miscounted += score.edges_miscounted;
         edges.short += score.edges_short;
@@ -150,6 +155,7 @@ impl Class {
         bytes.off += score.bytes_off;
         bytes.misattributed += score.bytes_misattributed;
         bytes.unfolded += score.bytes_unfolded;
+        bytes.masked += score.bytes_masked;
         bytes.ambiguous += score.bytes_ambiguous;
         bytes.unresolved += score.bytes_unresolved;
         self.ok = self.holds();
@@ -207,6 +213,7 @@ impl Board {
             "missing",
             "invented",
             "unfolded",
+            "masked",
             "undecided",
             "misattr.",
             "ambiguous",
@@ -229,6 +236,7 @@ impl Board {
                 output::count(edges.missing),
                 output::count(edges.invented),
                 output::count(edges.unfolded),
+                output::count(edges.masked),
                 output::count(edges.undecided),
                 output::bytes(bytes.misattributed),
                 percent(class.share(bytes.ambiguous)),
