@@ -28,6 +28,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::ScopeLink;
+use crate::index::{self, Index, Peek};
 
 pub use builtin::Builtin;
 pub(crate) use claims::AddrClaims;
@@ -52,7 +53,7 @@ pub struct Directory {
     owners: Vec<Owner>,
     entities: owner::Entities,
     addrs: Vec<AddrClaims>,
-    by_addr: FxHashMap<(ScopeId, Ip), u32>,
+    by_addr: Index,
     ranges: ranges::Ranges,
     gaps: gaps::Gaps,
     /// Gaps that were told since the last settling.
@@ -234,7 +235,22 @@ impl Directory {
 
     /// The number of an address that has claims.
     pub fn index_of(&self, scope: ScopeId, ip: Ip) -> Option<u32> {
-        self.by_addr.get(&(scope, ip)).copied()
+        let hash = index::hash((scope, ip));
+        self.by_addr.find(hash, |index| self.addrs[index as usize].is_of(scope, ip))
+    }
+
+    /// Reads what [`Self::find`] reads first of the claims at a number, so that those of a block of questions wait for
+    /// memory together. The sum is for the compiler, which must not leave it out.
+    pub fn warm(&self, index: u32) -> u64 {
+        self.addrs[index as usize].warm()
+    }
+
+    /// As [`Self::warm`], of addresses whose numbers are not known yet, with what [`Self::index_of`] reads.
+    pub fn warm_all(&self, asked: impl Iterator<Item = (ScopeId, Ip)>) -> u64 {
+        let peeks: SmallVec<[Peek; 32]> =
+            asked.map(|asked| self.by_addr.peek(index::hash(asked))).collect();
+        let likely = peeks.iter().filter_map(|peek| Index::likely(*peek));
+        likely.fold(0, |sum, index| sum ^ self.warm(index))
     }
 
     /// The claims at a number.

@@ -21,6 +21,7 @@ mod front;
 #[cfg(test)]
 mod golden;
 mod health;
+mod index;
 #[cfg(test)]
 mod laws;
 mod line;

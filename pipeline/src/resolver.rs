@@ -15,7 +15,6 @@ mod agents;
 mod emit;
 mod forward;
 mod gather;
-mod index;
 mod judge;
 mod key;
 mod late;
@@ -37,13 +36,13 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use crate::directory::Directory;
+use crate::index::Peek;
 use crate::linker::Moved;
 use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage};
 
 use addrs::Addrs;
 use agents::Agents;
 use emit::Emission;
-use index::Peek;
 use judge::Judge;
 use key::{End, Side};
 use late::Late;

@@ -39,11 +39,12 @@ pub(crate) struct Claim {
 
 /// All claims on one address.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct AddrClaims {
+    /// By kind, then protocol and port, then start. With one claim, all that a question reads is in the first line.
+    pub(crate) claims: SmallVec<[Claim; 1]>,
     pub(crate) scope: ScopeId,
     pub(crate) ip: Ip,
-    /// By kind, then protocol and port, then start.
-    pub(crate) claims: SmallVec<[Claim; 1]>,
     targets: SmallVec<[(Proto, u16); 2]>,
 }
 
@@ -105,7 +106,18 @@ impl Claim {
 
 impl AddrClaims {
     pub(crate) fn new(scope: ScopeId, ip: Ip) -> Self {
-        Self { scope, ip, claims: SmallVec::new(), targets: SmallVec::new() }
+        Self { claims: SmallVec::new(), scope, ip, targets: SmallVec::new() }
+    }
+
+    /// Whether it is this address that they are on.
+    pub(crate) fn is_of(&self, scope: ScopeId, ip: Ip) -> bool {
+        (self.scope, self.ip) == (scope, ip)
+    }
+
+    /// See [`super::Directory::warm`].
+    pub(crate) fn warm(&self) -> u64 {
+        let middle = self.claims.get(self.claims.len() / 2).map_or(0, |claim| claim.valid.from);
+        middle ^ self.ip.0 as u64
     }
 
     /// Adds what an owner claims of this address: all of it, or the ports that it names.

@@ -199,9 +199,13 @@ impl Directory {
     }
 
     fn addr(&mut self, scope: ScopeId, ip: Ip) -> u32 {
-        *self.by_addr.entry((scope, ip)).or_insert_with(|| {
+        let (hash, next) = (crate::index::hash((scope, ip)), self.addrs.len() as u32);
+        let addrs = &self.addrs;
+        let is = |index: u32| addrs[index as usize].is_of(scope, ip);
+        let index = self.by_addr.find_or_put(hash, next, is);
+        if index == next {
             self.addrs.push(AddrClaims::new(scope, ip));
-            self.addrs.len() as u32 - 1
-        })
+        }
+        index
     }
 }

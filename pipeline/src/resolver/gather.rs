@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use super::FlowResolver;
 use super::addrs::AddrId;
-use super::index::Peek;
 use super::key::{ConnKey, End, Side};
 use super::orient;
 use super::table::{Extra, Mark, Table, Tally};
+use crate::index::Peek;
 
 /// A record is split over at most this many windows, counted from its end: an hour of the default
 /// length. Exporters cut slices after seconds or minutes.

@@ -21,7 +21,6 @@ use super::WARM;
 use super::addrs::{AddrId, Addrs};
 use super::agents::Agents;
 use super::forward::Onward;
-use super::index::Peek;
 use super::key::{ConnKey, End, Side};
 use super::learned::{Learned, Served};
 use super::measure::{count, count_connections, designated, life, sampler, standing};
@@ -30,6 +29,7 @@ use super::orient;
 use super::party::{Party, Seen};
 use super::table::{Conn, Table, Tally};
 use super::tables::Tables;
+use crate::index::Peek;
 
 /// The longest interval that a source of whole connections sums up: cloud flow logs, by default
 /// (AWS: ten minutes).
@@ -100,7 +100,11 @@ impl<'a> Judge<'a> {
     pub(super) fn warm(&self, table: &Table, places: &[u32]) {
         let mut sum = 0_u64;
         for &place in places {
-            sum = sum.wrapping_add(table.conns[place].warm());
+            let conn = &table.conns[place];
+            sum = sum.wrapping_add(conn.warm());
+            for side in [Side::Low, Side::High] {
+                sum ^= self.addrs.get(conn.key.end(side).addr).warm(self.directory);
+            }
         }
         let before = self.tables.before(self.window).next_back();
         let asks = || places.iter().map(|place| &table.conns[*place]).filter(|conn| !conn.looked);

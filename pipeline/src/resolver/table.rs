@@ -4,8 +4,9 @@ use portolan_model::{Flags, Nanos, Source, Window, WindowLen};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use crate::index::{Index, Peek, hash};
+
 use super::addrs::AddrId;
-use super::index::{Index, Peek};
 use super::judge::Emitted;
 use super::key::{ConnKey, End, Side};
 use super::slots::Slots;
@@ -283,7 +284,7 @@ impl Table {
 
     fn place(&mut self, key: ConnKey) -> u32 {
         let next = self.keys.len() as u32;
-        let place = self.index.find_or_put(key, next, |place| self.conns[place].key);
+        let place = self.index.find_or_put(hash(key), next, |place| self.conns[place].key == key);
         if place == next {
             self.keys.push(key);
             self.conns.open(next).key = key;
@@ -293,12 +294,12 @@ impl Table {
 
     /// Where the connection of a key stands, if it is there; that never changes.
     pub(super) fn place_of(&self, key: ConnKey) -> Option<u32> {
-        self.index.find(key, |place| self.conns[place].key)
+        self.index.find(hash(key), |place| self.conns[place].key == key)
     }
 
     /// Reads where a connection stands. Those of a block wait for memory together then, and not one after the other.
     pub(super) fn peek(&self, key: ConnKey) -> Peek {
-        self.index.peek(key)
+        self.index.peek(hash(key))
     }
 
     /// Then, for the same reason, what comparing its key and touching it reads, where it likely is. The sum is for

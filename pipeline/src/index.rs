@@ -1,21 +1,19 @@
-//! Places of connections by key.
+//! Places by key, where the keys stand in what is at the places.
 //!
-//! One array with open addressing, eight bytes an entry: a look-up that finds reads one line here and one of the
-//! connection, whose key it compares. Each can be asked for ahead, for all records of a block ([`Index::peek`]), so that
-//! those of a block of records wait for memory together. Nothing is ever removed but all of it.
+//! One array with open addressing, eight bytes an entry: a look-up that finds reads one line here and one of the thing
+//! itself, whose key it compares. Each can be asked for ahead, for all keys of a block ([`Index::peek`]), so that those
+//! of a block wait for memory together. Nothing is ever removed but all of it.
 
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 
 use rustc_hash::FxBuildHasher;
-
-use super::key::ConnKey;
 
 /// Entries of the smallest array: a page of memory.
 const LEAST: usize = 512;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     /// Half of the hash, and one more than the place; 0 is free. A power of two of them, or none.
     entries: Vec<u64>,
     len: usize,
@@ -23,34 +21,29 @@ pub(super) struct Index {
 
 /// An entry as it was read.
 #[derive(Copy, Clone, Default)]
-pub(super) struct Peek(u64);
+pub(crate) struct Peek(u64);
 
 // === impl Index ===
 
 impl Index {
-    /// `key_at` gives the key of the connection at a place.
-    pub(super) fn find(&self, key: ConnKey, key_at: impl Fn(u32) -> ConnKey) -> Option<u32> {
+    /// The place of a key by its hash ([`hash`]); `is` tells whether it is the one at a place.
+    pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
         if self.entries.is_empty() {
             return None;
         }
-        self.probe(key, key_at).ok()
+        self.probe(hash, is).ok()
     }
 
     /// The place of a key: `next`, if it has none yet.
-    pub(super) fn find_or_put(
-        &mut self,
-        key: ConnKey,
-        next: u32,
-        key_at: impl Fn(u32) -> ConnKey,
-    ) -> u32 {
+    pub(crate) fn find_or_put(&mut self, hash: u32, next: u32, is: impl Fn(u32) -> bool) -> u32 {
         // Three quarters full at most: runs stay short.
         if self.len * 4 >= self.entries.len() * 3 {
             self.grow();
         }
-        match self.probe(key, key_at) {
+        match self.probe(hash, is) {
             Ok(place) => place,
             Err(free) => {
-                self.entries[free] = entry(short(key), next);
+                self.entries[free] = entry(hash, next);
                 self.len += 1;
                 next
             }
@@ -58,30 +51,29 @@ impl Index {
     }
 
     /// Reads what looking the key up reads first. No branch waits for it: that is left to [`Self::likely`].
-    pub(super) fn peek(&self, key: ConnKey) -> Peek {
-        Peek(self.entries.get(self.home(short(key))).copied().unwrap_or(0))
+    pub(crate) fn peek(&self, hash: u32) -> Peek {
+        Peek(self.entries.get(self.home(hash)).copied().unwrap_or(0))
     }
 
     /// The place that a key likely has, of which this was read.
-    pub(super) fn likely(peek: Peek) -> Option<u32> {
+    pub(crate) fn likely(peek: Peek) -> Option<u32> {
         place_of(peek.0)
     }
 
     /// Forgets everything and keeps the memory.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.fill(0);
         self.len = 0;
     }
 
     /// The place of a key, or where its entry belongs. There is a free one, always.
-    fn probe(&self, key: ConnKey, key_at: impl Fn(u32) -> ConnKey) -> Result<u32, usize> {
-        let hash = short(key);
+    fn probe(&self, hash: u32, is: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let last = self.entries.len() - 1;
         let mut at = self.home(hash);
         loop {
             let entry = self.entries[at];
             let Some(place) = place_of(entry) else { return Err(at) };
-            if hash_of(entry) == hash && key_at(place) == key {
+            if hash_of(entry) == hash && is(place) {
                 return Ok(place);
             }
             at = (at + 1) & last;
@@ -108,7 +100,8 @@ impl Index {
     }
 }
 
-fn short(key: ConnKey) -> u32 {
+/// Hash of a key.
+pub(crate) fn hash(key: impl Hash) -> u32 {
     let hash = FxBuildHasher.hash_one(key);
     (hash ^ hash >> 32) as u32
 }
@@ -131,13 +124,10 @@ mod tests {
     use rustc_hash::FxHashMap;
 
     use super::*;
-    use crate::resolver::key::End;
-    use portolan_model::Proto;
 
-    fn key(number: u32) -> ConnKey {
-        let (low, high) =
-            (End { addr: number / 7, port: 1 }, End { addr: u32::MAX, port: (number % 7) as u16 });
-        ConnKey::new(low, high, Proto::TCP).0
+    /// Many share a hash.
+    fn hash_of(key: u32) -> u32 {
+        hash(key / 3)
     }
 
     proptest! {
@@ -149,21 +139,20 @@ mod tests {
             let mut index = Index::default();
             for numbers in rounds {
                 index.clear();
-                let mut keys: Vec<ConnKey> = Vec::new();
-                let mut naive: FxHashMap<ConnKey, u32> = FxHashMap::default();
-                for number in numbers {
-                    let (key, next) = (key(number), keys.len() as u32);
-                    let place = index.find_or_put(key, next, |place| keys[place as usize]);
+                let mut keys: Vec<u32> = Vec::new();
+                let mut naive: FxHashMap<u32, u32> = FxHashMap::default();
+                for key in numbers {
+                    let next = keys.len() as u32;
+                    let place = index.find_or_put(hash_of(key), next, |at| keys[at as usize] == key);
                     prop_assert_eq!(place, *naive.entry(key).or_insert(next));
                     if place == next {
                         keys.push(key);
                     }
                 }
-                for number in 0..3_100 {
-                    let key = key(number);
-                    let found = index.find(key, |place| keys[place as usize]);
+                for key in 0..3_100 {
+                    let found = index.find(hash_of(key), |at| keys[at as usize] == key);
                     prop_assert_eq!(found, naive.get(&key).copied());
-                    let likely = Index::likely(index.peek(key));
+                    let likely = Index::likely(index.peek(hash_of(key)));
                     prop_assert!(likely.is_none_or(|place| (place as usize) < keys.len()));
                 }
             }
