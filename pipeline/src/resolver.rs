@@ -19,6 +19,7 @@ mod judge;
 mod key;
 mod late;
 mod learned;
+mod masks;
 mod measure;
 mod names;
 mod orient;
@@ -47,6 +48,7 @@ use judge::Judge;
 use key::{End, Side};
 use late::Late;
 use learned::Learned;
+use masks::Masks;
 use names::Names;
 use table::{Conn, Table};
 use tables::Tables;
@@ -106,6 +108,7 @@ pub struct FlowResolver {
     /// Sources of different kinds were met: windows then have to look at each other.
     mixed: bool,
     first_source: Option<Source>,
+    masks: Masks,
     agents: Agents,
     learned: Learned,
     /// Those that are alive, as the store has it.
@@ -156,6 +159,7 @@ impl FlowResolver {
             rewritten_to: FxHashSet::default(),
             mixed: false,
             first_source: None,
+            masks: Masks::new(config.window, config.max_connections),
             agents: Agents::restored(&restored.agents),
             learned: Learned::restored(&restored.learned),
             agents_told: restored.agents.clone().into(),
@@ -278,13 +282,13 @@ impl FlowResolver {
             beside: None,
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
+            masks: &self.masks,
             agents: &self.agents,
             learned: &mut self.learned,
             mixed: self.mixed,
             doubted: false,
             forgotten: window < self.folded,
         };
-        let masked_near = judge.masked_near();
         let mut carried = Vec::new();
         let mut touched = table.take_touched();
         if ordered {
@@ -297,9 +301,7 @@ impl FlowResolver {
             let conn = &mut table.conns[place];
             let key = conn.key;
             let was = (conn.open_after, conn.begin);
-            let masked = table.masked.contains(&key)
-                || masked_near.iter().flatten().any(|masked| masked.contains(&key));
-            let new = judge.judge(key, conn, masked);
+            let new = judge.judge(key, conn);
             if (conn.open_after, conn.begin) != was {
                 carried.push(key);
             }
@@ -359,6 +361,7 @@ impl FlowResolver {
             self.addrs_kept = self.addrs.len().max(ADDRS_KEPT);
         }
         self.agents.forget(barrier.watermark);
+        self.masks.forget(folded);
         self.learned.forget(barrier.watermark);
         barrier.folded = folded;
     }
@@ -366,11 +369,11 @@ impl FlowResolver {
     /// Frees the numbers of addresses that no remembered connection names.
     fn forget_addresses(&mut self) {
         let mut used = self.addrs.flags();
+        for key in self.masks.keys() {
+            used[key.end(Side::Low).addr as usize] = true;
+            used[key.end(Side::High).addr as usize] = true;
+        }
         for (_, table) in self.tables.iter().chain(self.late.tables.iter()) {
-            for key in &table.masked {
-                used[key.end(Side::Low).addr as usize] = true;
-                used[key.end(Side::High).addr as usize] = true;
-            }
             for (key, conn) in table.iter() {
                 used[key.end(Side::Low).addr as usize] = true;
                 used[key.end(Side::High).addr as usize] = true;
@@ -423,6 +426,7 @@ impl FlowResolver {
             ("late_resolution_folded_early", late.folded_early),
             ("late_resolution_unwatched", late.unwatched),
             ("addresses_overflowed", overflowed as i64),
+            ("masks_overflowed", std::mem::take(&mut self.masks.overflowed)),
             ("learned_ports_overflowed", std::mem::take(&mut self.learned.overflowed)),
         ];
         let resolved = Resolution::ALL.iter().flat_map(|resolution| {

@@ -208,6 +208,67 @@ fn what_the_far_side_of_a_source_nat_saw_is_folded_by_the_near_sides_word() {
     );
 }
 
+/// A pod behind its node's address, whose agent tells of both names of its connection.
+const MASKED: &str = "
+    own pod web-1 owner=web ip=10.0.1.1 node=10.9.0.2
+    own node n2 ip=10.9.0.2
+    own external saas cidr=203.0.113.0/24 ports=tcp/443
+";
+
+#[test]
+fn mask_that_a_sampling_agent_named_once_is_one_in_the_windows_around_in_either_order() {
+    let named = "flow 33..34 10.0.1.1:40000>203.0.113.7:443 100B S sample=50 xlat=10.9.0.2:61000>203.0.113.7:443 @10.9.0.2";
+    let before = "flow 3..4 10.9.0.2:61000>203.0.113.7:443 30B sample=50 @10.9.0.2";
+    let after = "flow 63..64 10.9.0.2:61000>203.0.113.7:443 50B sample=50 @10.9.0.2";
+    let expected = expect![[r#"
+        t=0 n2 -> saas tcp/443: flows=1 active=1 sent=1500 flows_sampled=1
+        t=30 web -> saas tcp/443: flows=1 conns=50 active=1 sent=5000 flows_sampled=1
+        t=60 n2 -> saas tcp/443: flows=1 active=1 sent=2500 flows_sampled=1
+        t=0 leg rewrite n2 => saas tcp/443: flows=1 active=1 sent=1500 flows_sampled=1
+        t=60 leg rewrite n2 => saas tcp/443: flows=1 active=1 sent=2500 flows_sampled=1
+    "#]];
+    check(&format!("{MASKED}{named}\nbarrier\n{before}\n{after}"), &expected);
+    check(&format!("{MASKED}{before}\n{after}\nbarrier\n{named}"), &expected);
+}
+
+#[test]
+fn mask_of_a_sampling_agent_is_one_for_two_minutes_around_and_under_no_other_port() {
+    check(
+        &format!(
+            "{MASKED}
+             flow 3..4 10.0.1.1:40000>203.0.113.7:443 100B S sample=50 xlat=10.9.0.2:61000>203.0.113.7:443 @10.9.0.2
+             flow 5..6 10.9.0.2:61001>203.0.113.7:443 20B sample=50 @10.9.0.2
+             flow 123..124 10.9.0.2:61000>203.0.113.7:443 30B sample=50 @10.9.0.2
+             flow 133..134 10.9.0.2:61000>203.0.113.7:443 40B sample=50 @10.9.0.2"
+        ),
+        &expect![[r#"
+            t=0 web -> saas tcp/443: flows=1 conns=50 active=1 sent=5000 flows_sampled=1
+            t=0 n2 -> saas tcp/443: flows=1 active=1 sent=1000 flows_sampled=1
+            t=120 n2 -> saas tcp/443: flows=1 active=1 sent=1500 flows_sampled=1
+            t=130 n2 -> saas tcp/443: flows=1 active=1 sent=2000 flows_sampled=1
+            t=120 leg rewrite n2 => saas tcp/443: flows=1 active=1 sent=1500 flows_sampled=1
+        "#]],
+    );
+}
+
+#[test]
+fn far_side_whose_near_side_was_lost_is_all_there_is_to_show() {
+    check(
+        &format!(
+            "{MASKED}
+             flow 3..4 10.0.1.1:40000>203.0.113.7:443 100B S xlat=10.9.0.2:61000>203.0.113.7:443 @10.9.0.2
+             flow 3..4 10.9.0.2:61000>203.0.113.7:443 100B S @10.9.0.2
+             flow 63..64 10.9.0.2:61000>203.0.113.7:443 50B @10.9.0.2"
+        ),
+        &expect![[r#"
+            t=0 web -> saas tcp/443: flows=1 conns=1 failed=1 active=1 sent=100
+            t=0 n2 -> saas tcp/443: flows=1 conns=1 failed=1 active=1 sent=100
+            t=60 n2 -> saas tcp/443: flows=1 active=1 sent=50
+            t=0 leg rewrite n2 => saas tcp/443: flows=1 conns=1 failed=1 active=1 sent=100
+        "#]],
+    );
+}
+
 #[test]
 fn backend_that_the_service_did_not_list_yet_is_known_by_its_owner() {
     check(

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::FlowResolver;
 use super::addrs::AddrId;
 use super::key::{ConnKey, End, Side};
+use super::masks::reach;
 use super::orient;
 use super::table::{Extra, Mark, Table, Tally};
 use crate::index::Peek;
@@ -362,14 +363,13 @@ impl FlowResolver {
         let src = End { addr: intern(xlat.src), port: xlat.src_port };
         let dst = End { addr: intern(xlat.dst), port: dst_port };
         let (key, _) = ConnKey::new(src, dst, flows.proto[at]);
-        // The record may belong to a window of which only what is in doubt is remembered.
-        let table = self.tables.open(window, Table::default);
-        if table.masked.insert(key) {
-            table.touch_key(key);
-            for near in [window.previous(self.window), window.next(self.window)] {
-                if let Some(table) = self.tables.get_mut(near) {
-                    table.touch_key(key);
-                }
+        if !self.masks.note(key, window) {
+            return;
+        }
+        let tables = self.tables.iter_mut().chain(self.late.tables.iter_mut());
+        for (_, table) in tables.filter(|(at, _)| reach(window, *at)) {
+            if let Some(place) = table.place_of(key) {
+                table.touch(place);
             }
         }
     }

@@ -23,6 +23,7 @@ use super::agents::Agents;
 use super::forward::Onward;
 use super::key::{ConnKey, End, Side};
 use super::learned::{Learned, Served};
+use super::masks::Masks;
 use super::measure::{count, count_connections, designated, life, sampler, standing};
 use super::names::Names;
 use super::orient;
@@ -73,6 +74,8 @@ pub(super) struct Judge<'a> {
     pub(super) tolerance: Nanos,
     /// Sockets that a record's own translation named as a destination.
     pub(super) rewritten_to: &'a FxHashSet<End>,
+    /// What source NAT made.
+    pub(super) masks: &'a Masks,
     pub(super) agents: &'a Agents,
     pub(super) learned: &'a mut Learned,
     /// Sources of different kinds tell of connections.
@@ -133,10 +136,10 @@ impl<'a> Judge<'a> {
         earlier.find_map(|table| table.get(key)).map_or(0, |conn| conn.begin)
     }
 
-    /// The judgement, or nothing where no reporter saw a flow that counts. `masked` says that a record
-    /// named this connection as what another became on its way out (source NAT).
-    pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn, masked: bool) -> Option<Emitted> {
+    /// The judgement, or nothing where no reporter saw a flow that counts.
+    pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn) -> Option<Emitted> {
         let seen = Seen::of(conn, self.window, self.addrs)?;
+        conn.masked |= self.masks.cover(key, self.window, seen.sampled);
         self.look_around(key, conn, &seen);
         let begin = conn.begin;
         // Low and high are by number, which is by arrival; who is named first must not be.
@@ -223,7 +226,7 @@ impl<'a> Judge<'a> {
             certainty: Certainty { resolution, orientation, confidence },
             provisional: resolution.is_provisional(),
             sampler,
-            leg: masked.then_some(Evidence::Rewrite),
+            leg: conn.masked.then_some(Evidence::Rewrite),
         };
         if oriented.is_some() {
             let mut hop = self.hop(key, conn, server, &parties[server as usize], &emitted, begin);
@@ -348,14 +351,6 @@ impl<'a> Judge<'a> {
     pub(super) fn is_beside(&self, key: ConnKey) -> bool {
         let beside = [self.window.previous(self.len), self.window + self.len];
         beside.into_iter().any(|window| self.near(window, key).is_some())
-    }
-
-    /// Connections that source NAT made, by the word of neighbouring windows: their near side may have
-    /// been told of there.
-    pub(super) fn masked_near(&self) -> [Option<&'a FxHashSet<ConnKey>>; 2] {
-        [self.window.previous(self.len), self.window + self.len].map(|window| {
-            self.tables.get(window).map(|table| &table.masked).filter(|masked| !masked.is_empty())
-        })
     }
 
     /// Whether the answer to what opened here was seen in a neighbouring window.

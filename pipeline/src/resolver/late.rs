@@ -80,16 +80,11 @@ impl Late {
     fn keep(&mut self, window: Window, table: &mut Table) {
         for place in std::mem::take(&mut table.doubtful) {
             let conn = &mut table.conns[place];
-            let Some(emitted) = conn.emitted.as_ref().filter(|it| it.provisional) else {
+            if conn.emitted.as_ref().is_none_or(|it| !it.provisional) {
                 continue;
-            };
-            let (key, masked) = (table.keys[place as usize], emitted.leg.is_some());
-            let kept = self.tables.open(window, Table::default);
-            kept.put(key, std::mem::take(conn));
-            // A leg may be one because of its hop as well: that is found again.
-            if masked && table.masked.contains(&key) {
-                kept.masked.insert(key);
             }
+            let key = table.keys[place as usize];
+            self.tables.open(window, Table::default).put(key, std::mem::take(conn));
         }
     }
 
@@ -223,10 +218,10 @@ impl FlowResolver {
             places.sort_by_cached_key(|place| self.addrs.names(table.keys[*place as usize]));
             for place in places {
                 let key = table.keys[place as usize];
-                let (conn, masked) = (&mut table.conns[place], table.masked.contains(&key));
+                let conn = &mut table.conns[place];
                 let was = (conn.open_after, conn.begin);
                 let mut judge = self.judge_of(window);
-                let mut new = judge.judge(key, conn, masked);
+                let mut new = judge.judge(key, conn);
                 let alone = !judge.is_beside(key);
                 if let (Some(old), Some(new)) = (conn.emitted.as_ref(), &mut new) {
                     let unseen = conn.tallies.iter().all(|tally| tally.from != new.client);
@@ -260,6 +255,7 @@ impl FlowResolver {
             beside: Some(&self.tables),
             tolerance: self.tolerance,
             rewritten_to: &self.rewritten_to,
+            masks: &self.masks,
             agents: &self.agents,
             learned: &mut self.learned,
             mixed: self.mixed,

@@ -1,7 +1,7 @@
 //! Connections of one window: what each reporter said of each direction.
 
 use portolan_model::{Flags, Nanos, Source, Window, WindowLen};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::index::{Index, Peek, hash};
@@ -89,6 +89,8 @@ pub(super) struct Conn {
     /// It was open when the window before ended, and when this one does; without a handshake: it counts.
     pub(super) open_before: bool,
     pub(super) open_after: bool,
+    /// Some record named it as what another connection became on its way out (source NAT). Once named, it stays so.
+    pub(super) masked: bool,
     /// Standing of the best source that tells of the connection in another window.
     pub(super) better: u8,
     /// Which sides sent an ICMP echo request, or were sent the answer to one.
@@ -121,8 +123,6 @@ pub(super) struct Table {
     touched: Vec<u32>,
     /// Those that were judged provisional, some maybe no longer, some twice.
     pub(super) doubtful: Vec<u32>,
-    /// What connections became on their way out, by the word of their records (source NAT).
-    pub(super) masked: FxHashSet<ConnKey>,
     /// Lowest offset by partition that a record of this window came from.
     pub(super) reread: FxHashMap<u32, i64>,
 }
@@ -174,6 +174,7 @@ impl Conn {
             continued,
             open_before,
             open_after,
+            masked,
             better,
             begin,
             echo,
@@ -184,6 +185,7 @@ impl Conn {
         *rewrites = [Rewrite::None; 2];
         (*touched, *asks_near, *looked, *opens) = (false, false, false, false);
         (*continued, *open_before, *open_after) = (false, false, false);
+        *masked = false;
         (*better, *begin) = (0, 0);
         [*told, *echo, *dialled, *tracked] = [[false; 2]; 4];
     }
@@ -378,7 +380,6 @@ impl Table {
         self.keys.clear();
         self.touched.clear();
         self.doubtful.clear();
-        self.masked.clear();
         self.reread.clear();
     }
 
