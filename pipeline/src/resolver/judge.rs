@@ -139,7 +139,7 @@ impl<'a> Judge<'a> {
     /// The judgement, or nothing where no reporter saw a flow that counts.
     pub(super) fn judge(&mut self, key: ConnKey, conn: &mut Conn) -> Option<Emitted> {
         let seen = Seen::of(conn, self.window, self.addrs)?;
-        conn.masked |= self.masks.cover(key, self.window, seen.sampled);
+        let masked = self.is_mask(key, conn, seen.sampled);
         self.look_around(key, conn, &seen);
         let begin = conn.begin;
         // Low and high are by number, which is by arrival; who is named first must not be.
@@ -226,7 +226,7 @@ impl<'a> Judge<'a> {
             certainty: Certainty { resolution, orientation, confidence },
             provisional: resolution.is_provisional(),
             sampler,
-            leg: conn.masked.then_some(Evidence::Rewrite),
+            leg: masked.then_some(Evidence::Rewrite),
         };
         if oriented.is_some() {
             let mut hop = self.hop(key, conn, server, &parties[server as usize], &emitted, begin);
@@ -246,6 +246,13 @@ impl<'a> Judge<'a> {
             emitted.hop = hop.map(Arc::new);
         }
         Some(emitted)
+    }
+
+    /// Whether some record named it as what another connection became on its way out (source NAT). Masks are remembered
+    /// as long as whole windows are; what is kept for longer stays what it was.
+    fn is_mask(&self, key: ConnKey, conn: &Conn, sampled: bool) -> bool {
+        let was = || conn.emitted.as_ref().is_some_and(|it| it.leg == Some(Evidence::Rewrite));
+        self.masks.cover(key, self.window, sampled) || (self.beside.is_some() && was())
     }
 
     /// Who is seen to serve where that is not plain by the port.

@@ -89,8 +89,6 @@ pub(super) struct Conn {
     /// It was open when the window before ended, and when this one does; without a handshake: it counts.
     pub(super) open_before: bool,
     pub(super) open_after: bool,
-    /// Some record named it as what another connection became on its way out (source NAT). Once named, it stays so.
-    pub(super) masked: bool,
     /// Standing of the best source that tells of the connection in another window.
     pub(super) better: u8,
     /// Which sides sent an ICMP echo request, or were sent the answer to one.
@@ -174,7 +172,6 @@ impl Conn {
             continued,
             open_before,
             open_after,
-            masked,
             better,
             begin,
             echo,
@@ -185,7 +182,6 @@ impl Conn {
         *rewrites = [Rewrite::None; 2];
         (*touched, *asks_near, *looked, *opens) = (false, false, false, false);
         (*continued, *open_before, *open_after) = (false, false, false);
-        *masked = false;
         (*better, *begin) = (0, 0);
         [*told, *echo, *dialled, *tracked] = [[false; 2]; 4];
     }
