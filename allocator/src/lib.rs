@@ -32,6 +32,7 @@ pub fn keep_free_memory() {
 
 /// What [`keep_free_memory`] came to, in milliseconds.
 #[expect(unsafe_code, reason = "as there")]
+#[must_use]
 pub fn free_memory_kept_ms() -> i64 {
     // SAFETY: reads a number from the same table.
     unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }

@@ -18,6 +18,8 @@ pub struct LearnedPort {
     pub port: u16,
     /// It was dialled up to then, in steps of ten minutes (ns).
     pub until: Nanos,
+    /// How sure that is: 120 to 190, by how many clients were seen.
+    pub confidence: u8,
 }
 
 /// A partition of a configured topic, as the process numbers it in memory (never on disk).

@@ -129,6 +129,12 @@ impl Lab {
 }
 
 impl Lab {
+    /// What a tally came to.
+    pub(crate) fn tally(&self, name: &str) -> i64 {
+        let all = self.commits.iter().flat_map(|commit| &commit.tallies);
+        all.filter(|(of, _)| **of == *name).map(|(_, by)| by).sum()
+    }
+
     /// How sure each edge is: by how its less sure end was found (bytes and connections opened), and by
     /// what told its direction (connections, least and mean confidence).
     pub(crate) fn certainty(&self) -> String {

@@ -12,6 +12,7 @@
 
 mod addrs;
 mod agents;
+mod conflict;
 mod emit;
 mod forward;
 mod gather;
@@ -24,6 +25,7 @@ mod measure;
 mod names;
 mod orient;
 mod party;
+mod report;
 mod slots;
 mod table;
 mod tables;
@@ -32,7 +34,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Resolution, Source, Window, WindowLen};
+use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
@@ -43,6 +45,7 @@ use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage};
 
 use addrs::Addrs;
 use agents::Agents;
+use conflict::Conflicts;
 use emit::Emission;
 use judge::Judge;
 use key::{End, Side};
@@ -50,6 +53,7 @@ use late::Late;
 use learned::Learned;
 use masks::Masks;
 use names::Names;
+use report::Tallies;
 use table::{Conn, Table};
 use tables::Tables;
 
@@ -111,20 +115,10 @@ pub struct FlowResolver {
     masks: Masks,
     agents: Agents,
     learned: Learned,
+    conflicts: Conflicts,
     /// Those that are alive, as the store has it.
     agents_told: Arc<[(Ip, Nanos)]>,
     tally: Tallies,
-}
-
-/// What the resolver counts of itself in an epoch.
-#[derive(Default)]
-struct Tallies {
-    duplicates: i64,
-    late: i64,
-    late_second_hand: i64,
-    folded_early: i64,
-    icmp_errors: i64,
-    resolved: [emit::Resolved; 7],
 }
 
 impl FlowResolver {
@@ -162,6 +156,7 @@ impl FlowResolver {
             masks: Masks::new(config.window, config.max_connections),
             agents: Agents::restored(&restored.agents),
             learned: Learned::restored(&restored.learned),
+            conflicts: Conflicts::default(),
             agents_told: restored.agents.clone().into(),
             tally: Tallies::default(),
         }
@@ -248,6 +243,7 @@ impl FlowResolver {
                 self.judge_window(window, ordered, &mut emission);
             }
         }
+        self.conflicts.learned(&self.learned.take_learned(), &self.learned);
         out.hops = std::mem::take(&mut emission.hops);
         // The next epoch has about as many.
         let room = Vec::with_capacity(emission.landings.len());
@@ -308,10 +304,16 @@ impl FlowResolver {
             if judge.forgotten {
                 self.tally.late += 1;
                 self.tally.late_second_hand += i64::from(new.is_none());
+                if let Some(new) = &new {
+                    self.conflicts.late(window, key, new);
+                }
             }
             emit::difference(&self.addrs, key, conn.emitted.as_ref(), new.as_ref(), window, out);
             if new.as_ref().is_some_and(|new| new.provisional) {
                 table.doubtful.push(place);
+            }
+            if new.as_ref().is_some_and(judge::Emitted::may_turn) {
+                table.weak.push(place);
             }
             conn.emitted = new;
         }
@@ -354,7 +356,11 @@ impl FlowResolver {
         let before = self.tables.len();
         let room = SPARE - self.spare.len().min(SPARE);
         let mut forgotten: Vec<(Window, Table)> = self.tables.forget_before(folded).collect();
+        for (window, table) in &mut forgotten {
+            self.conflicts.keep(*window, table);
+        }
         self.keep_doubtful(&mut forgotten, barrier.watermark);
+        self.conflicts.forget(self.late.from);
         self.spare.extend(forgotten.into_iter().map(|(_, table)| table).take(room));
         if self.tables.len() < before && self.addrs.len() > 2 * self.addrs_kept {
             self.forget_addresses();
@@ -369,7 +375,7 @@ impl FlowResolver {
     /// Frees the numbers of addresses that no remembered connection names.
     fn forget_addresses(&mut self) {
         let mut used = self.addrs.flags();
-        for key in self.masks.keys() {
+        for key in self.masks.keys().chain(self.conflicts.keys()) {
             used[key.end(Side::Low).addr as usize] = true;
             used[key.end(Side::High).addr as usize] = true;
         }
@@ -410,35 +416,6 @@ impl FlowResolver {
             self.agents_told.clone()
         })
     }
-
-    fn report(&mut self, barrier: &mut Barrier) {
-        let tally = std::mem::take(&mut self.tally);
-        let late = std::mem::take(&mut self.late.tally);
-        let overflowed = std::mem::take(&mut self.names.overflowed);
-        let named = [
-            ("duplicates", tally.duplicates),
-            ("late", tally.late),
-            ("late_second_hand", tally.late_second_hand),
-            ("folded_early", tally.folded_early),
-            ("icmp_errors", tally.icmp_errors),
-            ("late_resolution_dropped_bytes", late.bytes),
-            ("late_resolution_dropped_connections", late.connections),
-            ("late_resolution_folded_early", late.folded_early),
-            ("late_resolution_unwatched", late.unwatched),
-            ("addresses_overflowed", overflowed as i64),
-            ("masks_overflowed", std::mem::take(&mut self.masks.overflowed)),
-            ("learned_ports_overflowed", std::mem::take(&mut self.learned.overflowed)),
-        ];
-        let resolved = Resolution::ALL.iter().flat_map(|resolution| {
-            let emit::Resolved { bytes, connections } = tally.resolved[*resolution as usize];
-            let name = |what| format!("resolved/{}/{what}", resolution.as_str()).into();
-            [(name("bytes"), bytes), (name("connections"), connections)]
-        });
-        barrier.tallies.extend(resolved.filter(|(_, n)| *n != 0));
-        barrier
-            .tallies
-            .extend(named.into_iter().filter(|(_, n)| *n != 0).map(|(name, n)| (name.into(), n)));
-    }
 }
 
 impl Stage for FlowResolver {
@@ -474,6 +451,7 @@ impl Stage for FlowResolver {
             // Counted when it was emitted.
             self.tally = Tallies::default();
             self.names.overflowed = 0;
+            self.conflicts.found = 0;
         } else {
             self.fold(barrier);
             self.report(barrier);

@@ -46,6 +46,28 @@ fn nor_where_flows_come_five_minutes_later_than_ownership() {
     is_right("churn,relist", Duration::from_secs(300));
 }
 
+/// What no record proves stays visible, and is told apart; what one proves is folded.
+#[test]
+fn connections_behind_their_nodes_address_are_folded_wherever_a_record_says_so() {
+    let args = ScoreArgs {
+        services: 20,
+        seeds: 1,
+        faults: "hairpin,nat".to_owned(),
+        seconds: 30,
+        rate: Some(300),
+        lag: Duration::ZERO,
+        json: false,
+    };
+    let board = judge(&args, &|_, _| {}).expect("fleets that can be simulated");
+    for class in &board.classes {
+        let (edges, bytes) = (&class.edges, &class.bytes);
+        assert_eq!((edges.unfolded, bytes.unfolded, edges.missing), (0, 0, 0), "{class:#?}");
+        assert_eq!((edges.invented, edges.miscounted), (0, 0), "{class:#?}");
+    }
+    let all = board.classes.last().expect("every asked class at once");
+    assert!(all.edges.masked > 0, "agents without connection tracking prove nothing: {all:#?}");
+}
+
 /// What is sampled is estimated, each packet looked at standing for 50: over many fleets the
 /// estimates are off neither way, however many agents and names of a connection take part.
 #[test]

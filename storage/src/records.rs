@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use portolan_model::{
     Backend, DeclaredPort, Entity, EntityId, EntityKind, Ip, LearnedPort, Loss, Nanos, NodePort,
-    OwnerKey, OwnerKind, OwnerRecord, Phase, Position, Proto, TopicPartition, ValidTime, Window,
+    Orientation, OwnerKey, OwnerKind, OwnerRecord, Phase, Position, Proto, TopicPartition,
+    ValidTime, Window,
 };
 
 use crate::codec::{put_signed, put_str, put_varint, take_signed, take_str, take_u8, take_varint};
@@ -123,14 +124,16 @@ pub(crate) fn put_agents(out: &mut Vec<u8>, agents: &[(Ip, Nanos)]) {
 
 pub(crate) fn put_learned(out: &mut Vec<u8>, ports: &[LearnedPort]) {
     put_varint(out, ports.len() as u64);
-    for LearnedPort { server, proto, port, until } in ports {
+    for LearnedPort { server, proto, port, until, confidence: _ } in ports {
         out.extend_from_slice(&server.0.to_be_bytes());
         out.push(proto.0);
         put_varint(out, u64::from(*port));
         put_varint(out, *until);
     }
+    out.extend(ports.iter().map(|port| port.confidence));
 }
 
+/// What an earlier version wrote ends before how sure each is: least, as far as it goes.
 pub(crate) fn read_learned(mut bytes: &[u8]) -> Option<Vec<LearnedPort>> {
     let at = &mut bytes;
     let port = |at: &mut &[u8]| {
@@ -141,10 +144,16 @@ pub(crate) fn read_learned(mut bytes: &[u8]) -> Option<Vec<LearnedPort>> {
             proto: Proto(take_u8(at)?),
             port: u16::try_from(take_varint(at)?).ok()?,
             until: take_varint(at)?,
+            confidence: Orientation::Learned.confidence(),
         })
     };
     let len = take_varint(at)?;
-    let ports = (0..len).map(|_| port(at)).collect::<Option<_>>()?;
+    let mut ports = (0..len).map(|_| port(at)).collect::<Option<Vec<_>>>()?;
+    if !at.is_empty() {
+        for port in &mut ports {
+            port.confidence = take_u8(at)?;
+        }
+    }
     at.is_empty().then_some(ports)
 }
 

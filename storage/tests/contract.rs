@@ -212,6 +212,7 @@ fn agents_are_those_of_the_last_epoch_that_told_of_any() {
             proto: portolan_model::Proto::UDP,
             port,
             until: 1_800_000_000_000_000_000,
+            confidence: 120 + server as u8 % 70,
         };
         let learned = [port(1, 50_051), port(u64::MAX, 9)];
         let learned_here = Some(std::sync::Arc::from(learned));

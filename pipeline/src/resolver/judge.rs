@@ -92,9 +92,9 @@ fn served(key: ConnKey, side: Side, parties: &[Party; 2]) -> Served {
 }
 
 impl Emitted {
-    /// Something that was learned may tell its direction otherwise.
-    pub(super) fn is_oriented_weaker(&self) -> bool {
-        self.certainty.orientation > Orientation::Learned
+    /// What was learned tells its direction, or may do so.
+    pub(super) fn asks_learned(&self) -> bool {
+        self.certainty.orientation >= Orientation::Learned
     }
 }
 
@@ -155,7 +155,7 @@ impl<'a> Judge<'a> {
         let (client, orientation, confidence) =
             oriented.unwrap_or_else(|| (self.lower_name(key), Orientation::None, 0));
         let server = client.other();
-        self.learn(key, &parties, server, orientation, seen.first);
+        self.learn(key, conn, &parties);
 
         let node = [parties[0].node, parties[1].node];
         let mut asks_near = false;
@@ -256,21 +256,19 @@ impl<'a> Judge<'a> {
     }
 
     /// Who is seen to serve where that is not plain by the port.
-    fn learn(
-        &mut self,
-        key: ConnKey,
-        parties: &[Party; 2],
-        server: Side,
-        orientation: Orientation,
-        at: Nanos,
-    ) {
-        let (party, end) = (&parties[server as usize], key.end(server));
-        let named = party.owner.is_some() || party.resolution == Resolution::Unresolved;
-        let teaches = orientation <= Orientation::Tracked && named;
-        if teaches && end.port != 0 && !orient::well_known(end.port) {
-            let from = key.end(server.other());
-            let client = (self.addrs.get(from.addr).ip, from.port);
-            self.learned.note(served(key, server, parties), client, at);
+    fn learn(&mut self, key: ConnKey, conn: &Conn, parties: &[Party; 2]) {
+        for server in [Side::Low, Side::High] {
+            let (party, end) = (&parties[server as usize], key.end(server));
+            let named = party.owner.is_some() || party.resolution == Resolution::Unresolved;
+            if named
+                && end.port != 0
+                && !orient::well_known(end.port)
+                && orient::is_dialled(conn, server)
+            {
+                let from = key.end(server.other());
+                let client = (self.addrs.get(from.addr).ip, from.port);
+                self.learned.note(served(key, server, parties), client, self.window.start());
+            }
         }
     }
 

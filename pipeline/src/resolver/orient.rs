@@ -24,14 +24,14 @@ pub(super) fn client(
     key: ConnKey,
     conn: &Conn,
     serves: impl Fn(Side) -> bool,
-    learned: impl Fn(Side) -> bool,
+    learned: impl Fn(Side) -> Option<u8>,
 ) -> Option<(Side, Orientation, u8)> {
     let clients = |side: Option<Side>, class| side.map(|side| (side, class));
     let servers = |side: Option<Side>, class| side.map(|side| (side.other(), class));
     let declared = || [Side::Low, Side::High].map(&serves);
     // A port that is declared is no less a server's than one that is learned: where both ends are known to serve, that
     // more clients were seen at one of them says nothing of this connection.
-    let known = || [Side::Low, Side::High].map(|side| serves(side) || learned(side));
+    let known = || [Side::Low, Side::High].map(|side| serves(side) || learned(side).is_some());
     clients(one_of(conn.dialled), Orientation::Socket)
         .or_else(|| clients(handshake(conn), Orientation::Handshake))
         .or_else(|| clients(one_of(conn.echo), Orientation::Handshake))
@@ -41,7 +41,21 @@ pub(super) fn client(
         .or_else(|| servers(by_port(key, well_known), Orientation::WellKnown))
         .or_else(|| clients(by_port(key, ephemeral), Orientation::Ephemeral))
         .or_else(|| clients(first_record(key.proto(), conn), Orientation::First))
-        .map(|(side, class)| (side, class, class.confidence()))
+        .map(|(side, class)| {
+            let range = learned(side.other()).filter(|_| class == Orientation::Learned);
+            (side, class, range.unwrap_or(class.confidence()))
+        })
+}
+
+/// Whether there is a word that somebody dialled a side, by a socket, a handshake or connection tracking.
+pub(super) fn is_dialled(conn: &Conn, server: Side) -> bool {
+    let client = server.other();
+    let shakes = |tally: &super::table::Tally| {
+        if tally.from == client { tally.flags.syn() } else { tally.flags.syn_ack() }
+    };
+    conn.dialled[client as usize]
+        || conn.tracked[client as usize]
+        || conn.tallies.iter().any(shakes)
 }
 
 /// A pure SYN names the client, a SYN-ACK the server; both sides opening is a tie.

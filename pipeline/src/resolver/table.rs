@@ -69,7 +69,6 @@ pub(super) enum Rewrite {
 /// A connection in one window. What finding and touching it reads is its first line of memory.
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Conn {
     pub(super) key: ConnKey,
     /// When the connection began, as far as it is remembered; 0 until it is judged.
@@ -121,6 +120,8 @@ pub(super) struct Table {
     touched: Vec<u32>,
     /// Those that were judged provisional, some maybe no longer, some twice.
     pub(super) doubtful: Vec<u32>,
+    /// Those that something stronger may turn, some maybe no longer, some twice.
+    pub(super) weak: Vec<u32>,
     /// Lowest offset by partition that a record of this window came from.
     pub(super) reread: FxHashMap<u32, i64>,
 }
@@ -376,6 +377,7 @@ impl Table {
         self.keys.clear();
         self.touched.clear();
         self.doubtful.clear();
+        self.weak.clear();
         self.reread.clear();
     }
 

@@ -366,6 +366,79 @@ fn port_that_three_clients_dialled_tells_the_direction_of_what_was_open_before()
 }
 
 #[test]
+fn learned_port_is_surer_the_more_clients_dialled_it_in_any_grouping() {
+    let open = "flow 3..4 10.0.0.1:40000>10.0.1.1:50051 100B @10.9.0.1".to_owned();
+    let dial = |n: u16| format!("flow 5..6 10.0.0.1:{}>10.0.1.1:50051 10B S @10.9.0.1", 41_000 + n);
+    let sureness = |clients: u16, between: &str| {
+        let dials: Vec<String> =
+            std::iter::once(open.clone()).chain((0..clients).map(dial)).collect();
+        let mut lab = Lab::new(&LineConfig::default());
+        lab.run(&format!("{FLEET}\n{}", dials.join(between)));
+        let said = lab.certainty();
+        let least = said.lines().last().and_then(|line| line.split("least=").nth(1)).map(|rest| {
+            rest.split(' ').next().expect("a number follows").parse::<u8>().expect("a number")
+        });
+        // The mean is of all, and the handshakes are surer: what is learned is in the sum of doubt.
+        let learned = lab.commits.iter().rev().find_map(|commit| commit.learned.clone());
+        (least, said, learned.map(|ports| ports[0].confidence))
+    };
+    for (clients, confidence) in [(3, 120), (6, 130), (12, 140), (500, 190)] {
+        let [at_once, one_by_one] = ["\n", "\nbarrier\n"].map(|between| sureness(clients, between));
+        assert_eq!(at_once.0, Some(120), "the least of its class");
+        assert_eq!(at_once.2, Some(confidence), "{clients} clients");
+        assert_eq!(at_once.1, one_by_one.1, "{clients} clients, whatever the epochs");
+    }
+}
+
+#[test]
+fn word_against_word_teaches_the_same_in_any_order() {
+    // Of one connection a log and a router say the opposite: which is heard first must not matter.
+    let one = "flow 2..5 10.0.1.1:50051>10.0.0.1:40000 209B udp cloud original @10.9.0.2";
+    let other = "flow 6..7 10.0.0.1:40000>10.0.1.1:50051 188B udp router original @10.8.0.1";
+    let dial = |port: u16| {
+        format!("flow 5..6 10.0.1.1:{port}>10.0.0.1:40000 10B udp cloud original @10.9.0.1")
+    };
+    let dials = [dial(41_000), dial(41_001)].join("\n");
+    let open = "flow 3..4 10.0.1.1:45000>10.0.0.1:40000 70B udp @10.9.0.1";
+    let render = |lines: [&str; 2]| {
+        let mut lab = Lab::new(&LineConfig::default());
+        lab.run(&format!("{FLEET}\n{dials}\n{open}\n{}\nbarrier\n{}", lines[0], lines[1]));
+        lab.certainty()
+    };
+    assert_eq!(render([one, other]), render([other, one]));
+}
+
+#[test]
+fn what_would_have_turned_after_its_window_was_forgotten_is_counted() {
+    // The server's port is one that clients get, the client's is not: told the wrong way.
+    let wrong = "flow 3..4 10.0.0.1:20000>10.0.1.1:40000 100B @10.9.0.1";
+    let dial = |at: u16, port: u16| {
+        format!("flow {at}..{at} 10.0.0.1:{port}>10.0.1.1:40000 10B S @10.9.0.1")
+    };
+    let dials = |at| [41_000, 41_001, 41_002].map(|port| dial(at, port)).join("\n");
+    let conflicts = |script: &str| {
+        let mut lab = Lab::new(&LineConfig::default());
+        lab.run(&format!("{FLEET}\n{script}"));
+        lab.tally("orientation_conflict")
+    };
+    let passes = |until: u16| {
+        format!("flow {until}..{until} 10.0.0.1:1>10.0.1.1:8080 1B @10.9.0.1\nbarrier")
+    };
+    assert_eq!(conflicts(&format!("{wrong}\nbarrier\n{}", dials(20))), 0, "it turned");
+    let after = format!("{wrong}\nbarrier\n{}\n{}", passes(200), dials(201));
+    assert_eq!(conflicts(&after), 1, "its window was forgotten");
+    assert_eq!(conflicts(&format!("{after}\nbarrier\n{}", dials(202))), 1, "once");
+    let much = format!("{wrong}\nbarrier\n{}\n{}\n{}", passes(200), passes(900), dials(901));
+    assert_eq!(conflicts(&much), 0, "nobody waits for longer than the late horizon");
+    // A handshake that comes late says so of its own connection.
+    let late = "flow 5..5 10.0.1.1:40000>10.0.0.1:20000 60B SA @10.9.0.2";
+    let said = format!("{wrong}\nbarrier\n{}\n{late}", passes(200));
+    assert_eq!(conflicts(&said), 1);
+    let right = "flow 5..5 10.0.0.1:20000>10.0.1.1:40000 60B SA @10.9.0.2";
+    assert_eq!(conflicts(&format!("{wrong}\nbarrier\n{}\n{right}", passes(200))), 0);
+}
+
+#[test]
 fn learned_port_tells_nothing_between_two_ends_that_both_serve() {
     // The port that `api` dials from is one that it serves on as well, and that three clients dialled; `web` serves on
     // the other port, which is the well-known one, and nobody was seen to dial it.

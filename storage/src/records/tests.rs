@@ -144,3 +144,20 @@ fn list_longer_than_its_bytes_is_refused_before_it_allocates() {
     put_varint(&mut claimed, u64::MAX);
     assert_eq!(take_list(&mut &*claimed, take_u8), None);
 }
+
+#[test]
+fn learned_ports_of_an_earlier_version_are_as_sure_as_the_least() {
+    let port = |confidence| LearnedPort {
+        server: EntityId(7),
+        proto: Proto::TCP,
+        port: 50_051,
+        until: 600_000_000_000,
+        confidence,
+    };
+    let mut written = Vec::new();
+    put_learned(&mut written, &[port(170), port(180)]);
+    assert_eq!(read_learned(&written), Some(vec![port(170), port(180)]));
+    let earlier = &written[..written.len() - 2];
+    assert_eq!(read_learned(earlier), Some(vec![port(120), port(120)]));
+    assert_eq!(read_learned(&written[..written.len() - 1]), None, "cut");
+}
