@@ -1,6 +1,6 @@
 //! The whole line on one core, messages in memory: payload bytes in, commits out into nothing.
 //!
-//! `cargo bench -p portolan-benches --bench line [-- --quick] [-- --rate FLOWS_PER_SECOND]`
+//! `cargo bench -p portolan-benches --bench line [-- --quick] [-- --rate FLOWS_PER_SECOND] [-- --service-percent 0|30]`
 //!
 //! One epoch is one second of event time. Times are those of the thread on its core. The first
 //! epochs fill the memory of connections and are not measured. A pass is as many epochs as make one
@@ -77,8 +77,13 @@ fn main() {
     } else {
         Scale { rate, warm_up: WARM_UP, passes: 5 }
     };
+    // Each by itself is what it costs in a process of its own, whose memory no other load has left behind.
+    let only = arguments.iter().position(|it| it == "--service-percent");
+    let only = only.and_then(|at| arguments.get(at + 1)?.parse().ok());
     for (name, service_percent) in [("pod to pod", 0), ("30 % through service addresses", 30)] {
-        run(name, service_percent, scale);
+        if only.is_none_or(|only: u32| only == service_percent) {
+            run(name, service_percent, scale);
+        }
     }
 }
 
