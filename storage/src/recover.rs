@@ -163,7 +163,10 @@ fn refused(path: &Path, detail: &str) -> Error {
     let restore = if good.exists() {
         format!("'cp -a {} {store}' to go on from the last good copy", good.display())
     } else {
-        "there is no good copy: it will begin empty, and read Kafka from the start".to_owned()
+        format!(
+            "there is no good copy: 'cp -a SNAPSHOT {store}' with one of 'portolan store snapshot', or nothing: it will \
+             begin empty, and read Kafka from the start"
+        )
     };
     Error::Refused {
         path: path.display().to_string(),

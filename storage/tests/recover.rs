@@ -164,6 +164,51 @@ fn refusal_changes_nothing_and_says_what_to_do() {
 }
 
 #[test]
+fn table_whose_own_description_is_broken_is_refused_with_steps_or_set_apart() {
+    let (dir, path) = scratch();
+    commit_range(&mut open(&path).unwrap(), 1..=3);
+    let db = fjall::Database::builder(&path).open().unwrap();
+    for name in db.list_keyspace_names() {
+        let keyspace = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).unwrap();
+        keyspace.rotate_memtable_and_wait().unwrap();
+    }
+    let tables =
+        db.keyspace("meta", fjall::KeyspaceCreateOptions::default).unwrap().path().join("tables");
+    drop(db);
+    let table = fs::read_dir(tables).unwrap().next().unwrap().unwrap().path();
+    let (inside, len) = (table.strip_prefix(&path).unwrap(), fs::read(&table).unwrap().len());
+    let mut refused = 0;
+    // Index, filter, metadata and trailer stand behind the rows.
+    for part in 1..=8 {
+        let broken = dir.path().join("broken");
+        let copied = std::process::Command::new("cp").arg("-a").args([&path, &broken]).status();
+        assert!(copied.unwrap().success());
+        flip(&broken.join(inside), len - len / 2 * part / 8);
+        let opened = open_or_recover(&broken, LEN, &Options::small(), OnDamage::Refuse, 0);
+        match opened.map(|_| ()) {
+            // A byte of a filter, or of padding, says nothing.
+            Ok(()) => {}
+            Err(error @ Error::Refused { .. }) => {
+                let (text, store) = (error.to_string(), broken.display());
+                assert!(text.contains(&format!("mv {store} {store}.damaged")), "{text}");
+                assert!(text.contains(&format!("cp -a SNAPSHOT {store}")), "{text}");
+                assert!(text.contains("read Kafka from the start"), "{text}");
+                let (mut store, recovery) = recover(&broken);
+                assert!(recovery.set_apart.join(inside).exists());
+                commit_range(&mut store, 1..=2);
+                assert_epoch(&store, 2);
+                drop(store);
+                fs::remove_dir_all(&recovery.set_apart).unwrap();
+                refused += 1;
+            }
+            Err(e) => panic!("part {part}: {e}"),
+        }
+        fs::remove_dir_all(&broken).unwrap();
+    }
+    assert!(refused > 0, "none of the bytes was noticed");
+}
+
+#[test]
 fn crash_between_the_two_renames_is_finished_by_the_next_open() {
     let (_dir, path) = scratch();
     let mut store = open(&path).unwrap();
