@@ -138,6 +138,36 @@ fn record_that_comes_late_joins_what_is_in_doubt() {
 }
 
 #[test]
+fn doubt_over_its_bound_is_given_up_by_whole_windows_the_oldest_first_and_counted() {
+    // One in eight of the connections that may be remembered may be late and in doubt: two.
+    let mut lab = Lab::new(&LineConfig { max_connections: 16, ..LineConfig::default() });
+    lab.run("own pod web-1 owner=web ip=10.0.0.1 node=10.9.0.1");
+    for (at, last) in [(3, 1), (3, 2), (3, 3), (13, 4)] {
+        let row = format!("{at}..{at}.5 10.0.0.1:4000{last}>10.77.0.{last}:80 9B S @10.9.0.1");
+        lab.flow(flow(&row));
+    }
+    lab.barrier();
+    assert_eq!(
+        (lab.line.front.flows.doubtful(), lab.tally("late_resolution_folded_early")),
+        (0, 0)
+    );
+    lab.flow(flow("300..301 8.8.8.8:1>8.8.4.4:443 1B S @10.9.0.7"));
+    lab.barrier();
+    assert_eq!(
+        (lab.line.front.flows.doubtful(), lab.tally("late_resolution_folded_early")),
+        (1, 3)
+    );
+    // Who is told now is believed where it is kept; elsewhere what it would have moved is counted.
+    lab.run(
+        "own pod a-1 owner=a ip=10.77.0.1 node=10.9.0.2
+         own pod d-1 owner=d ip=10.77.0.4 node=10.9.0.2",
+    );
+    assert_eq!(lab.tally("late_resolution_dropped_connections"), 1);
+    let map = lab.render();
+    assert!(map.contains("web -> d tcp/80") && map.contains("web -> 10.77.0.1 tcp/80"), "{map}");
+}
+
+#[test]
 fn windows_wait_for_a_scope_whose_owners_are_told_late() {
     let heartbeat = |lab: &mut Lab, secs: u64| {
         let (scope, watermark) =
