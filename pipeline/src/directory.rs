@@ -28,7 +28,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::ScopeLink;
-use crate::index::{self, Index, Peek};
+use crate::index::{self, Index};
 
 pub use builtin::Builtin;
 pub(crate) use claims::AddrClaims;
@@ -243,14 +243,6 @@ impl Directory {
     /// memory together. The sum is for the compiler, which must not leave it out.
     pub fn warm(&self, index: u32) -> u64 {
         self.addrs[index as usize].warm()
-    }
-
-    /// As [`Self::warm`], of addresses whose numbers are not known yet, with what [`Self::index_of`] reads.
-    pub fn warm_all(&self, asked: impl Iterator<Item = (ScopeId, Ip)>) -> u64 {
-        let peeks: SmallVec<[Peek; 32]> =
-            asked.map(|asked| self.by_addr.peek(index::hash(asked))).collect();
-        let likely = peeks.iter().filter_map(|peek| Index::likely(*peek));
-        likely.fold(0, |sum, index| sum ^ self.warm(index))
     }
 
     /// The claims at a number.
