@@ -36,10 +36,8 @@ use std::sync::Arc;
 
 use portolan_model::{Barrier, Ip, Nanos, OwnerEvent, Source, Window, WindowLen};
 use rustc_hash::FxHashSet;
-use smallvec::SmallVec;
 
 use crate::directory::Directory;
-use crate::index::Peek;
 use crate::linker::Moved;
 use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage};
 
@@ -54,7 +52,7 @@ use learned::Learned;
 use masks::Masks;
 use names::Names;
 use report::Tallies;
-use table::{Conn, Table};
+use table::{Conn, Table, warm_keys};
 use tables::Tables;
 
 pub(crate) use forward::single;
@@ -320,10 +318,7 @@ impl FlowResolver {
         // Later windows take over how this one ends and when its connections began.
         for later in self.tables.after_mut(window) {
             for block in carried.chunks(WARM) {
-                let peeks: SmallVec<[Peek; WARM]> =
-                    block.iter().map(|key| later.peek(*key)).collect();
-                let sum = peeks.iter().fold(0, |sum, peek| sum ^ later.warm_at(*peek));
-                std::hint::black_box(sum);
+                warm_keys(block.iter().map(|key| (&*later, *key)));
                 for key in block {
                     later.touch_key(*key);
                 }
@@ -449,12 +444,10 @@ impl Stage for FlowResolver {
         if barrier.rebuild {
             barrier.folded = self.folded;
             // Counted when it was emitted.
-            self.tally = Tallies::default();
-            self.names.overflowed = 0;
-            self.conflicts.found = 0;
+            drop(self.take_tallies());
         } else {
             self.fold(barrier);
-            self.report(barrier);
+            barrier.tallies.extend(self.take_tallies());
             out.deltas.agents = self.tell_agents();
             out.deltas.learned = self.learned.tell();
         }

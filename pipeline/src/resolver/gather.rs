@@ -10,9 +10,7 @@ use super::addrs::AddrId;
 use super::key::{ConnKey, End, Side};
 use super::masks::reach;
 use super::orient;
-use super::table::{Extra, Mark, Table, Tally};
-use crate::index::Peek;
-
+use super::table::{Extra, Mark, Tally, warm_keys};
 /// A record is split over at most this many windows, counted from its end: an hour of the default
 /// length. Exporters cut slices after seconds or minutes.
 const MAX_PARTS: u64 = 360;
@@ -136,7 +134,13 @@ impl FlowResolver {
 
     /// Reads what the next records will read, and notes where it stands.
     fn warm(&self, flows: &FlowColumns, rows: &mut [Row], from: usize) {
-        let mut sum = self.warm_keys(flows, &rows[from..rows.len().min(from + WARM)], from);
+        let mut near = Near::default();
+        let block = (from..).zip(&rows[from..rows.len().min(from + WARM)]);
+        warm_keys(block.filter_map(|(at, row)| {
+            let table = self.tables.get(near.window(flows.start[at], self.window))?;
+            Some((table, row.key))
+        }));
+        let mut sum = 0_u64;
         let mut near = Near::default();
         let mut last = None;
         let mut place = None;
@@ -158,19 +162,6 @@ impl FlowResolver {
             }
         }
         std::hint::black_box(sum);
-    }
-
-    /// The first two of its three steps, for each to wait for memory but once.
-    fn warm_keys(&self, flows: &FlowColumns, rows: &[Row], from: usize) -> u64 {
-        let mut near = Near::default();
-        let peeks: SmallVec<[Option<(&Table, Peek)>; WARM]> = (from..)
-            .zip(rows)
-            .map(|(at, row)| {
-                let table = self.tables.get(near.window(flows.start[at], self.window))?;
-                Some((table, table.peek(row.key)))
-            })
-            .collect();
-        peeks.iter().flatten().fold(0, |sum, (table, peek)| sum ^ table.warm_at(*peek))
     }
 
     fn number(&mut self, flows: &FlowColumns, at: usize, recent: &mut Recent) -> Row {
@@ -271,7 +262,7 @@ impl FlowResolver {
     fn tell_neighbours(&mut self) {
         let mut news = std::mem::take(&mut self.news);
         for block in news.chunks(WARM) {
-            self.warm_news(block);
+            warm_keys(block.iter().filter_map(|it| Some((self.tables.get(it.window)?, it.key))));
             for News { window, key, looks_again } in block {
                 let Some(table) = self.tables.get_mut(*window) else { continue };
                 if *looks_again {
@@ -283,14 +274,6 @@ impl FlowResolver {
         }
         news.clear();
         self.news = news;
-    }
-
-    fn warm_news(&self, block: &[News]) {
-        let known = block.iter().filter_map(|it| Some((self.tables.get(it.window)?, it.key)));
-        let peeks: SmallVec<[(&Table, Peek); WARM]> =
-            known.map(|(table, key)| (table, table.peek(key))).collect();
-        let sum = peeks.iter().fold(0, |sum, (table, peek)| sum ^ table.warm_at(*peek));
-        std::hint::black_box(sum);
     }
 
     /// Notes that sources of several kinds tell of connections: from here on, windows look at each

@@ -12,12 +12,10 @@ use portolan_model::{
 };
 
 use rustc_hash::FxHashSet;
-use smallvec::SmallVec;
 
 use crate::directory::{Directory, OwnerIdx};
 use crate::{HopConnection, Sampler};
 
-use super::WARM;
 use super::addrs::{AddrId, Addrs};
 use super::agents::Agents;
 use super::forward::Onward;
@@ -28,9 +26,8 @@ use super::measure::{count, count_connections, designated, life, sampler, standi
 use super::names::Names;
 use super::orient;
 use super::party::{Party, Seen};
-use super::table::{Conn, Table, Tally};
+use super::table::{Conn, Table, Tally, warm_keys};
 use super::tables::Tables;
-use crate::index::Peek;
 
 /// The longest interval that a source of whole connections sums up: cloud flow logs, by default
 /// (AWS: ten minutes).
@@ -112,8 +109,7 @@ impl<'a> Judge<'a> {
         let before = self.tables.before(self.window).next_back();
         let asks = || places.iter().map(|place| &table.conns[*place]).filter(|conn| !conn.looked);
         if let Some(before) = before {
-            let peeks: SmallVec<[Peek; WARM]> = asks().map(|conn| before.peek(conn.key)).collect();
-            sum = peeks.iter().fold(sum, |sum, peek| sum ^ before.warm_at(*peek));
+            warm_keys(asks().map(|conn| (before, conn.key)));
         }
         for conn in asks() {
             sum = sum.wrapping_add(self.warm_earlier(conn));

@@ -42,24 +42,24 @@ pub(super) fn client(
         .or_else(|| clients(by_port(key, ephemeral), Orientation::Ephemeral))
         .or_else(|| clients(first_record(key.proto(), conn), Orientation::First))
         .map(|(side, class)| {
-            let range = learned(side.other()).filter(|_| class == Orientation::Learned);
-            (side, class, range.unwrap_or(class.confidence()))
+            let sure = learned(side.other()).filter(|_| class == Orientation::Learned);
+            (side, class, sure.unwrap_or(class.confidence()))
         })
 }
 
 /// Whether there is a word that somebody dialled a side, by a socket, a handshake or connection tracking.
 pub(super) fn is_dialled(conn: &Conn, server: Side) -> bool {
-    let client = server.other();
-    let shakes = |tally: &super::table::Tally| {
-        if tally.from == client { tally.flags.syn() } else { tally.flags.syn_ack() }
-    };
-    conn.dialled[client as usize]
-        || conn.tracked[client as usize]
-        || conn.tallies.iter().any(shakes)
+    let client = server.other() as usize;
+    conn.dialled[client] || conn.tracked[client] || shaken(conn)[client]
 }
 
 /// A pure SYN names the client, a SYN-ACK the server; both sides opening is a tie.
 fn handshake(conn: &Conn) -> Option<Side> {
+    one_of(shaken(conn))
+}
+
+/// The same, each side by itself.
+fn shaken(conn: &Conn) -> [bool; 2] {
     let mut opens = [false; 2];
     for tally in &conn.tallies {
         if tally.flags.syn() {
@@ -69,7 +69,7 @@ fn handshake(conn: &Conn) -> Option<Side> {
             opens[tally.from.other() as usize] = true;
         }
     }
-    one_of(opens)
+    opens
 }
 
 fn by_port(key: ConnKey, is: impl Fn(u16) -> bool) -> Option<Side> {

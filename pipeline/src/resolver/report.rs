@@ -1,6 +1,8 @@
 //! What the resolver counts of itself, as tallies.
 
-use portolan_model::{Barrier, Resolution};
+use std::sync::Arc;
+
+use portolan_model::Resolution;
 
 use super::FlowResolver;
 use super::emit::Resolved;
@@ -19,7 +21,8 @@ pub(super) struct Tallies {
 // === impl FlowResolver ===
 
 impl FlowResolver {
-    pub(super) fn report(&mut self, barrier: &mut Barrier) {
+    /// What was counted since the last call, by name.
+    pub(super) fn take_tallies(&mut self) -> Vec<(Arc<str>, i64)> {
         let tally = std::mem::take(&mut self.tally);
         let late = std::mem::take(&mut self.late.tally);
         let overflowed = std::mem::take(&mut self.names.overflowed);
@@ -44,9 +47,7 @@ impl FlowResolver {
             let name = |what| format!("resolved/{}/{what}", resolution.as_str()).into();
             [(name("bytes"), bytes), (name("connections"), connections)]
         });
-        barrier.tallies.extend(resolved.filter(|(_, n)| *n != 0));
-        barrier
-            .tallies
-            .extend(named.into_iter().filter(|(_, n)| *n != 0).map(|(name, n)| (name.into(), n)));
+        let named = named.into_iter().map(|(name, n)| (name.into(), n));
+        resolved.chain(named).filter(|(_, n)| *n != 0).collect()
     }
 }

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::index::{Index, Peek, hash};
 
+use super::WARM;
 use super::addrs::AddrId;
 use super::judge::Emitted;
 use super::key::{ConnKey, End, Side};
@@ -126,6 +127,16 @@ pub(super) struct Table {
     pub(super) reread: FxHashMap<u32, i64>,
 }
 
+/// Reads what finding and touching the connections of a block reads: first where each stands, then its key where it
+/// likely is, so that all of them wait for memory together, twice, and not one after the other.
+pub(super) fn warm_keys<'a>(asked: impl Iterator<Item = (&'a Table, ConnKey)>) {
+    let peeks: SmallVec<[(&Table, Peek); WARM]> =
+        asked.map(|(table, key)| (table, table.index.peek(hash(key)))).collect();
+    let likely = peeks.iter().filter_map(|(table, peek)| Some((table, Index::likely(*peek)?)));
+    let sum = likely.fold(0, |sum, (table, place)| sum ^ table.conns[place].warm_key());
+    std::hint::black_box(sum);
+}
+
 // === impl Mark ===
 
 impl Mark {
@@ -204,7 +215,7 @@ impl Conn {
         &mut self.tallies[place]
     }
 
-    /// See [`Table::warm_at`].
+    /// See [`warm_keys`].
     pub(super) fn warm_key(&self) -> u64 {
         u64::from(self.touched) ^ self.key.ports()[0] as u64
     }
@@ -296,18 +307,8 @@ impl Table {
         self.index.find(hash(key), |place| self.conns[place].key == key)
     }
 
-    /// Reads where a connection stands. Those of a block wait for memory together then, and not one after the other.
-    pub(super) fn peek(&self, key: ConnKey) -> Peek {
-        self.index.peek(hash(key))
-    }
-
-    /// Then, for the same reason, what comparing its key and touching it reads, where it likely is. The sum is for
-    /// the compiler, which must not leave it out.
-    pub(super) fn warm_at(&self, peek: Peek) -> u64 {
-        Index::likely(peek).map_or(0, |place| self.conns[place].warm_key())
-    }
-
-    /// Last, what working with it reads, where it is.
+    /// Reads what working with a connection reads, where it is; [`warm_keys`] comes before it. The sum is for the
+    /// compiler, which must not leave it out.
     pub(super) fn warm(&self, key: ConnKey) -> u64 {
         self.get(key).map_or(0, Conn::warm)
     }
