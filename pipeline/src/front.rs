@@ -76,10 +76,12 @@ impl Stage for Front {
     fn barrier(&mut self, barrier: &mut Barrier) -> Option<Hops> {
         let mut hops = self.flows.barrier(barrier)?;
         let out = &mut hops.deltas;
+        let (directory, moved, strangers) = self.flows.shared();
         let mut known = Known {
             names: &mut self.names,
-            directory: self.flows.directory(),
-            moved: self.flows.moved(),
+            directory,
+            moved,
+            strangers,
             displaced: FxHashSet::default(),
         };
         self.spans.barrier(&mut known, barrier, out);

@@ -17,6 +17,7 @@ mod call;
 mod climb;
 mod ends;
 mod exemplars;
+mod forget;
 mod gather;
 mod judge;
 mod links;
@@ -35,11 +36,13 @@ use smallvec::SmallVec;
 
 use crate::directory::Directory;
 use crate::naming::{Names, Naming};
+use crate::resolver::Strangers;
 use crate::{Deltas, LineConfig, Restored};
 
 use call::{Rows, difference};
 use ends::Ends;
 use exemplars::Exemplars;
+use forget::Settled;
 use gather::{Pools, Reader};
 use judge::{Judge, Rules};
 use links::Links;
@@ -64,7 +67,7 @@ pub struct SpanLinker {
     traces: Traces,
     /// Traces to judge at the barrier.
     touched: Vec<u128>,
-    /// Every trace once, under the window of a last span that it had.
+    /// When traces are looked at: each under the window that it says, and maybe under later ones that it said before.
     by_window: BTreeMap<Window, Vec<u128>>,
     /// When a trace with a half that waits is to be judged again.
     due: BinaryHeap<Reverse<(Nanos, u128)>>,
@@ -73,19 +76,14 @@ pub struct SpanLinker {
     /// Empty between barriers; its memory is kept.
     rows: Rows,
     /// Traces that lose a part at the end of a judgement.
-    settled: FxHashMap<u128, Settled>,
+    settled: BTreeMap<u128, Settled>,
+    /// What is read again was offered to be kept before the restart.
+    rebuilding: bool,
     /// How many spans are remembered.
     spans: usize,
     /// Traces whose last span ended before this window are forgotten.
     folded: Window,
     tally: Tallies,
-}
-
-/// What stays of a trace that loses a part.
-#[derive(Default)]
-struct Settled {
-    calls: Vec<call::Call>,
-    spans: Vec<Span>,
 }
 
 /// What the linker counts of itself in an epoch.
@@ -113,6 +111,7 @@ pub(crate) struct Known<'a> {
     pub(crate) names: &'a mut Names,
     pub(crate) directory: &'a Directory,
     pub(crate) moved: &'a Moved,
+    pub(crate) strangers: &'a mut Strangers,
     /// Names that made room for others at this barrier.
     pub(crate) displaced: FxHashSet<EntityId>,
 }
@@ -121,7 +120,8 @@ pub(crate) struct Known<'a> {
 
 impl Known<'_> {
     pub(crate) fn naming(&mut self, tolerance: Nanos) -> Naming<'_> {
-        Naming { names: self.names, directory: self.directory, tolerance }
+        let Self { names, directory, strangers, .. } = self;
+        Naming { names, directory, strangers, tolerance }
     }
 }
 
@@ -153,7 +153,8 @@ impl SpanLinker {
             due: BinaryHeap::new(),
             reread: BTreeMap::new(),
             rows: Rows::default(),
-            settled: FxHashMap::default(),
+            settled: BTreeMap::new(),
+            rebuilding: false,
             spans: 0,
             folded: Window(0),
             tally: Tallies::default(),
@@ -200,10 +201,11 @@ impl SpanLinker {
     }
 
     fn keep(&mut self, id: u128, span: Span, window: Window) {
-        let trace = self.traces.entry(id).or_insert_with(|| {
+        let trace = self.traces.entry(id).or_default();
+        if trace.look_at.is_none_or(|before| window < before) {
+            trace.look_at = Some(window);
             self.by_window.entry(window).or_default().push(id);
-            Trace::default()
-        });
+        }
         trace.push(span);
         self.spans += 1;
         if !trace.touched {
@@ -255,6 +257,7 @@ impl SpanLinker {
     ) {
         let behind = self.window.window(barrier.watermark.saturating_sub(self.horizon));
         self.folded = self.folded.max(behind);
+        self.rebuilding = barrier.rebuild;
         self.touch_due(barrier.watermark);
         self.touch_moved(known.moved);
         let mut leaving = self.leaving();
@@ -263,7 +266,7 @@ impl SpanLinker {
             self.forget(std::mem::take(&mut leaving));
         }
         self.judge_touched(known, barrier.watermark);
-        self.offer(&leaving);
+        self.offer(&mut leaving);
         self.forget(leaving);
         self.shed(known, barrier.watermark);
         self.tally.links_missing += self.links.forget(self.folded.start(), barrier.watermark);
@@ -312,37 +315,13 @@ impl SpanLinker {
         }
     }
 
-    /// Traces of which nothing ends in a window that is remembered. Others that only lose a part are
-    /// judged once more.
-    fn leaving(&mut self) -> Vec<u128> {
-        let mut leaving = Vec::new();
-        let kept = self.by_window.split_off(&self.folded);
-        let past = std::mem::replace(&mut self.by_window, kept);
-        for id in past.into_values().flatten() {
-            let Some(trace) = self.traces.get(&id) else { continue };
-            let window = self.window.window(trace.newest());
-            if window < self.folded {
-                leaving.push(id);
-                continue;
-            }
-            self.by_window.entry(window).or_default().push(id);
-            if trace.may_pause(self.quiet()) {
-                self.touch(id);
-            }
-        }
-        leaving
-    }
-
-    /// After how long a silence a trace goes on as another: what arrives that much late, at most,
-    /// still finds its trace.
-    fn quiet(&self) -> Nanos {
-        self.horizon / 2
-    }
-
     /// Judges what was touched. Names that made room for others meanwhile are told to whoever else
     /// may bear them.
     fn judge_touched(&mut self, known: &mut Known<'_>, watermark: Nanos) {
         loop {
+            if known.strangers.may_run_out(self.pools.far.len()) {
+                self.touched.sort_unstable();
+            }
             for block in std::mem::take(&mut self.touched).chunks(WARM) {
                 self.warm(block.iter().copied());
                 for id in block {
@@ -418,7 +397,9 @@ impl SpanLinker {
             let found = std::mem::take(&mut judge.found);
             all.extend_from_slice(&found.calls);
             let newest = run.iter().map(|s| s.end).max().unwrap_or(0);
-            if self.window.window(newest) >= self.folded {
+            if self.window.window(newest) < self.folded {
+                settled.gone.push(found.calls);
+            } else {
                 settled.calls.extend(found.calls);
                 settled.spans.extend(run);
                 trace.waiting += found.waiting;
@@ -429,44 +410,6 @@ impl SpanLinker {
         difference(&mut trace.emitted, &mut all, &mut self.rows);
         trace.emitted = all;
         self.settled.insert(id, settled);
-    }
-
-    /// Of parts of traces that are too old, what they count for stays, and is no longer remembered.
-    /// Not before names are final: until then another trace may take one from them.
-    fn settle(&mut self) {
-        for (id, Settled { calls, mut spans }) in std::mem::take(&mut self.settled) {
-            let Some(trace) = self.traces.get_mut(&id) else { continue };
-            trace.emitted = calls;
-            if spans.len() < trace.spans.len() && !spans.is_empty() {
-                self.spans -= trace.spans.len() - spans.len();
-                spans.sort_by_key(|s| (s.id, s.role));
-                trace.keep(spans);
-            }
-        }
-    }
-
-    fn forget(&mut self, leaving: Vec<u128>) {
-        for id in leaving {
-            if let Some(trace) = self.traces.remove(&id) {
-                self.spans -= trace.spans.len();
-            }
-        }
-    }
-
-    /// Folds the oldest windows while more spans are remembered than may be.
-    fn shed(&mut self, known: &mut Known<'_>, watermark: Nanos) {
-        while self.spans > self.max_spans {
-            let Some(window) = self.by_window.keys().next().copied() else { break };
-            self.folded = self.folded.max(window.next(self.window));
-            let before = self.spans;
-            let leaving = self.leaving();
-            let waiting = leaving.iter().filter_map(|id| self.traces.get(id)).map(|t| t.waiting);
-            self.tally.halves_folded_early += waiting.sum::<usize>() as i64;
-            self.judge_touched(known, watermark);
-            self.offer(&leaving);
-            self.forget(leaving);
-            self.tally.folded_early += (before - self.spans) as i64;
-        }
     }
 }
 

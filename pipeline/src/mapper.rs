@@ -260,6 +260,9 @@ impl MetricMapper {
         let mut judged = Vec::new();
         loop {
             let mut names = FxHashMap::default();
+            if known.strangers.may_run_out(self.ends.len()) {
+                self.touched.sort_unstable();
+            }
             for id in std::mem::take(&mut self.touched) {
                 self.judge(id, &mut known.naming(self.tolerance), &mut names);
                 judged.push(id);

@@ -14,7 +14,7 @@ use portolan_model::{CallSource, Entity, EntityId, EntityKind, Ip, Nanos, Proto}
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::{Directory, Found, Lookup};
-use crate::resolver::ambiguous;
+use crate::resolver::{Strangers, ambiguous, overflow, stranger};
 
 pub(crate) use far::Far;
 use few::Few;
@@ -49,6 +49,7 @@ pub(crate) struct Names {
 pub(crate) struct Naming<'a> {
     pub(crate) names: &'a mut Names,
     pub(crate) directory: &'a Directory,
+    pub(crate) strangers: &'a mut Strangers,
     pub(crate) tolerance: Nanos,
 }
 
@@ -72,7 +73,8 @@ impl Names {
             overflowed: 0,
         };
         // What is kept apart must not depend on when the process started.
-        for entity in restored {
+        // Addresses that nobody owns have places of their own.
+        for entity in restored.iter().filter(|entity| stranger(entity).is_none()) {
             if entity.kind == EntityKind::Operation {
                 names.few_operations.keeps(siblings(entity), entity.id());
             } else {
@@ -240,8 +242,20 @@ impl Naming<'_> {
         if side == Side::Caller {
             return None;
         }
-        let entity = far.in_cluster().or_else(|| far.by_address(&self.names.environment))?;
-        Some((self.names.entity(entity), CallSource::TracePeer))
+        let id = match far.in_cluster().or_else(|| far.by_name()) {
+            Some(entity) => self.names.entity(entity),
+            None => self.stranger(far.stranger()?),
+        };
+        Some((id, CallSource::TracePeer))
+    }
+
+    /// An address that nobody owns: the same entity as flows to it have, and the same places.
+    fn stranger(&mut self, ip: Ip) -> EntityId {
+        let entity = self.strangers.entity(ip).unwrap_or_else(|| {
+            self.names.overflowed += 1;
+            overflow(&self.names.environment)
+        });
+        self.names.sure(entity)
     }
 
     /// Who owns the address, if anybody does. A machine is not who was meant: processes share its

@@ -71,6 +71,11 @@ impl<T> Pool<T> {
         number
     }
 
+    /// How many values there are, and were since the last look.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// The value of a number.
     pub(crate) fn get(&self, number: u32) -> &T {
         &self.items[number as usize]

@@ -27,6 +27,7 @@ mod orient;
 mod party;
 mod report;
 mod slots;
+mod strangers;
 mod table;
 mod tables;
 #[cfg(test)]
@@ -57,7 +58,8 @@ use tables::Tables;
 
 pub(crate) use forward::single;
 pub use names::stranger;
-pub(crate) use names::{ambiguous, unowned};
+pub(crate) use names::{ambiguous, overflow};
+pub(crate) use strangers::Strangers;
 
 /// Tables of forgotten windows that are kept for the next ones: two windows fill at a time.
 const SPARE: usize = 2;
@@ -170,14 +172,10 @@ impl FlowResolver {
         self.late.len()
     }
 
-    /// Who owned which address.
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// Whose owner may be another one since the last barrier but one.
-    pub(crate) fn moved(&self) -> &Moved {
-        &self.moved
+    /// What whoever else names ends shares: who owned which address, whose owner may be another one since the last
+    /// barrier but one, and the places of those that nobody owns.
+    pub(crate) fn shared(&mut self) -> (&Directory, &Moved, &mut Strangers) {
+        (&self.directory, &self.moved, &mut self.names.strangers)
     }
 
     /// Works in what the epoch said of owners, and marks the connections it may change.
@@ -230,7 +228,7 @@ impl FlowResolver {
         self.touch_sampled();
         let windows: Vec<Window> = self.tables.iter().map(|(window, _)| window).collect();
         let mut emission = std::mem::take(&mut self.emission);
-        let ordered = self.names.may_run_out(self.addrs.len());
+        let ordered = self.names.strangers.may_run_out(self.addrs.len());
         self.judge_late(&mut emission);
         // In order of time: how a window ends may matter to the next.
         for window in &windows {

@@ -7,9 +7,11 @@ use super::traces::Trace;
 use crate::naming::Names;
 
 impl SpanLinker {
-    /// Offers traces that are about to be forgotten as exemplars: they are whole now.
-    pub(super) fn offer(&mut self, leaving: &[u128]) {
-        for id in leaving {
+    /// Offers traces that are about to be forgotten as exemplars: they are whole now. In one order, because what is kept
+    /// of a trace of which a part was kept before depends on what was offered in between.
+    pub(super) fn offer(&mut self, leaving: &mut [u128]) {
+        leaving.sort_unstable();
+        for id in &*leaving {
             if let Some(trace) = self.traces.get(id) {
                 self.exemplars.offer(*id, &trace.emitted);
             }

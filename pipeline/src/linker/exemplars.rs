@@ -23,7 +23,7 @@ type Edge = (EntityId, EntityId);
 pub(super) struct Exemplars {
     kept: FxHashMap<u128, Kept>,
     picks: FxHashMap<(Edge, ExemplarOf), ExemplarRank>,
-    /// What the store is to be told: a trace, or that it is gone.
+    /// What the store is to be told of, and whether it has it already.
     changed: BTreeMap<u128, bool>,
     most: usize,
     dropped: i64,
@@ -73,9 +73,10 @@ impl Exemplars {
     }
 
     fn put(&mut self, trace: u128, calls: &[TraceCall]) {
-        let picks = self.kept.get(&trace).map_or(0, |kept| kept.picks);
+        let before = self.kept.get(&trace).map(|kept| kept.picks);
+        let picks = before.unwrap_or(0);
         self.kept.insert(trace, Kept { calls: calls.to_vec(), picks });
-        self.changed.insert(trace, true);
+        self.changed.entry(trace).or_insert(before.is_some());
         for call in calls {
             for of in ExemplarOf::ALL {
                 if !self.is_picked(trace, call, of) {
@@ -105,7 +106,7 @@ impl Exemplars {
     fn release_unpicked(&mut self, trace: u128) {
         if self.kept.get(&trace).is_some_and(|kept| kept.picks == 0) {
             self.kept.remove(&trace);
-            self.changed.insert(trace, false);
+            self.changed.entry(trace).or_insert(true);
         }
     }
 
@@ -119,16 +120,18 @@ impl Exemplars {
             all.sort_unstable();
             for (_, trace) in &all[..over] {
                 self.kept.remove(trace);
-                self.changed.insert(*trace, false);
+                self.changed.entry(*trace).or_insert(true);
             }
             self.picks.retain(|_, (.., trace)| self.kept.contains_key(trace));
             self.dropped += over as i64;
         }
         let (mut rows, mut gone) = (Vec::new(), Vec::new());
-        for (trace, stays) in std::mem::take(&mut self.changed) {
-            match self.kept.get(&trace).filter(|_| stays) {
+        for (trace, told) in std::mem::take(&mut self.changed) {
+            match self.kept.get(&trace) {
                 Some(kept) => rows.push(TraceRow { trace, calls: kept.calls.clone() }),
-                None => gone.push(trace),
+                None if told => gone.push(trace),
+                // It came and went in between.
+                None => {}
             }
         }
         (rows, gone)

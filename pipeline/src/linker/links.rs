@@ -156,7 +156,11 @@ impl Links {
         self.targets.retain(|_, target| {
             let newest = target.from.iter().map(|(_, s)| s.end).max().unwrap_or(0);
             let keep = match &target.span {
-                Some(span) => span.end.saturating_add(ttl).saturating_add(lag) >= watermark,
+                // A restart reads again what links to it for as long as that is remembered.
+                Some(span) => {
+                    newest >= folded
+                        || span.end.saturating_add(ttl).saturating_add(lag) >= watermark
+                }
                 None => newest >= folded,
             };
             if !keep {

@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use portolan_model::{
-    CallDelta, CallKey, CallMeasure, Entity, EntityId, EpochCommit, MessagingOperation, Nanos,
-    PartitionId, Position, ScopeId, SpanBatch, SpanColumns, SpanId, SpanKind, SpanRow, SpanStatus,
-    TopicPartition, TraceId,
+    CallDelta, CallKey, CallMeasure, Entity, EntityId, EpochCommit, FlowBatch, MessagingOperation,
+    Nanos, PartitionId, Position, ScopeId, SpanBatch, SpanColumns, SpanId, SpanKind, SpanRow,
+    SpanStatus, TopicPartition, TraceId,
 };
 
 use crate::check::{T0, at, barrier, gone, own};
@@ -93,6 +93,7 @@ impl Lab {
                 ("own", rest) => self.line.owners(vec![own(rest)]),
                 ("gone", rest) => self.line.owners(vec![gone(rest)]),
                 ("span", rest) => self.span(rest),
+                ("flow", rest) => self.flow(rest),
                 ("m", rest) => crate::mapper::tests::feed(self, &[rest]),
                 ("barrier", "") => self.barrier(self.newest),
                 ("barrier", rest) => self.barrier(at(rest)),
@@ -113,6 +114,12 @@ impl Lab {
         let (partition, first_offset) = self.place();
         let batch = SpanBatch { partition, first_offset, scope: ScopeId::of("lab"), spans };
         self.take(Intake::Spans(batch));
+    }
+
+    /// Flows come from a partition that is never read again.
+    fn flow(&mut self, rest: &str) {
+        let flows = [crate::check::flow(rest)].into_iter().collect();
+        self.line.flows(FlowBatch { partition: PartitionId(9), first_offset: 0, flows });
     }
 
     /// The partition and the offset that the next batch comes from.
@@ -175,6 +182,8 @@ impl Lab {
             owners: self.commits.iter().flat_map(|c| c.owners.clone()).collect(),
             folded: last.folded,
             named: self.names.values().cloned().collect(),
+            strangers: self.names.values().filter_map(crate::resolver::stranger).collect(),
+            watermark: last.watermark,
             traces: self.traces().into_values().collect(),
             ..Restored::default()
         };

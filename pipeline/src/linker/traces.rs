@@ -1,6 +1,6 @@
 //! Traces that are remembered, and which spans of one belong together.
 
-use portolan_model::Nanos;
+use portolan_model::{Nanos, Window};
 use rustc_hash::FxHashMap;
 
 use super::call::Call;
@@ -16,6 +16,8 @@ pub(super) struct Trace {
     pub(super) emitted: Vec<Call>,
     /// It is on the list of those to judge.
     pub(super) touched: bool,
+    /// The window under which it is listed to be looked at.
+    pub(super) look_at: Option<Window>,
     /// Naming its ends asked the directory.
     pub(super) asked: bool,
     /// Halves that wait for their counterpart, when it was judged last.

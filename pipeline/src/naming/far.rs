@@ -6,7 +6,6 @@ use portolan_model::{Entity, EntityKind, Ip, ScopeId};
 use smallvec::SmallVec;
 
 use crate::pool::{Pool, Print, Printer};
-use crate::resolver::unowned;
 
 /// Ports that say no more than the protocol does, and are left out of names (C.5).
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
@@ -145,9 +144,8 @@ impl Far {
         (!name.is_empty()).then(|| Entity { environment, namespace: "".into(), name, kind, detail })
     }
 
-    /// A database, or something outside, by its address.
-    pub(super) fn by_address(&self, environment: &Arc<str>) -> Option<Entity> {
-        let bare_ip = self.address.is_empty() || self.address.parse::<Ip>().is_ok();
+    /// A database, or something outside that has a name.
+    pub(super) fn by_name(&self) -> Option<Entity> {
         let address = match self.port {
             _ if self.address.is_empty() && self.ip.is_none() => String::new(),
             _ if self.address.is_empty() => with_port(&self.ip.to_string(), self.ip_port),
@@ -169,14 +167,19 @@ impl Far {
             };
             return Some(plain(store(&self.db_system), &name, &self.db_system));
         }
-        if address.is_empty() {
+        if address.is_empty() || self.is_bare() {
             return None;
         }
-        if bare_ip {
-            // The same entity as flows to the address have.
-            return Some(unowned(environment, self.ip));
-        }
         Some(plain(EntityKind::External, &address, &"".into()))
+    }
+
+    /// The address, where it is all that is said.
+    pub(super) fn stranger(&self) -> Option<Ip> {
+        (self.is_bare() && !self.ip.is_none()).then_some(self.ip)
+    }
+
+    fn is_bare(&self) -> bool {
+        self.address.is_empty() || self.address.parse::<Ip>().is_ok()
     }
 }
 

@@ -8,6 +8,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::HopTarget;
 use crate::directory::{Builtin, Owner, OwnerIdx};
 
+use super::strangers::Strangers;
+
 /// How many candidates an ambiguous entity names; the rest is a number.
 const CANDIDATES: usize = 4;
 
@@ -20,8 +22,7 @@ pub(super) struct Names {
     known: FxHashSet<EntityId>,
     fresh: Vec<(EntityId, Entity)>,
     /// Unowned addresses that have an entity of their own.
-    strangers: FxHashMap<Ip, EntityId>,
-    max_strangers: usize,
+    pub(super) strangers: Strangers,
     /// How often an unowned address was put under the shared entity, since last asked.
     pub(super) overflowed: u64,
     /// Targets, and whether nobody is known at one of them; valid
@@ -31,33 +32,21 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(environment: &str, max_strangers: usize, strangers: &[Ip]) -> Self {
-        let mut names = Self {
-            environment: environment.into(),
+        let environment = environment.into();
+        Self {
+            // Which addresses got in under the bound must not depend on when the process started.
+            strangers: Strangers::new(&environment, max_strangers, strangers),
+            environment,
             known: FxHashSet::default(),
             fresh: Vec::new(),
-            strangers: FxHashMap::default(),
-            max_strangers,
             overflowed: 0,
             targets: FxHashMap::default(),
-        };
-        // Which addresses got in under the bound must not depend on when the process started.
-        for ip in strangers {
-            let id = names.stranger(*ip).id();
-            names.strangers.insert(*ip, id);
         }
-        names
     }
 
     /// Entities named since the last call.
     pub(super) fn take_fresh(&mut self) -> Vec<(EntityId, Entity)> {
         std::mem::take(&mut self.fresh)
-    }
-
-    /// Whether this epoch may take the last free places: which address gets one must then not depend
-    /// on the order in which records came. `addresses` are all that are remembered.
-    pub(super) fn may_run_out(&self, addresses: usize) -> bool {
-        let used = self.strangers.len();
-        used < self.max_strangers && used + addresses > self.max_strangers
     }
 
     fn note(&mut self, id: EntityId, entity: impl FnOnce() -> Entity) {
@@ -98,25 +87,16 @@ impl Names {
 
     /// Nobody is known to own the address.
     pub(super) fn unknown(&mut self, ip: Ip) -> EntityId {
-        if let Some(id) = self.strangers.get(&ip) {
-            return *id;
+        if let Some(id) = self.strangers.get(ip) {
+            return id;
         }
-        let entity = if self.strangers.len() < self.max_strangers {
-            self.stranger(ip)
-        } else {
+        let entity = self.strangers.entity(ip).unwrap_or_else(|| {
             self.overflowed += 1;
-            self.entity(EntityKind::Overflow, "addresses")
-        };
+            overflow(&self.environment)
+        });
         let id = entity.id();
-        if entity.kind != EntityKind::Overflow {
-            self.strangers.insert(ip, id);
-        }
         self.note(id, || entity);
         id
-    }
-
-    fn stranger(&self, ip: Ip) -> Entity {
-        unowned(&self.environment, ip)
     }
 
     fn entity(&self, kind: EntityKind, name: &str) -> Entity {
@@ -140,6 +120,12 @@ pub(crate) fn ambiguous<'a>(
     }
     let kind = EntityKind::Ambiguous;
     Entity { environment: environment.clone(), ..Entity::new(kind, "", &name) }
+}
+
+/// Stands for addresses that have no place of their own.
+pub(crate) fn overflow(environment: &Arc<str>) -> Entity {
+    let plain = Entity::new(EntityKind::Overflow, "", "addresses");
+    Entity { environment: environment.clone(), ..plain }
 }
 
 /// An address that nobody is known to own, as an entity.

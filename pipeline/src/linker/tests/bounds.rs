@@ -203,3 +203,49 @@ fn operations_that_are_kept_do_not_depend_on_what_was_judged_meanwhile() {
     let at_once = run(&format!("{}\n{}\n{other}", spans[0], spans[1]));
     assert_eq!(run(&format!("{}\n{other}\nbarrier 3\n{}", spans[0], spans[1])), at_once);
 }
+
+/// Found by the simulation: a line that went on gave places to what the store knew, also to what spans had named.
+#[test]
+fn addresses_that_nobody_owns_share_their_places_with_those_of_flows() {
+    let mut config = LineConfig::default();
+    config.max_externals = 1;
+    for restart in ["", "restart"] {
+        let mut lab = Lab::new(&config);
+        lab.feed("span T a client web 0..1 addr=203.0.113.1\nbarrier 30");
+        lab.feed(restart);
+        lab.feed("flow 31 203.0.113.9:5000>10.0.0.2:80 120B S @10.9.0.1");
+        lab.feed("span U a client web 31..32 addr=203.0.113.8\nbarrier 33");
+        lab.end();
+        let edges = lab.commits.iter().flat_map(|c| &c.edges);
+        let clients: Vec<_> = edges.map(|row| lab.name(row.key.client)).collect();
+        assert_eq!(clients, ["overflow:addresses"], "{restart}");
+        expect![[r#"
+            t=0 web -> external:203.0.113.1 trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+            t=30 web -> overflow:addresses trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
+        "#]]
+        .assert_eq(&lab.rows_text());
+    }
+}
+
+/// Found by the simulation: a part of a trace was known for longer where nobody looked at it.
+#[test]
+fn part_of_a_trace_that_is_forgotten_does_not_depend_on_when_it_was_looked_at() {
+    for restart in ["", "restart"] {
+        let mut lab = Lab::new(&LineConfig::default());
+        lab.feed("span T b server web 45..46\nspan T a client web 1..2 peer=x\nbarrier 48");
+        lab.feed("span U a client web 1..2 peer=x\nspan U b server web 45..46\nspan U e server web 90..91");
+        lab.feed("barrier 76");
+        lab.feed(restart);
+        lab.feed("span T c<a server api 1..2\nbarrier 93\nbarrier 115");
+        lab.feed(restart);
+        lab.feed("span U d<b server cart 45..46\nbarrier 116");
+        expect![[r#"
+            t=0 unresolved:unknown -> api trace_peer unknown: unpaired_server=1
+            t=0 web -> x trace_peer unknown: calls=2 unpaired_client=2 client=2x2s
+            t=40 unresolved:unknown -> cart trace_peer unknown: unpaired_server=1
+            t=40 user:user -> web trace_peer unknown: calls=2 unpaired_server=2 server=2x2s
+            t=90 user:user -> web trace_peer unknown: calls=1 unpaired_server=1 server=1x1s
+        "#]]
+        .assert_eq(&lab.rows_text());
+    }
+}

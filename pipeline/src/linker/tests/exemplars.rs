@@ -105,3 +105,24 @@ fn over_the_bound_the_oldest_go_and_are_counted() {
     let dropped = lab.commits.iter().flat_map(|c| &c.tallies);
     assert!(dropped.clone().any(|(name, _)| &**name == "exemplars_dropped"));
 }
+
+#[test]
+fn trace_that_comes_and_goes_within_an_epoch_is_not_told() {
+    // The slower one is looked at later.
+    let slow = SLOW.replace("span A", "span Y");
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.feed(&[QUICK, &slow, LATER].join("\n"));
+    let told: Vec<usize> = lab.commits.iter().map(|c| c.traces.len()).collect();
+    assert_eq!(told.iter().sum::<usize>(), 1, "{told:?}");
+    assert!(lab.commits.iter().all(|c| c.traces_gone.is_empty()));
+}
+
+#[test]
+fn part_of_a_trace_that_is_forgotten_before_the_rest_is_offered_by_itself() {
+    let mut lab = Lab::new(&LineConfig::default());
+    lab.feed(SLOW);
+    lab.feed("span A y server api 100..101\nbarrier 105");
+    expect![[r#"web>api 5000ms"#]].assert_eq(&kept(&lab));
+    lab.feed("restart\nbarrier 106\nbarrier 230");
+    expect!["web>api 5000ms, user:user>api 1000ms"].assert_eq(&kept(&lab));
+}

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 
+use super::Lab;
 use super::{check, check_with};
+use crate::LineConfig;
 
 #[test]
 fn topic_stands_between_and_a_link_tells_the_producer() {
@@ -219,4 +221,24 @@ fn links_without_messages_are_calls_only_where_that_is_said() {
         t=0 web -> mail trace_link async: calls=1 server=1x1s gap=1x4s
     "#]],
     );
+}
+
+/// Found by the simulation: what was linked to had been forgotten, and what links to it was read again.
+#[test]
+fn link_that_was_found_is_not_missing_after_a_restart() {
+    let mut config = LineConfig::default();
+    config.traces.link_secs = 5;
+    for restart in ["", "restart"] {
+        let mut lab = Lab::new(&config);
+        lab.feed("span T p producer web 0..1 bus=kafka topic=orders");
+        lab.feed("span U c consumer api 4..60 process link=T:p\nbarrier 75");
+        lab.feed(restart);
+        lab.feed("barrier 150");
+        lab.end();
+        expect![[r#"
+            t=0 web -> api trace_link async: calls=1 server=1x56s gap=1x3s
+            t=0 web -> topic:orders trace_peer messaging: calls=1 client=1x1s
+        "#]]
+        .assert_eq(&lab.render());
+    }
 }
