@@ -3,11 +3,14 @@
 
 use portolan_model::{FlowRow, Nanos, OwnerEvent, Reject, TopicPartition};
 
+use crate::world::trace::Said;
+
 /// What a message says once it is decoded.
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
     Flows(Vec<FlowRow>),
     Owners(Vec<OwnerEvent>),
+    Spans(Vec<Said>),
     /// Bytes that no decoder takes.
     Poison(Reject),
 }
@@ -20,12 +23,20 @@ pub(crate) struct Message {
     pub(crate) payload: Payload,
 }
 
+/// What a partition holds.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Flows,
+    Owners,
+    Spans,
+}
+
 /// One partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) name: TopicPartition,
     pub(crate) cluster: usize,
-    pub(crate) flows: bool,
+    pub(crate) topic: Topic,
     /// The partition was added then.
     pub(crate) since: Nanos,
     /// In the order of offsets and of times.
@@ -49,6 +60,15 @@ pub(crate) struct Extent {
 pub(crate) struct View {
     pub(crate) extents: Vec<Extent>,
     pub(crate) trouble: bool,
+}
+
+// === impl Topic ===
+
+impl Topic {
+    /// Whether its records make the watermark, and are remembered by the stages.
+    pub(crate) fn is_timed(self) -> bool {
+        self != Self::Owners
+    }
 }
 
 // === impl Log ===

@@ -8,7 +8,7 @@
 //! The stages, the sluice, the account of offsets and the stores are the real ones; brokers, clocks,
 //! mailboxes, the supervisor and death are simulated, on one thread. A seed decides everything, so a
 //! seed replays. What the store holds in the end is held against two oracles: a line that nothing
-//! disturbed, epoch by epoch, and a naive fold that shares no code with it.
+//! disturbed, epoch by epoch, and a naive fold of flows and a naive pairing of spans that share no code with it.
 
 mod broker;
 mod committer;
@@ -92,6 +92,8 @@ pub struct Outcome {
     pub sealed: u64,
     /// Edges that the naive fold vouched for.
     pub folded: u64,
+    /// Rows of calls that the naive pairing vouched for.
+    pub paired: u64,
 }
 
 /// A run of a seed.
@@ -182,5 +184,6 @@ impl Outcome {
         self.rows += other.rows;
         self.sealed += other.sealed;
         self.folded += other.folded;
+        self.paired += other.paired;
     }
 }

@@ -84,8 +84,8 @@ fn summary(
         failed.len()
     );
     println!(
-        "  {} steps, {} epochs, {} rows, {} edges vouched for by the naive fold, {} windows of levels",
-        outcome.steps, outcome.epochs, outcome.rows, outcome.folded, outcome.sealed
+        "  {} steps, {} epochs, {} rows, {} edges vouched for by the naive fold, {} rows of calls by the naive pairing, {} windows of levels",
+        outcome.steps, outcome.epochs, outcome.rows, outcome.folded, outcome.paired, outcome.sealed
     );
     println!(
         "  {} troubles: {} deaths, {} resets, {} bits flipped, {} stores recovered",

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use portolan_model::Window;
-use portolan_pipeline::Restored;
 use portolan_pipeline::feed::{Now, Resume, Sluice};
 
 use crate::broker::Log;
@@ -70,12 +69,20 @@ impl Process {
         }
         self.force += 1;
         let number = self.force;
-        let strangers = if is(Sabotage::NoStrangers) { Vec::new() } else { store.strangers() };
-        let agents = if is(Sabotage::NoAgents) { Vec::new() } else { checkpoint.agents.to_vec() };
-        let folded = checkpoint.folded;
-        let learned = checkpoint.learned.to_vec();
-        let restored =
-            Restored { owners, folded, agents, learned, strangers, ..Restored::default() };
+        let mut restored = store.restored(&scenario.line, &checkpoint)?;
+        restored.owners = owners;
+        if is(Sabotage::NoStrangers) {
+            restored.strangers.clear();
+        }
+        if is(Sabotage::NoAgents) {
+            restored.agents.clear();
+        }
+        if is(Sabotage::NoNames) {
+            restored.named.clear();
+        }
+        if is(Sabotage::NoTraces) {
+            restored.traces.clear();
+        }
         let resume = Resume {
             epoch: checkpoint.epoch,
             clock: checkpoint.clock,

@@ -21,6 +21,10 @@ pub enum Sabotage {
     NoStrangers,
     /// The agents that were alive are not told to the stages.
     NoAgents,
+    /// Names that spans have made are not told to the stages.
+    NoNames,
+    /// The traces that are kept are not told to the stages.
+    NoTraces,
     /// Offsets that are gone are not noted.
     NoLosses,
     /// Every delivery counts, also of what was taken before.
@@ -37,7 +41,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NoReread,
         Self::CountAgain,
         Self::OffsetsFirst,
@@ -47,6 +51,8 @@ impl Sabotage {
         Self::NoFolded,
         Self::NoStrangers,
         Self::NoAgents,
+        Self::NoNames,
+        Self::NoTraces,
         Self::NoLosses,
         Self::TakeTwice,
         Self::DropFailed,

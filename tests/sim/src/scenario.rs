@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use portolan_model::{Nanos, TopicPartition, WindowLen};
-use portolan_pipeline::LineConfig;
 use portolan_pipeline::feed::Pace;
+use portolan_pipeline::{LineConfig, TraceConfig};
 
-use crate::broker::Log;
+use crate::broker::{Log, Topic};
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::sabotage::Sabotage;
 use crate::world::{SECOND, START};
 
-/// A bound of connections that is soon reached.
+/// A bound of connections, or of spans, that is soon reached.
 const FEW: usize = 30;
 
 /// Where epochs are kept.
@@ -36,8 +36,13 @@ pub(crate) struct Scenario {
     /// Event time that the fleet lives for.
     pub(crate) span: Nanos,
     pub(crate) connections: u64,
+    pub(crate) traces: u64,
     pub(crate) duplicates: bool,
     pub(crate) late_records: bool,
+    pub(crate) late_spans: bool,
+    /// Each trace is one message in which no half waits: what retention eats of a burst, and with it of memory, then
+    /// is of traces that nothing is yet to come of.
+    pub(crate) whole_traces: bool,
     pub(crate) late_owners: bool,
     pub(crate) reused_addresses: bool,
     /// Offsets that hold nothing: gaps of transactions and compaction.
@@ -88,13 +93,14 @@ impl Scenario {
             None => dice.between(60, 240) * SECOND,
         };
         let connections = *dice.pick(&[20, 60, 120, 200]);
-        let line = LineConfig {
+        let mut line = LineConfig {
             window,
             horizon_secs,
             retention_secs: if dice.one_in(4) { secs * 12 } else { 0 },
             max_externals: if dice.one_in(4) { 3 } else { 10_000 },
             // Retention takes memory away, and with it what a bound counts.
             max_connections: if bursts.is_none() && dice.one_in(8) { FEW } else { 2_000_000 },
+            traces: traces(dice, bursts.is_some(), horizon_secs),
             ..LineConfig::default()
         };
         let pace = Pace {
@@ -112,9 +118,16 @@ impl Scenario {
             committer: weight(),
         };
         let mut faults = Fault::draw(dice, disk, bursts.is_some());
-        if line.max_connections == FEW {
+        if line.max_connections == FEW || line.traces.max_spans == FEW {
             // What a window knew of one that was given up early is not read again (ADR 3).
             faults.retain(|f| f.spares_memory());
+        }
+        let whole_traces = bursts.is_some() && faults.contains(&Fault::Retention);
+        // Under strict rules halves wait for what was never made.
+        line.traces.strict &= !whole_traces;
+        // What makes room for another name is told of as long as it is remembered.
+        if whole_traces {
+            line.traces.max_operations = TraceConfig::default().max_operations;
         }
         let may = |dice: &mut Dice| dice.one_in(2);
         Self {
@@ -125,8 +138,11 @@ impl Scenario {
             batch_rows: *dice.pick(&[1, 8, 64]),
             span,
             connections,
+            traces: *dice.pick(&[0, 10, 40, 80]),
             duplicates: may(dice),
             late_records: bursts.is_none() && may(dice),
+            late_spans: bursts.is_none() && may(dice),
+            whole_traces,
             late_owners: bursts.is_none() && may(dice),
             reused_addresses: bursts.is_none() && may(dice),
             holes: dice.one_in(4),
@@ -146,10 +162,15 @@ impl Scenario {
             for partition in 0..dice.between(1, 3) as i32 {
                 let late = partition > 0 && dice.one_in(3);
                 let since = if late { START + dice.below(self.span / 2) } else { 0 };
-                logs.push(log(cluster, "flows", partition, since));
+                logs.push(log(cluster, Topic::Flows, partition, since));
+            }
+            for partition in 0..dice.between(1, 2) as i32 {
+                let late = partition > 0 && dice.one_in(3);
+                let since = if late { START + dice.below(self.span / 2) } else { 0 };
+                logs.push(log(cluster, Topic::Spans, partition, since));
             }
         }
-        logs.push(log(0, "owners", 0, 0));
+        logs.push(log(0, Topic::Owners, 0, 0));
         logs
     }
 
@@ -164,15 +185,35 @@ impl Scenario {
     }
 }
 
-fn log(cluster: usize, topic: &str, partition: i32, since: Nanos) -> Log {
+/// Settings of the linker.
+fn traces(dice: &mut Dice, bursts: bool, horizon_secs: u32) -> TraceConfig {
+    TraceConfig {
+        // Silence between bursts is longer than the horizon of flows.
+        horizon_secs: if bursts { horizon_secs } else { *dice.pick(&[20, 30, 60]) },
+        wait_secs: *dice.pick(&[2, 5, 10]),
+        link_secs: *dice.pick(&[5, 600]),
+        strict: dice.one_in(4),
+        max_spans: if !bursts && dice.one_in(8) { FEW } else { 1_000_000 },
+        max_operations: *dice.pick(&[1, 50, 50]),
+        max_exemplars: *dice.pick(&[3, 5_000]),
+        ..TraceConfig::default()
+    }
+}
+
+fn log(cluster: usize, topic: Topic, partition: i32, since: Nanos) -> Log {
+    let name = match topic {
+        Topic::Flows => "flows",
+        Topic::Owners => "owners",
+        Topic::Spans => "spans",
+    };
     Log {
         name: TopicPartition {
             cluster: format!("c{cluster}").as_str().into(),
-            topic: topic.into(),
+            topic: name.into(),
             partition,
         },
         cluster,
-        flows: topic == "flows",
+        topic,
         since,
         messages: Vec::new(),
         low: 0,

@@ -13,12 +13,13 @@ use crate::dice::Dice;
 use crate::fault::{self, Fault, Part};
 use crate::line::{NAMES, Position, Turn};
 use crate::oracle::replay::{Replay, differ};
-use crate::oracle::{self, fold};
+use crate::oracle::{self, calls, fold};
 use crate::process::Process;
 use crate::sabotage::Sabotage;
 use crate::scenario::{Disk, Scenario};
 use crate::source::Around;
 use crate::store::Store;
+use crate::world::trace::OPERATIONS;
 use crate::world::{self, Fleet, SECOND, START};
 use crate::{Law, Outcome, Violation};
 
@@ -71,7 +72,7 @@ impl Sim {
         let fleet = world::fill(&scenario, &mut logs, &mut dice.fork());
         let store = Store::new(disk, scenario.line.window).map_err(|e| broken(&e))?;
         let mut sim = Self {
-            replay: Replay::new(&scenario.line),
+            replay: Replay::new(&scenario.line, scenario.whole_traces),
             process: Process::new(&scenario),
             troubles: Troubles::new(&scenario, &mut dice),
             dice,
@@ -363,7 +364,7 @@ impl Sim {
         let mut stored = self.store.paths().map_err(|e| broken(&e))?;
         // A window that does not read is named, by the kind of its rows, and all others are whole.
         let named = self.store.unreadable().map_err(|e| broken(&e))?;
-        let (no_edges, no_paths) = if self.scenario.sabotage == Some(Sabotage::Unnamed) {
+        let [no_edges, no_paths, no_calls] = if self.scenario.sabotage == Some(Sabotage::Unnamed) {
             Default::default()
         } else {
             named
@@ -372,19 +373,33 @@ impl Sim {
         edges.retain(|row| !no_edges.contains(&row.key.window));
         paths.retain(|row| !no_paths.contains(&row.key.window));
         stored.retain(|row| !no_paths.contains(&row.key.window));
-        self.outcome.named = (no_edges.len() + no_paths.len()) as u64;
+        self.outcome.named = (no_edges.len() + no_paths.len() + no_calls.len()) as u64;
         differ("edges of the store", &sums, &edges).map_err(|d| Law::StoreKeeps.broken(d))?;
         differ("paths of the store", &paths, &stored).map_err(|d| Law::StoreKeeps.broken(d))?;
+        let mut calls = oracle::sum_calls(history, checkpoint.expired);
+        let mut rows = self.store.calls().map_err(|e| broken(&e))?;
+        calls.retain(|row| !no_calls.contains(&row.key.window));
+        rows.retain(|row| !no_calls.contains(&row.key.window));
+        oracle::same_calls(&calls, &rows).map_err(|d| Law::StoreKeeps.broken(d))?;
         self.check_levels()?;
+        let line = &self.scenario.line;
         let history = self.replay.history();
-        let plain =
-            self.scenario.line.max_externals > 1_000 && self.scenario.line.max_connections > 1_000;
+        let plain = line.max_externals > 1_000 && line.max_connections > 1_000;
         if plain {
-            let window = self.scenario.line.window;
-            let folded = fold::fold(&self.fleet, &self.logs, &self.replay.begin, history, window);
+            let begin = &self.replay.begin;
+            let folded = fold::fold(&self.fleet, &self.logs, begin, history, line.window);
             self.outcome.folded += folded.edges.len() as u64;
             let judged = |at| at >= checkpoint.expired && !no_edges.contains(&at);
             fold::check(&folded, &edges, judged).map_err(|d| Law::NothingTwice.broken(d))?;
+        }
+        if line.traces.max_spans > 1_000 && line.max_externals > 1_000 {
+            let judged = |at| at >= checkpoint.expired && !no_calls.contains(&at);
+            let paired = calls::pair(&self.fleet, &self.logs, &self.replay.begin, history, line);
+            self.outcome.paired += paired.rows.len() as u64;
+            // Which operations share a row then depends on which were seen when it was told.
+            let apart = line.traces.max_operations > OPERATIONS;
+            calls::check(&paired, &rows, history, apart, judged)
+                .map_err(|d| Law::NothingTwice.broken(d))?;
         }
         Ok(())
     }
@@ -398,11 +413,25 @@ impl Sim {
                     continue;
                 }
                 self.outcome.sealed += 1;
-                let Some(rows) = self.store.window(len, window).map_err(|e| broken(&e))? else {
+                let rows = self.store.window(len, window).map_err(|e| broken(&e))?.edges;
+                let Some(rows) = rows else {
                     self.outcome.named += 1;
                     continue;
                 };
                 let what = format!("edges of window {} of {secs} s", window.0);
+                differ(&what, &sums, &rows).map_err(|d| Law::LevelsAgree.broken(d))?;
+            }
+            for (window, sums) in oracle::call_windows(self.replay.history(), len) {
+                if window < first || window >= end {
+                    continue;
+                }
+                self.outcome.sealed += 1;
+                let rows = self.store.window(len, window).map_err(|e| broken(&e))?.calls;
+                let Some(rows) = rows else {
+                    self.outcome.named += 1;
+                    continue;
+                };
+                let what = format!("calls of window {} of {secs} s", window.0);
                 differ(&what, &sums, &rows).map_err(|d| Law::LevelsAgree.broken(d))?;
             }
         }

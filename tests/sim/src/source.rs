@@ -10,9 +10,10 @@ use portolan_pipeline::feed::{
     Ends, Now, Offered, Outlet, Parcel, Phase, Plan, Progress, Reading, Sluice, Taken, plan,
 };
 
-use crate::broker::{Extent, Log, Payload, View};
+use crate::broker::{Extent, Log, Payload, Topic, View};
 use crate::dice::Dice;
 use crate::sabotage::Sabotage;
+use crate::world::trace::{Said, batch};
 
 /// How far a source is with its generation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub(crate) struct Source {
 struct Part {
     id: PartitionId,
     log: usize,
-    flows: bool,
+    topic: Topic,
     reading: Reading,
     fetch: i64,
     lost_at_start: Option<(Range<i64>, i64)>,
@@ -74,6 +75,7 @@ struct Part {
 struct Filling {
     flows: Vec<portolan_model::FlowRow>,
     owners: Vec<OwnerEvent>,
+    spans: Vec<Said>,
     first_offset: i64,
     rejects: Vec<(Reject, u64)>,
     losses: Vec<Loss>,
@@ -147,7 +149,7 @@ impl Source {
         if part.reading.is_reread() {
             part.assigned = false;
         }
-        if part.filling.flows.len().max(part.filling.owners.len()) >= self.batch_rows {
+        if part.filling.len() >= self.batch_rows {
             let parcel = part.parcel();
             self.outbox.extend(parcel);
         }
@@ -246,7 +248,7 @@ impl Source {
                         part.lose(lost, to, around.logs, around.now.clock);
                     }
                 }
-                let owners = self.parts.iter().enumerate().filter(|(_, p)| !p.flows);
+                let owners = self.parts.iter().enumerate().filter(|(_, p)| !p.topic.is_timed());
                 self.goals =
                     owners.map(|(at, p)| (at, around.logs[p.log].end(around.time))).collect();
                 self.assign_new(around.sluice.phase());
@@ -298,11 +300,11 @@ impl Source {
             self.met.push((extent.log, low));
             Position { partition: log.name.clone(), next: low, reread: low }
         });
-        let id = around.sluice.register(position, log.flows);
+        let id = around.sluice.register(position, log.topic.is_timed());
         let mut part = Part {
             id,
             log: extent.log,
-            flows: log.flows,
+            topic: log.topic,
             reading: Reading::new(plan.next),
             fetch: plan.next,
             lost_at_start: None,
@@ -311,7 +313,7 @@ impl Source {
             filling: Filling::default(),
         };
         let rebuilding = around.sluice.phase() == Phase::Rebuild;
-        if log.flows && rebuilding {
+        if log.topic.is_timed() && rebuilding {
             part.reading.set_reread(plan.reread);
         }
         if let Some(lost) = plan.lost {
@@ -350,7 +352,7 @@ impl Source {
         for part in self.parts.iter_mut().filter(|p| !p.assigned) {
             let allowed = match phase {
                 Phase::Rebuild => false,
-                Phase::Owners => !part.flows,
+                Phase::Owners => !part.topic.is_timed(),
                 Phase::Live => true,
             };
             if allowed {
@@ -369,6 +371,14 @@ impl Source {
     fn pick(&self, dice: &mut Dice, wanted: impl Fn(&Part) -> bool) -> Option<usize> {
         let found: Vec<_> = (0..self.parts.len()).filter(|at| wanted(&self.parts[*at])).collect();
         (!found.is_empty()).then(|| *dice.pick(&found))
+    }
+}
+
+// === impl Filling ===
+
+impl Filling {
+    fn len(&self) -> usize {
+        self.flows.len().max(self.owners.len()).max(self.spans.len())
     }
 }
 
@@ -410,12 +420,13 @@ impl Part {
 
     fn decode(&mut self, offset: i64, payload: &Payload, counts: bool) {
         let filling = &mut self.filling;
-        if filling.flows.is_empty() && filling.owners.is_empty() {
+        if filling.len() == 0 {
             filling.first_offset = offset;
         }
         match payload {
             Payload::Flows(rows) => filling.flows.extend(rows),
             Payload::Owners(events) => filling.owners.extend(events.iter().cloned()),
+            Payload::Spans(spans) => filling.spans.extend(spans.iter().cloned()),
             Payload::Poison(reason) if counts => filling.rejects.push((*reason, 1)),
             Payload::Poison(_) => {}
         }
@@ -441,14 +452,17 @@ impl Part {
 
     fn parcel(&mut self) -> Option<Parcel> {
         let filled = std::mem::take(&mut self.filling);
-        let ends: Vec<Nanos> = filled.flows.iter().map(|f| f.end).collect();
-        let accepted = filled.flows.len() as u64;
+        let flows = filled.flows.iter().map(|f| f.end);
+        let ends: Vec<Nanos> = flows.chain(filled.spans.iter().map(|s| s.end)).collect();
+        let accepted = ends.len() as u64;
         let intake = if !filled.flows.is_empty() {
             Some(Intake::Flows(FlowBatch {
                 partition: self.id,
                 first_offset: filled.first_offset,
                 flows: filled.flows.into_iter().collect(),
             }))
+        } else if !filled.spans.is_empty() {
+            Some(Intake::Spans(batch(self.id, filled.first_offset, &filled.spans)))
         } else if filled.owners.is_empty() {
             None
         } else {

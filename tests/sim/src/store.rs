@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use portolan_model::{
-    EdgeDelta, EpochCommit, Ip, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
+    CallDelta, EdgeDelta, EpochCommit, Nanos, OwnerRecord, PathDelta, TimeRange, Window, WindowLen,
 };
-use portolan_pipeline::stranger;
+use portolan_pipeline::{LineConfig, Restored, is_named_by_spans, stranger, unjudged};
 use portolan_storage::{
     Checkpoint, CommitEpoch, Error, FjallStore, LevelOptions, MemoryStore, OnDamage, Options, Plan,
     ReadStore, Select, Span, good_copy, open_or_recover,
 };
 
 use crate::dice::Dice;
-use crate::oracle::untimed;
+use crate::oracle::{untimed, untimed_call};
 use crate::scenario::Disk;
 
 mod rot;
@@ -27,6 +27,12 @@ pub(crate) struct Store {
     marks: Vec<(u64, u64)>,
     /// The last epoch that was handed to the disk.
     synced: u64,
+}
+
+/// What a level holds of a window, where it says that it lacks nothing of it.
+pub(crate) struct Held {
+    pub(crate) edges: Option<Vec<EdgeDelta>>,
+    pub(crate) calls: Option<Vec<CallDelta>>,
 }
 
 enum Engine {
@@ -98,10 +104,31 @@ impl Store {
         Ok(owners)
     }
 
-    pub(crate) fn strangers(&self) -> Vec<Ip> {
-        let mut strangers = Vec::new();
-        self.read().entities(&mut |_, entity| strangers.extend(stranger(entity)));
-        strangers
+    /// What a line that goes on is told, but for owners.
+    pub(crate) fn restored(
+        &self,
+        line: &LineConfig,
+        checkpoint: &Checkpoint,
+    ) -> Result<Restored, Error> {
+        let store = self.read();
+        let mut restored = Restored {
+            folded: checkpoint.folded,
+            agents: checkpoint.agents.to_vec(),
+            learned: checkpoint.learned.to_vec(),
+            watermark: checkpoint.watermark,
+            ..Restored::default()
+        };
+        store.entities(&mut |_, entity| {
+            restored.strangers.extend(stranger(entity));
+            if is_named_by_spans(entity.kind) {
+                restored.named.push((**entity).clone());
+            }
+        });
+        store.health(&mut |row| restored.health.push(*row))?;
+        store.traces(&mut |row| restored.traces.push(row.clone()))?;
+        let range = TimeRange { from: unjudged(line, checkpoint.watermark), to: Nanos::MAX };
+        store.calls(range, &mut |row| restored.calls.push(row.clone()))?;
+        Ok(restored)
     }
 
     pub(crate) fn edges(&self) -> Result<Vec<EdgeDelta>, Error> {
@@ -116,6 +143,12 @@ impl Store {
         Ok(rows)
     }
 
+    pub(crate) fn calls(&self) -> Result<Vec<CallDelta>, Error> {
+        let mut rows = Vec::new();
+        self.read().calls(TimeRange::ALL, &mut |row| rows.push(row.clone()))?;
+        Ok(rows)
+    }
+
     /// What is sealed of each level above the base windows: their length, first and end.
     pub(crate) fn levels(&self) -> Vec<(WindowLen, Window, Window)> {
         let store = self.read();
@@ -123,24 +156,24 @@ impl Store {
         levels.iter().skip(1).map(|level| (level.len, level.first, level.sealed)).collect()
     }
 
-    /// The edges of one window of a level, as that level alone says; nothing if it says that it lacks something.
-    pub(crate) fn window(
-        &self,
-        len: WindowLen,
-        window: Window,
-    ) -> Result<Option<Vec<EdgeDelta>>, Error> {
+    /// The edges and the calls of one window of a level, as that level alone says; nothing if it says that it lacks
+    /// something of one.
+    pub(crate) fn window(&self, len: WindowLen, window: Window) -> Result<Held, Error> {
         let range = TimeRange { from: window.start(), to: window.end(len) };
         let plan = Plan { spans: vec![Span { len, range }] };
-        let mut rows = Vec::new();
+        let (mut edges, mut calls) = (Vec::new(), Vec::new());
         let store = self.read();
         let history = store.history();
-        let answer =
-            history.edges(&plan, &Select::default(), &mut |row| rows.push(untimed(row)))?;
-        Ok(answer.is_whole().then_some(rows))
+        let select = Select::default();
+        let answer = history.edges(&plan, &select, &mut |row| edges.push(untimed(row)))?;
+        let edges = answer.is_whole().then_some(edges);
+        let answer = history.calls(&plan, &select, &mut |row| calls.push(untimed_call(row)))?;
+        let calls = answer.is_whole().then_some(calls);
+        Ok(Held { edges, calls })
     }
 
-    /// The base windows that answers about edges, and those about paths, name as unreadable.
-    pub(crate) fn unreadable(&self) -> Result<(BTreeSet<Window>, BTreeSet<Window>), Error> {
+    /// The base windows that answers about edges, about paths and about calls name as unreadable.
+    pub(crate) fn unreadable(&self) -> Result<[BTreeSet<Window>; 3], Error> {
         let (store, len) = (self.read(), self.len);
         let history = store.history();
         let Some(range) = history.extent()? else { return Ok(Default::default()) };
@@ -157,7 +190,8 @@ impl Store {
         };
         let edges = history.edges(&plan, &select, &mut |_| {})?.unreadable;
         let paths = history.paths(&plan, &select, &mut |_| {})?.unreadable;
-        Ok((windows(edges), windows(paths)))
+        let calls = history.calls(&plan, &select, &mut |_| {})?.unreadable;
+        Ok([windows(edges), windows(paths), windows(calls)])
     }
 
     pub(crate) fn commit(&mut self, commit: &EpochCommit) -> Result<(), Error> {

@@ -11,17 +11,20 @@ use portolan_model::{
     Reject, Role, ScopeId, ValidTime,
 };
 
-use crate::broker::{Log, Message, Payload};
+use crate::broker::{Log, Message, Payload, Topic};
 use crate::dice::Dice;
 use crate::scenario::Scenario;
 
 mod connection;
+pub(crate) mod trace;
 
 pub(crate) const SCOPE: &str = "sim";
 /// 2026-11-26T00:00:00Z: any time that is a multiple of a day will do.
 pub(crate) const START: Nanos = 1_795_651_200 * SECOND;
 pub(crate) const SECOND: Nanos = 1_000_000_000;
 const MILLI: Nanos = 1_000_000;
+/// Records arrive within this of their end: below any horizon that is drawn.
+const DELAY: Nanos = 3 * SECOND;
 /// Ports: the backends', the services', and that of what only a second hand reports.
 pub(crate) const BACKEND_PORT: u16 = 8080;
 pub(crate) const SERVICE_PORT: u16 = 80;
@@ -65,7 +68,8 @@ pub(crate) fn fill(scenario: &Scenario, logs: &mut [Log], dice: &mut Dice) -> Fl
     let fleet = Fleet::new(scenario, dice);
     let mut drafts = Vec::new();
     owners(&fleet, scenario, logs, dice, &mut drafts);
-    let flows: Vec<usize> = (0..logs.len()).filter(|at| logs[*at].flows).collect();
+    let of = |topic| (0..logs.len()).filter(|at| logs[*at].topic == topic).collect::<Vec<_>>();
+    let (flows, spans) = (of(Topic::Flows), of(Topic::Spans));
     for number in 0..scenario.connections {
         for (at, row) in connection::draw(&fleet, scenario, number, dice) {
             let open: Vec<usize> = flows.iter().copied().filter(|l| logs[*l].since <= at).collect();
@@ -80,8 +84,20 @@ pub(crate) fn fill(scenario: &Scenario, logs: &mut [Log], dice: &mut Dice) -> Fl
             }
         }
     }
+    for number in 0..scenario.traces {
+        for (at, said) in trace::draw(&fleet, scenario, number, dice) {
+            for again in 0..=u64::from(scenario.duplicates && dice.one_in(12)) {
+                let at = at + again * dice.below(4 * SECOND);
+                let open: Vec<usize> =
+                    spans.iter().copied().filter(|l| logs[*l].since <= at).collect();
+                let log = *dice.pick(&open);
+                drafts.push(Draft { at, log, payload: Payload::Spans(said.clone()) });
+            }
+        }
+    }
+    let timed: Vec<usize> = flows.into_iter().chain(spans).collect();
     for _ in 0..dice.below(4) {
-        let log = flows[dice.below(flows.len() as u64) as usize];
+        let log = *dice.pick(&timed);
         let at = logs[log].since.max(START) + dice.below(scenario.span / 2);
         let reason = *dice.pick(&[Reject::Undecodable, Reject::NotIp, Reject::TooLarge]);
         drafts.push(Draft { at, log, payload: Payload::Poison(reason) });
@@ -98,11 +114,8 @@ fn file(mut drafts: Vec<Draft>, scenario: &Scenario, logs: &mut [Log], dice: &mu
         if let Some(last) = messages.last_mut()
             && dice.one_in(3)
             && draft.at <= last.at + SECOND / 2
-            && let (Payload::Flows(rows), Payload::Flows(more)) =
-                (&mut last.payload, &draft.payload)
-            && rows.len() < 4
+            && join(&mut last.payload, &draft.payload)
         {
-            rows.extend(more);
             last.at = draft.at;
             continue;
         }
@@ -112,9 +125,22 @@ fn file(mut drafts: Vec<Draft>, scenario: &Scenario, logs: &mut [Log], dice: &mu
     }
 }
 
+/// Puts the records of another message into one, if they are of a kind and few.
+fn join(payload: &mut Payload, more: &Payload) -> bool {
+    match (payload, more) {
+        (Payload::Flows(rows), Payload::Flows(more)) if rows.len() < 4 => rows.extend(more),
+        (Payload::Spans(spans), Payload::Spans(more)) if spans.len() < 4 => {
+            spans.extend(more.iter().cloned());
+        }
+        _ => return false,
+    }
+    true
+}
+
 /// What is said of owners, and when.
 fn owners(fleet: &Fleet, scenario: &Scenario, logs: &[Log], dice: &mut Dice, out: &mut Vec<Draft>) {
-    let log = logs.iter().position(|l| !l.flows).expect("there is a partition of owners");
+    let log =
+        logs.iter().position(|l| l.topic == Topic::Owners).expect("there is a partition of owners");
     let mut say = |at: Nanos, event: OwnerEvent| {
         out.push(Draft { at, log, payload: Payload::Owners(vec![event]) });
     };

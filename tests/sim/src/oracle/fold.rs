@@ -165,7 +165,7 @@ fn connection(fleet: &Fleet, pair: Pair, rows: &[FlowRow], len: WindowLen) -> Ve
     edges
 }
 
-fn name(fleet: &Fleet, ip: Ip, at: Nanos) -> EntityId {
+pub(crate) fn name(fleet: &Fleet, ip: Ip, at: Nanos) -> EntityId {
     let entity = |kind, detail: &str, name: &str| {
         let mut entity = Entity::new(kind, "", name);
         entity.detail = detail.into();

@@ -3,6 +3,7 @@
 //! commit. So whatever crash, reset or order went before it, an epoch is what it would have been.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use portolan_model::{
     Barrier, Entity, EntityId, EpochCommit, FlowBatch, FlowRow, OwnerEvent, PartitionId, Reject,
@@ -11,10 +12,13 @@ use portolan_model::{
 use portolan_pipeline::{Line, LineConfig, Restored};
 
 use crate::broker::{Log, Payload};
+use crate::world::trace::{Said, batch};
 
 /// See the module.
 pub(crate) struct Replay {
     config: LineConfig,
+    /// Retention may eat what is remembered: then traces go without being looked at once more, whether to keep them.
+    forgets: bool,
     line: Line,
     /// What each log was read up to.
     next: BTreeMap<usize, i64>,
@@ -27,8 +31,10 @@ pub(crate) struct Replay {
 }
 
 /// Records that one epoch covers, by log.
+#[derive(Default)]
 struct Covered {
     batches: Vec<(usize, i64, Vec<FlowRow>)>,
+    spans: Vec<(usize, i64, Vec<Said>)>,
     owners: Vec<OwnerEvent>,
     rejects: Vec<(Reject, u64)>,
     accepted: u64,
@@ -37,8 +43,9 @@ struct Covered {
 // === impl Replay ===
 
 impl Replay {
-    pub(crate) fn new(config: &LineConfig) -> Self {
+    pub(crate) fn new(config: &LineConfig, forgets: bool) -> Self {
         Self {
+            forgets,
             config: config.clone(),
             line: Line::new(config, &Restored::default()),
             next: BTreeMap::new(),
@@ -60,7 +67,7 @@ impl Replay {
         }
         let history = std::mem::take(&mut self.history);
         let begin = self.begin.clone();
-        *self = Self::new(&self.config);
+        *self = Self::new(&self.config, self.forgets);
         self.begin = begin;
         for commit in history.into_iter().filter(|c| c.epoch <= epoch) {
             self.check(&commit, logs)?;
@@ -75,6 +82,9 @@ impl Replay {
         for (log, first_offset, rows) in covered.batches {
             let flows = rows.into_iter().collect();
             self.line.flows(FlowBatch { partition: PartitionId(log as u32), first_offset, flows });
+        }
+        for (log, first_offset, spans) in covered.spans {
+            self.line.spans(batch(PartitionId(log as u32), first_offset, &spans));
         }
         let barrier = Barrier {
             generation: 0,
@@ -98,8 +108,18 @@ impl Replay {
         differ(&format!("paths of epoch {epoch}"), &again.paths, &commit.paths)?;
         differ(&format!("calls of epoch {epoch}"), &again.calls, &commit.calls)?;
         differ(&format!("owners of epoch {epoch}"), &again.owners, &commit.owners)?;
-        differ(&format!("tallies of epoch {epoch}"), &again.tallies, &commit.tallies)?;
+        let tallies = |c: &EpochCommit| -> Vec<(Arc<str>, i64)> {
+            let counts = |name: &str| !self.forgets || name != "exemplars_dropped";
+            c.tallies.iter().filter(|(name, _)| counts(name)).cloned().collect()
+        };
+        differ(&format!("tallies of epoch {epoch}"), &tallies(&again), &tallies(commit))?;
         differ(&format!("agents of epoch {epoch}"), &agents(&again), &agents(commit))?;
+        differ(&format!("health of epoch {epoch}"), &again.health, &commit.health)?;
+        if !self.forgets {
+            let gone = (&again.traces_gone, &commit.traces_gone);
+            differ(&format!("traces of epoch {epoch}"), &again.traces, &commit.traces)?;
+            differ(&format!("traces gone in epoch {epoch}"), gone.0, gone.1)?;
+        }
         let ends = |c: &EpochCommit| [(c.folded, c.expire_before)];
         differ(&format!("ends of epoch {epoch}"), &ends(&again), &ends(commit))?;
         self.check_names(&again.entities, &commit.entities)
@@ -120,26 +140,27 @@ impl Replay {
 
     /// What lies between the offsets of the last commit and those of this one.
     fn cover(&mut self, commit: &EpochCommit, logs: &[Log]) -> Covered {
-        let mut covered =
-            Covered { batches: Vec::new(), owners: Vec::new(), rejects: Vec::new(), accepted: 0 };
+        let mut covered = Covered::default();
         let mut rejects: BTreeMap<Reject, u64> = BTreeMap::new();
         for position in &commit.positions {
             let Some(at) = logs.iter().position(|l| l.name == position.partition) else { continue };
             let begin = self.begin.get(&at).copied().unwrap_or(0);
             let from = self.next.insert(at, position.next).unwrap_or(begin);
-            let mut rows = Vec::new();
+            let (mut rows, mut spans) = (Vec::new(), Vec::new());
             for message in logs[at].within(from, position.next) {
                 if is_lost(commit, &logs[at].name, message.offset) {
                     continue;
                 }
                 match &message.payload {
                     Payload::Flows(flows) => rows.extend(flows.iter().copied()),
+                    Payload::Spans(said) => spans.extend(said.iter().cloned()),
                     Payload::Owners(events) => covered.owners.extend(events.iter().cloned()),
                     Payload::Poison(reason) => *rejects.entry(*reason).or_default() += 1,
                 }
             }
-            covered.accepted += rows.len() as u64;
+            covered.accepted += (rows.len() + spans.len()) as u64;
             covered.batches.push((at, from, rows));
+            covered.spans.push((at, from, spans));
         }
         covered.rejects = rejects.into_iter().collect();
         covered

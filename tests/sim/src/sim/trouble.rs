@@ -215,7 +215,7 @@ impl Sim {
             self.time = self.time.max(next - SECOND);
         }
         let silence = START + (self.time + SECOND - START) / length * length;
-        for log in self.logs.iter_mut().filter(|l| l.flows) {
+        for log in self.logs.iter_mut().filter(|l| l.topic.is_timed()) {
             log.forget_before(silence);
         }
         if down {

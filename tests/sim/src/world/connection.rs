@@ -2,7 +2,9 @@
 
 use portolan_model::{Flags, FlowRow, Ip, Nanos, Role, Socket};
 
-use super::{BACKEND_PORT, Fleet, MILLI, SECOND, SECOND_HAND_PORT, SERVICE_PORT, START, row};
+use super::{
+    BACKEND_PORT, DELAY, Fleet, MILLI, SECOND, SECOND_HAND_PORT, SERVICE_PORT, START, row,
+};
 use crate::dice::Dice;
 use crate::scenario::Scenario;
 
@@ -19,8 +21,6 @@ enum Kind {
 
 /// Slices are cut this long, as agents do by default.
 const SLICE: Nanos = 5 * SECOND;
-/// Records arrive within this of their end: below any horizon that is drawn.
-const DELAY: Nanos = 3 * SECOND;
 
 struct Ends {
     client: Socket,
