@@ -22,11 +22,13 @@ mod environment;
 mod keys;
 mod load;
 mod metrics;
+mod notes;
 mod properties;
 mod refused;
 mod traces;
 
 pub use metrics::Metrics;
+pub use notes::Notes;
 pub use properties::Properties;
 pub use refused::Refused;
 pub use traces::Traces;
@@ -45,6 +47,8 @@ pub struct Config {
     pub traces: Traces,
     /// How metrics are mapped.
     pub metrics: Metrics,
+    /// How much of the catalogue and of changes is kept.
+    pub notes: Notes,
     /// What is logged.
     pub log: Log,
     /// Bounds on bad input.
@@ -253,6 +257,7 @@ impl Config {
             max_connections: self.line.max_connections,
             traces: self.traces.to_line(),
             metrics: self.metrics.to_line(),
+            notes: self.notes.to_line(),
             ..defaults
         }
     }

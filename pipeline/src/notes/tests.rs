@@ -223,3 +223,19 @@ fn the_oldest_changes_go_over_the_bound_and_are_counted() {
     assert_eq!(tally(&more, "changes/dropped"), 2);
     assert_eq!(lab.changes.len(), 2);
 }
+
+#[test]
+fn bounds_may_be_lowered_under_what_is_kept() {
+    let mut lab = Lab::new(NoteConfig::default());
+    lab.epoch(100, "web @10 red, db @10 red, !a @10 v1, !b @20 v1, !c @30 v1");
+    lab.epoch(101, "web @20 blue");
+    lab.config.notes = NoteConfig { max_subjects: 1, max_versions: 1, max_changes: 1 };
+    lab.restart();
+    let first = lab.epoch(102, "!d @40 v1");
+    assert_eq!(said(&first.notes), "!d @40 v1 known 102\ngone !a @10\ngone !b @20\ngone !c @30\n");
+    assert_eq!(tally(&first, "changes/dropped"), 3);
+    let next = lab.epoch(103, "web @30 red, db @20 blue, new @10 red");
+    assert_eq!(tally(&next, "catalogue/versions_dropped"), 3);
+    assert_eq!(tally(&next, "catalogue/subjects_over"), 1);
+    assert_eq!((lab.rows.len(), lab.changes.len()), (2, 1));
+}

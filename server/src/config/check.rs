@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     line(config)?;
     traces(config)?;
     metrics(config)?;
+    notes(config)?;
     level(&config.log.level)?;
     within("limits.max_message_bytes", &config.limits.max_message_bytes, &(1 << 10..=1 << 30))?;
     within("limits.dead_letters", &config.limits.dead_letters, &(0..=10_000))?;
@@ -185,6 +186,13 @@ fn metrics(config: &Config) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         Err(fault) => problem("metrics.families", fault.to_string()),
     }
+}
+
+fn notes(config: &Config) -> Result<(), Problem> {
+    let notes = &config.notes;
+    within("notes.max_subjects", &notes.max_subjects, &(100..=10_000_000))?;
+    within("notes.max_versions", &notes.max_versions, &(1..=10_000))?;
+    within("notes.max_changes", &notes.max_changes, &(100..=10_000_000))
 }
 
 /// Strict, because the filter's own parser takes a misspelt level for the name of a module.

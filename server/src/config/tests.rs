@@ -4,6 +4,8 @@
 
 use expect_test::{Expect, expect};
 
+use portolan_pipeline::NoteConfig;
+
 use super::*;
 
 mod encodings;
@@ -94,6 +96,11 @@ fn the_whole_is_shown_without_its_secrets() {
         gap = "5m"
         max_points = 2000000
 
+        [notes]
+        max_subjects = 100000
+        max_versions = 64
+        max_changes = 100000
+
         [log]
         format = "text"
         level = "info"
@@ -139,6 +146,16 @@ fn what_is_shown_can_be_read_again() {
 }
 
 #[test]
+fn bounds_of_notes_reach_the_line() {
+    let set = "[notes]\nmax_subjects = 200\nmax_versions = 3\nmax_changes = 400";
+    let variable = [("PORTOLAN__NOTES__MAX_CHANGES", "500")];
+    let config = parse(&format!("{set}\n{KAFKA}"), &variable).unwrap();
+    let line = NoteConfig { max_subjects: 200, max_versions: 3, max_changes: 500 };
+    assert_eq!(config.line_config().notes, line);
+    assert_eq!(parse(KAFKA, &[]).unwrap().line_config().notes, NoteConfig::default());
+}
+
+#[test]
 fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
     refused(
         &format!("[line]\nhorizon = \"60s\"\nhorizn = \"60s\"\n{KAFKA}"),
@@ -151,7 +168,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
         &format!("[lines]\n{KAFKA}"),
         &[],
         &expect![
-            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `traces`, `metrics`, `log`, `limits`, `receive`, `kafka`, `inventory`"
+            "portolan.toml, line 1: lines: unknown field `lines`, expected one of `listen`, `store`, `line`, `traces`, `metrics`, `notes`, `log`, `limits`, `receive`, `kafka`, `inventory`"
         ],
     );
     refused(
@@ -195,6 +212,20 @@ fn impossible_value_is_refused_with_what_is_allowed() {
         &expect![[r#"
         portolan.toml, line 2: line.max_connections: invalid value: integer `-1`, expected usize
           allowed: a whole number from 1000 to 100000000"#]],
+    );
+    refused(
+        &with("[notes]\nmax_changes = 99"),
+        &[],
+        &expect![[r#"
+        portolan.toml, line 2: notes.max_changes: 99 is out of range
+          allowed: a whole number from 100 to 10000000"#]],
+    );
+    refused(
+        &with("[notes]\nmax_versions = 0"),
+        &[],
+        &expect![[r#"
+        portolan.toml, line 2: notes.max_versions: 0 is out of range
+          allowed: a whole number from 1 to 10000"#]],
     );
     refused(
         &with("[store]\n\nwindow_secs = 7"),
