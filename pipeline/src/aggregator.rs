@@ -4,6 +4,7 @@
 use portolan_model::{Barrier, CallDelta, EdgeDelta, PathDelta};
 
 use crate::health::{Changes, Doctor};
+use crate::tally::tell;
 use crate::{Deltas, LineConfig, Restored, Stage};
 
 /// See the module.
@@ -17,6 +18,14 @@ impl EdgeAggregator {
     /// An aggregator with nothing in it, that knows what the store remembers of health.
     pub fn new(config: &LineConfig, restored: &Restored) -> Self {
         Self { deltas: Deltas::default(), doctor: Doctor::new(config, restored) }
+    }
+}
+
+#[cfg(test)]
+impl EdgeAggregator {
+    /// All that is counted in it.
+    pub(crate) fn counts(&mut self) -> [crate::tally::Count<'_>; 2] {
+        self.doctor.counts()
     }
 }
 
@@ -61,6 +70,7 @@ impl Stage for EdgeAggregator {
         deltas.owners.sort_unstable();
         deltas.owners.dedup();
         if barrier.rebuild {
+            tell(self.doctor.counts(), barrier);
             return None;
         }
         deltas.calls.iter().for_each(|row| self.doctor.take(row));

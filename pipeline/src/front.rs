@@ -19,6 +19,7 @@ use crate::linker::Known;
 use crate::naming::Names;
 use crate::{
     FlowResolver, Hops, Intake, LineConfig, MetricMapper, Notebook, Restored, SpanLinker, Stage,
+    tally,
 };
 
 /// See the module.
@@ -47,6 +48,16 @@ impl Front {
             metrics: MetricMapper::new(config),
             names: Names::new(&config.environment, &traces.user, bounds, &restored.named),
         }
+    }
+}
+
+#[cfg(test)]
+impl Front {
+    /// All that is counted in it.
+    pub(crate) fn counts(&mut self) -> Vec<tally::Count<'_>> {
+        let Self { flows, spans, notes, metrics, names } = self;
+        let flows = flows.counts().into_iter().chain(spans.counts()).chain(metrics.counts());
+        flows.chain(notes.counts()).chain([names.count()]).collect()
     }
 }
 
@@ -102,11 +113,8 @@ impl Stage for Front {
             self.names.forget();
         } else {
             out.entities.extend(self.names.take_fresh());
-            let overflowed = std::mem::take(&mut self.names.overflowed);
-            if overflowed != 0 {
-                barrier.tallies.push(("names_overflowed".into(), overflowed));
-            }
         }
+        tally::tell([self.names.count()], barrier);
         out.notes = self.notes.barrier(barrier);
         Some(hops)
     }

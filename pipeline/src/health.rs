@@ -21,6 +21,7 @@ use portolan_model::{
 };
 use rustc_hash::FxHashMap;
 
+use crate::tally::{Count, count, tell};
 use crate::{LineConfig, Restored};
 use judge::{Seen, judge};
 
@@ -128,13 +129,13 @@ impl Doctor {
             });
             gone.sort_unstable();
         }
-        let tallies = [("health_late", &mut self.late), ("health_left_out", &mut self.left_out)];
-        for (name, count) in tallies {
-            if *count != 0 {
-                barrier.tallies.push((name.into(), std::mem::take(count)));
-            }
-        }
+        tell(self.counts(), barrier);
         Changes { rows: changed.into_values().collect(), gone }
+    }
+
+    /// All that is counted.
+    pub(crate) fn counts(&mut self) -> [Count<'_>; 2] {
+        [count("health_late", &mut self.late), count("health_left_out", &mut self.left_out)]
     }
 
     fn judge(

@@ -33,6 +33,7 @@ mod notes;
 mod pool;
 mod resolver;
 mod stage;
+mod tally;
 
 pub use aggregator::EdgeAggregator;
 pub use collapser::PathCollapser;

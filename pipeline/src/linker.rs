@@ -37,7 +37,7 @@ use smallvec::SmallVec;
 use crate::directory::Directory;
 use crate::naming::{Names, Naming};
 use crate::resolver::Strangers;
-use crate::{Deltas, LineConfig, Restored};
+use crate::{Deltas, LineConfig, Restored, tally};
 
 use call::{Rows, difference};
 use ends::Ends;
@@ -276,13 +276,12 @@ impl SpanLinker {
         if barrier.rebuild {
             // Counted when it was emitted.
             self.rows.clear();
-            self.tally = Tallies::default();
         } else {
             out.calls.reserve(self.rows.len());
             out.calls.extend(self.rows.drain().map(|(_, row)| row).filter(|row| !row.is_zero()));
             (out.traces, out.traces_gone) = self.exemplars.take_changes();
-            self.report(barrier);
         }
+        tally::tell(self.counts(), barrier);
     }
 
     /// Halves have waited enough.

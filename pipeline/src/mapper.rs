@@ -32,6 +32,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::linker::{Known, Moved};
 use crate::naming::{Far, Naming, Side};
 use crate::pool::{Pool, Printer};
+use crate::tally::{self, Count};
 use crate::{Deltas, LineConfig};
 
 use point::Point;
@@ -200,12 +201,7 @@ impl MetricMapper {
         self.say_reread(barrier);
         self.sweep();
         self.emit(out);
-        if barrier.rebuild {
-            // Counted when it was emitted.
-            self.tally = Tallies::default();
-        } else {
-            self.report(barrier);
-        }
+        tally::tell(self.counts(), barrier);
     }
 
     /// Judges once more what bears names that have been displaced since the barrier.
@@ -402,17 +398,16 @@ impl MetricMapper {
         self.operations.keep(&operations);
     }
 
-    fn report(&mut self, barrier: &mut Barrier) {
-        let tally = std::mem::take(&mut self.tally);
-        let named = [
-            ("metric_points_other", tally.other),
-            ("metric_points_duplicate", tally.duplicates),
-            ("metric_points_late", tally.late),
-            ("metric_points_folded_early", tally.folded_early),
-            ("metric_series_left_out", tally.left_out),
-        ];
-        let named = named.into_iter().filter(|(_, n)| *n != 0);
-        barrier.tallies.extend(named.map(|(name, n)| (name.into(), n)));
+    /// All that it counts.
+    pub(crate) fn counts(&mut self) -> Vec<Count<'_>> {
+        let of = &mut self.tally;
+        vec![
+            tally::count("metric_points_other", &mut of.other),
+            tally::count("metric_points_duplicate", &mut of.duplicates),
+            tally::count("metric_points_late", &mut of.late),
+            tally::count("metric_points_folded_early", &mut of.folded_early),
+            tally::count("metric_series_left_out", &mut of.left_out),
+        ]
     }
 }
 

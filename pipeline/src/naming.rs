@@ -16,7 +16,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::directory::{Directory, Found, Lookup};
 use crate::resolver::{Strangers, ambiguous, overflow, stranger};
 
+use crate::tally::{Count, count};
 pub(crate) use far::Far;
+
 use few::Few;
 
 /// Which end a half does not speak for.
@@ -42,7 +44,7 @@ pub(crate) struct Names {
     /// Identity of an operation of spans by server and number; empty if it is not kept apart.
     pub(crate) operations: FxHashMap<(EntityId, u32), EntityId>,
     /// How often a name was put under a shared entity, since last asked.
-    pub(crate) overflowed: i64,
+    overflowed: i64,
 }
 
 /// Names ends at a barrier.
@@ -108,7 +110,11 @@ impl Names {
         self.named.clear();
         self.fresh.clear();
         self.operations.clear();
-        self.overflowed = 0;
+    }
+
+    /// What is counted of them.
+    pub(crate) fn count(&mut self) -> Count<'_> {
+        count("names_overflowed", &mut self.overflowed)
     }
 
     /// Numbers of operations were given away anew.

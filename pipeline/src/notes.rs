@@ -19,6 +19,7 @@ use portolan_model::{
     Barrier, CatalogueKey, CatalogueRecord, ChangeKey, ChangeRecord, Nanos, Note, Notes, Subject,
 };
 
+use crate::tally::{Count, count, tell};
 use crate::{NoteConfig, Restored};
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub struct Notebook {
     changes: BTreeMap<ChangeKey, Told>,
     /// Of this epoch.
     heard: Vec<Note>,
+    tally: Tallies,
 }
 
 /// A row of the catalogue.
@@ -81,7 +83,13 @@ impl Notebook {
         }
         let changes = restored.notes.changes.iter();
         let changes = changes.map(|c| (c.key(), Told { known: c.known, word: word(c) }));
-        Self { bounds: bounds.clone(), catalogue, changes: changes.collect(), heard: Vec::new() }
+        Self {
+            bounds: bounds.clone(),
+            catalogue,
+            changes: changes.collect(),
+            heard: Vec::new(),
+            tally: Tallies::default(),
+        }
     }
 
     /// Takes notes in.
@@ -93,23 +101,24 @@ impl Notebook {
     pub fn barrier(&mut self, barrier: &mut Barrier) -> Notes {
         let mut heard = std::mem::take(&mut self.heard);
         if barrier.rebuild {
+            tell(self.counts(), barrier);
             return Notes::default();
         }
         heard.sort_unstable();
-        let (mut out, mut tally) = (Notes::default(), Tallies::default());
+        let mut out = Notes::default();
         for note in heard {
             match note {
                 Note::Catalogue(record) => {
-                    tally.catalogue += 1;
-                    self.record(*record, barrier.clock, &mut out, &mut tally);
+                    self.tally.catalogue += 1;
+                    self.record(*record, barrier.clock, &mut out);
                 }
                 Note::Change(change) => {
-                    tally.changes += 1;
+                    self.tally.changes += 1;
                     self.change(*change, barrier.clock, &mut out);
                 }
             }
         }
-        self.shed_changes(&mut out, &mut tally);
+        self.shed_changes(&mut out);
         // The last word of the epoch about a row.
         last_of(&mut out.catalogue, CatalogueRecord::key);
         last_of(&mut out.changes, ChangeRecord::key);
@@ -118,20 +127,26 @@ impl Notebook {
             let gone: BTreeSet<&CatalogueKey> = out.catalogue_gone.iter().collect();
             out.catalogue.retain(|row| !gone.contains(&row.key()));
         }
-        tally.report(barrier);
+        tell(self.counts(), barrier);
         out
     }
 
-    fn record(
-        &mut self,
-        mut record: CatalogueRecord,
-        clock: Nanos,
-        out: &mut Notes,
-        tally: &mut Tallies,
-    ) {
+    /// All that it counts.
+    pub(crate) fn counts(&mut self) -> Vec<Count<'_>> {
+        let tally = &mut self.tally;
+        vec![
+            count("catalogue/records", &mut tally.catalogue),
+            count("catalogue/subjects_over", &mut tally.subjects_over),
+            count("catalogue/versions_dropped", &mut tally.versions_dropped),
+            count("changes/records", &mut tally.changes),
+            count("changes/dropped", &mut tally.changes_dropped),
+        ]
+    }
+
+    fn record(&mut self, mut record: CatalogueRecord, clock: Nanos, out: &mut Notes) {
         let full = self.catalogue.len() >= self.bounds.max_subjects;
         if full && !self.catalogue.contains_key(&record.subject) {
-            tally.subjects_over += 1;
+            self.tally.subjects_over += 1;
             return;
         }
         let word = Word { observed_at: record.observed_at, digest: digest(&record.said) };
@@ -168,7 +183,7 @@ impl Notebook {
             // What was corrected goes first, then the oldest.
             let corrected = versions.windows(2).position(|pair| pair[0].from == pair[1].from);
             let gone = versions.remove(corrected.unwrap_or(0));
-            tally.versions_dropped += 1;
+            self.tally.versions_dropped += 1;
             let subject = subject.clone();
             out.catalogue_gone.push(CatalogueKey { subject, from: gone.from, known: gone.known });
         }
@@ -187,11 +202,11 @@ impl Notebook {
     }
 
     /// Drops the oldest changes over the bound.
-    fn shed_changes(&mut self, out: &mut Notes, tally: &mut Tallies) {
+    fn shed_changes(&mut self, out: &mut Notes) {
         let mut first_kept = None;
         while self.changes.len() > self.bounds.max_changes {
             let Some((key, _)) = self.changes.pop_first() else { break };
-            tally.changes_dropped += 1;
+            self.tally.changes_dropped += 1;
             out.changes_gone.push(key);
             first_kept = self.changes.first_key_value().map(|(key, _)| key.clone());
         }
@@ -201,22 +216,6 @@ impl Notebook {
             };
             out.changes.retain(kept);
         }
-    }
-}
-
-// === impl Tallies ===
-
-impl Tallies {
-    fn report(&self, barrier: &mut Barrier) {
-        let named = [
-            ("catalogue/records", self.catalogue),
-            ("catalogue/subjects_over", self.subjects_over),
-            ("catalogue/versions_dropped", self.versions_dropped),
-            ("changes/records", self.changes),
-            ("changes/dropped", self.changes_dropped),
-        ];
-        let named = named.into_iter().filter(|(_, count)| *count != 0);
-        barrier.tallies.extend(named.map(|(name, count)| (name.into(), count)));
     }
 }
 

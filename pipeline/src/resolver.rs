@@ -40,7 +40,7 @@ use rustc_hash::FxHashSet;
 
 use crate::directory::Directory;
 use crate::linker::Moved;
-use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage};
+use crate::{Hops, Intake, LineConfig, Restored, Sampler, Stage, tally};
 
 use addrs::Addrs;
 use agents::Agents;
@@ -229,7 +229,10 @@ impl FlowResolver {
         let windows: Vec<Window> = self.tables.iter().map(|(window, _)| window).collect();
         let mut emission = std::mem::take(&mut self.emission);
         let ordered = self.names.strangers.may_run_out(self.addrs.len());
+        // What is in doubt was counted in its window; a restart does not know it again.
+        let overflowed = self.names.overflowed;
         self.judge_late(&mut emission);
+        self.names.overflowed = overflowed;
         // In order of time: how a window ends may matter to the next.
         for window in &windows {
             self.judge_window(*window, ordered, &mut emission);
@@ -247,7 +250,10 @@ impl FlowResolver {
         out.deltas.paths = std::mem::take(&mut emission.legs);
         let resolved = std::mem::take(&mut emission.resolved);
         if !rebuild {
-            self.tally.resolved = resolved;
+            for (sum, of) in self.tally.resolved.iter_mut().zip(resolved) {
+                sum.bytes += of.bytes;
+                sum.connections += of.connections;
+            }
         }
         out.deltas.edges = emission.edges.drain().map(|(_, row)| row).collect();
         self.emission = emission;
@@ -441,14 +447,12 @@ impl Stage for FlowResolver {
         self.judge_touched(barrier.rebuild, &mut out);
         if barrier.rebuild {
             barrier.folded = self.folded;
-            // Counted when it was emitted.
-            drop(self.take_tallies());
         } else {
             self.fold(barrier);
-            barrier.tallies.extend(self.take_tallies());
             out.deltas.agents = self.tell_agents();
             out.deltas.learned = self.learned.tell();
         }
+        tally::tell(self.counts(), barrier);
         self.reread(barrier);
         Some(out)
     }

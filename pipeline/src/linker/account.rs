@@ -5,6 +5,7 @@ use portolan_model::Barrier;
 use super::SpanLinker;
 use super::traces::Trace;
 use crate::naming::Names;
+use crate::tally::{Count, count};
 
 impl SpanLinker {
     /// Offers traces that are about to be forgotten as exemplars: they are whole now. In one order, because what is kept
@@ -48,18 +49,17 @@ impl SpanLinker {
         names.forget_numbers();
     }
 
-    pub(super) fn report(&mut self, barrier: &mut Barrier) {
-        let tally = std::mem::take(&mut self.tally);
-        let named = [
-            ("spans_duplicate", tally.duplicates),
-            ("spans_late", tally.late),
-            ("spans_folded_early", tally.folded_early),
-            ("span_halves_folded_early", tally.halves_folded_early),
-            ("span_links_missing", tally.links_missing),
-            ("span_links_folded_early", tally.links_folded_early),
-            ("exemplars_dropped", self.exemplars.take_dropped()),
-        ];
-        let named = named.into_iter().filter(|(_, n)| *n != 0);
-        barrier.tallies.extend(named.map(|(name, n)| (name.into(), n)));
+    /// All that it counts.
+    pub(crate) fn counts(&mut self) -> Vec<Count<'_>> {
+        let tally = &mut self.tally;
+        vec![
+            count("spans_duplicate", &mut tally.duplicates),
+            count("spans_late", &mut tally.late),
+            count("spans_folded_early", &mut tally.folded_early),
+            count("span_halves_folded_early", &mut tally.halves_folded_early),
+            count("span_links_missing", &mut tally.links_missing),
+            count("span_links_folded_early", &mut tally.links_folded_early),
+            count("exemplars_dropped", &mut self.exemplars.dropped),
+        ]
     }
 }

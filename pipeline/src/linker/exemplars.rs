@@ -26,7 +26,8 @@ pub(super) struct Exemplars {
     /// What the store is to be told of, and whether it has it already.
     changed: BTreeMap<u128, bool>,
     most: usize,
-    dropped: i64,
+    /// Dropped for the bound since the last barrier.
+    pub(super) dropped: i64,
 }
 
 struct Kept {
@@ -135,11 +136,6 @@ impl Exemplars {
             }
         }
         (rows, gone)
-    }
-
-    /// How many were dropped for the bound since the last call.
-    pub(super) fn take_dropped(&mut self) -> i64 {
-        std::mem::take(&mut self.dropped)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Names {
     /// Unowned addresses that have an entity of their own.
     pub(super) strangers: Strangers,
     /// How often an unowned address was put under the shared entity, since last asked.
-    pub(super) overflowed: u64,
+    pub(super) overflowed: i64,
     /// Targets, and whether nobody is known at one of them; valid
     /// while the directory stands still.
     pub(super) targets: FxHashMap<Front, (Arc<[HopTarget]>, bool)>,

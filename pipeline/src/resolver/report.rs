@@ -1,11 +1,10 @@
 //! What the resolver counts of itself, as tallies.
 
-use std::sync::Arc;
-
 use portolan_model::Resolution;
 
 use super::FlowResolver;
 use super::emit::Resolved;
+use crate::tally::{Count, count};
 
 /// What the resolver counts of itself in an epoch.
 #[derive(Default)]
@@ -21,33 +20,31 @@ pub(super) struct Tallies {
 // === impl FlowResolver ===
 
 impl FlowResolver {
-    /// What was counted since the last call, by name.
-    pub(super) fn take_tallies(&mut self) -> Vec<(Arc<str>, i64)> {
-        let tally = std::mem::take(&mut self.tally);
-        let late = std::mem::take(&mut self.late.tally);
-        let overflowed = std::mem::take(&mut self.names.overflowed);
+    /// All that it counts.
+    pub(crate) fn counts(&mut self) -> Vec<Count<'_>> {
+        let Self { tally, late, names, conflicts, masks, learned, .. } = self;
+        let late = &mut late.tally;
         let named = [
-            ("duplicates", tally.duplicates),
-            ("late", tally.late),
-            ("late_second_hand", tally.late_second_hand),
-            ("folded_early", tally.folded_early),
-            ("icmp_errors", tally.icmp_errors),
-            ("late_resolution_dropped_bytes", late.bytes),
-            ("late_resolution_dropped_connections", late.connections),
-            ("late_resolution_folded_early", late.folded_early),
-            ("late_resolution_unwatched", late.unwatched),
-            ("addresses_overflowed", overflowed as i64),
-            ("orientation_conflict", std::mem::take(&mut self.conflicts.found)),
-            ("orientation_conflict_unwatched", std::mem::take(&mut self.conflicts.unwatched)),
-            ("masks_overflowed", std::mem::take(&mut self.masks.overflowed)),
-            ("learned_ports_overflowed", std::mem::take(&mut self.learned.overflowed)),
+            count("duplicates", &mut tally.duplicates),
+            count("late", &mut tally.late),
+            count("late_second_hand", &mut tally.late_second_hand),
+            count("folded_early", &mut tally.folded_early),
+            count("icmp_errors", &mut tally.icmp_errors),
+            count("late_resolution_dropped_bytes", &mut late.bytes),
+            count("late_resolution_dropped_connections", &mut late.connections),
+            count("late_resolution_folded_early", &mut late.folded_early),
+            count("late_resolution_unwatched", &mut late.unwatched),
+            count("addresses_overflowed", &mut names.overflowed),
+            count("orientation_conflict", &mut conflicts.found),
+            count("orientation_conflict_unwatched", &mut conflicts.unwatched),
+            count("masks_overflowed", &mut masks.overflowed),
+            count("learned_ports_overflowed", &mut learned.overflowed),
         ];
-        let resolved = Resolution::ALL.iter().flat_map(|resolution| {
-            let Resolved { bytes, connections } = tally.resolved[*resolution as usize];
+        let resolved = Resolution::ALL.iter().zip(&mut tally.resolved);
+        let resolved = resolved.flat_map(|(resolution, Resolved { bytes, connections })| {
             let name = |what| format!("resolved/{}/{what}", resolution.as_str()).into();
             [(name("bytes"), bytes), (name("connections"), connections)]
         });
-        let named = named.into_iter().map(|(name, n)| (name.into(), n));
-        resolved.chain(named).filter(|(_, n)| *n != 0).collect()
+        resolved.chain(named).collect()
     }
 }

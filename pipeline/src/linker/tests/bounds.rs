@@ -207,8 +207,7 @@ fn operations_that_are_kept_do_not_depend_on_what_was_judged_meanwhile() {
 /// Found by the simulation: a line that went on gave places to what the store knew, also to what spans had named.
 #[test]
 fn addresses_that_nobody_owns_share_their_places_with_those_of_flows() {
-    let mut config = LineConfig::default();
-    config.max_externals = 1;
+    let config = LineConfig { max_externals: 1, ..LineConfig::default() };
     for restart in ["", "restart"] {
         let mut lab = Lab::new(&config);
         lab.feed("span T a client web 0..1 addr=203.0.113.1\nbarrier 30");
