@@ -83,7 +83,12 @@ impl Fault {
             Self::Retention => bursts,
             _ => !some || dice.one_in(3),
         });
-        drawn.collect()
+        let mut drawn: Vec<Self> = drawn.collect();
+        if drawn.contains(&Self::Rot) {
+            // For much of a run nothing is packed that could rot.
+            drawn.extend([Self::Rot; 4]);
+        }
+        drawn
     }
 }
 

@@ -140,9 +140,15 @@ impl Known<'_> {
             self.targets.entry((span.trace, span.id)).or_default().to = Some(span.clone());
         }
         if let Some(to) = span.link {
-            let from = &mut self.targets.entry(to).or_default().from;
-            if !from.contains(span) {
-                from.push(span.clone());
+            let target = self.targets.entry(to).or_default();
+            // What is linked to may be forgotten as such, and its trace not yet.
+            if let Some(known) =
+                self.traces.get(&to.0).and_then(|s| s.iter().find(|s| s.id == to.1))
+            {
+                target.to = Some(known.clone());
+            }
+            if !target.from.contains(span) {
+                target.from.push(span.clone());
             }
         }
     }
