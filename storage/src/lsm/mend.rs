@@ -29,6 +29,9 @@ use crate::keys::{self, Reader};
 use crate::records::{MARKS, put_tally, read_tally, tally_key, touched_key};
 use crate::{Error, Options};
 
+#[cfg(test)]
+mod tests;
+
 /// Left in the directory by a store that takes no more writes, though its disk has room.
 pub(super) const MARK: &str = "stopped";
 
@@ -41,6 +44,9 @@ const MEND: &str = "mend";
 /// Windows in a broken block that are asked for one by one: a span of packed windows has at most so many. In a keyspace of
 /// many spans there may be more: that one is not mended.
 const ASKED: usize = 2_160;
+
+/// Told what was done last, so that a test can end it there.
+type Steps<'a> = &'a mut dyn FnMut(&'static str);
 
 /// Leaves the mark.
 pub(super) fn mark(path: &Path) {
@@ -56,6 +62,11 @@ pub(super) fn mark(path: &Path) {
 ///
 /// Those of the disk, and [`Error::Damaged`] where rows are broken that are nowhere else.
 pub(super) fn mend(path: &Path, options: &Options) -> Result<(), Error> {
+    in_steps(path, options, &mut |_| {})
+}
+
+/// The same; `step` is told what was done last.
+fn in_steps(path: &Path, options: &Options, step: Steps<'_>) -> Result<(), Error> {
     let failed = |e: io::Error| fault::io(path, &e);
     let engine = |e: fjall::Error| fault::translate(path, &e);
     if !path.join(MARK).try_exists().map_err(failed)? {
@@ -70,13 +81,15 @@ pub(super) fn mend(path: &Path, options: &Options) -> Result<(), Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         noted => Some(noted.map_err(failed)?),
     };
+    step("opened");
     if let Some(name) = noted {
-        renew(path, &db, &name, options)?;
+        renew(path, &db, &name, options, step)?;
     }
     for name in db.list_keyspace_names() {
         let keyspace = db.keyspace(&name, create).map_err(engine)?;
         if &*name == MEND {
             db.delete_keyspace(keyspace).map_err(engine)?;
+            step("what was saved for nothing is gone");
             continue;
         }
         let Some(broken) = first_broken(path, &db, &keyspace)? else { continue };
@@ -84,15 +97,20 @@ pub(super) fn mend(path: &Path, options: &Options) -> Result<(), Error> {
             let detail = format!("{name}: {broken}");
             return Err(Error::Damaged { path: path.display().to_string(), detail });
         };
-        let lost = save(path, &db, &keyspace, (len, last_packed(&db, len).map_err(engine)?))?;
+        let last = last_packed(&db, len).map_err(engine)?;
+        let lost = save(path, &db, &keyspace, (len, last), step)?;
+        step("saved");
         let store = path.display();
         tracing::error!(%store, keyspace = %name, broken, windows = lost.len(), "a table is written anew without a broken block");
         set_apart(&db, &lost).map_err(engine)?;
+        step("set apart");
         drop(keyspace);
         fs::write(path.join(NOTE), &*name).map_err(failed)?;
-        renew(path, &db, &name, options)?;
+        step("noted");
+        renew(path, &db, &name, options, step)?;
     }
     drop(db);
+    step("read");
     fs::remove_file(path.join(MARK)).map_err(failed)
 }
 
@@ -127,6 +145,7 @@ fn save(
     db: &Database,
     keyspace: &Keyspace,
     (len, last): (WindowLen, Option<Window>),
+    step: Steps<'_>,
 ) -> Result<BTreeSet<Hole>, Error> {
     let last = last.unwrap_or(Window(u32::MAX));
     let engine = |e: fjall::Error| fault::translate(path, &e);
@@ -155,6 +174,7 @@ fn save(
                     Err(e) => return Err(engine(e)),
                 }
             }
+            step("half saved");
             let next = window.next(len);
             if next <= window || window >= last {
                 break;
@@ -192,25 +212,39 @@ fn set_apart(db: &Database, lost: &BTreeSet<Hole>) -> fjall::Result<()> {
 }
 
 /// Makes a keyspace anew of what is in [`MEND`].
-fn renew(path: &Path, db: &Database, name: &str, options: &Options) -> Result<(), Error> {
+fn renew(
+    path: &Path,
+    db: &Database,
+    name: &str,
+    options: &Options,
+    step: Steps<'_>,
+) -> Result<(), Error> {
     let engine = |e: fjall::Error| fault::translate(path, &e);
     let create = KeyspaceCreateOptions::default;
     if db.keyspace_exists(name) {
         db.delete_keyspace(db.keyspace(name, create).map_err(engine)?).map_err(engine)?;
     }
+    step("the old one is gone");
     let wide = || create().max_memtable_size(options.memtable_bytes);
     let renewed = db.keyspace(name, wide).map_err(engine)?;
+    step("made");
     let mend = db.keyspace(MEND, create).map_err(engine)?;
     let mut to = renewed.start_ingestion().map_err(engine)?;
     for guard in db.snapshot().iter(&mend) {
         let (key, value) = guard.into_inner().map_err(engine)?;
         to.write(key, value).map_err(engine)?;
+        step("half filled");
     }
     to.finish().map_err(engine)?;
+    step("filled");
     // Its ledger begins anew.
     let meta = db.keyspace(META, create).map_err(engine)?;
     meta.remove(touched_key(name)).map_err(engine)?;
     db.persist(PersistMode::SyncAll).map_err(engine)?;
+    step("its ledger begins anew");
     fs::remove_file(path.join(NOTE)).map_err(|e| fault::io(path, &e))?;
-    db.delete_keyspace(mend).map_err(engine)
+    step("the note is gone");
+    db.delete_keyspace(mend).map_err(engine)?;
+    step("what was saved is gone");
+    Ok(())
 }
