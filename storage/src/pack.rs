@@ -16,11 +16,13 @@ mod histogram;
 mod names;
 mod parts;
 mod slice;
+mod slots;
 mod sum;
 mod table;
+mod times;
 
 pub(crate) use parts::{Head, Reverse};
-pub(crate) use sum::{Opened, Packed, Summer};
+pub(crate) use sum::{Opened, Packed, Summer, Unread};
 
 /// Counters of a row.
 pub(crate) const COUNTERS: usize = portolan_model::MEASURES;

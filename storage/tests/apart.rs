@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portolan_model::{EdgeDelta, EpochCommit, TimeRange, Window, WindowLen};
+use portolan_model::{EdgeDelta, EpochCommit, Measure, TimeRange, Window, WindowLen};
 use portolan_storage::{
     CommitEpoch, Error, FjallStore, LevelOptions, Options, Plan, ReadCheckpoint, ReadEdges,
     ReadHistory, Select, Span,
@@ -137,6 +137,40 @@ fn torn_part_is_named_once_and_not_read_again() {
     // The finer level has it all the same.
     assert_eq!(level(&store, 10).1, BTreeSet::new());
     assert!(!path.join("damaged").exists());
+}
+
+#[test]
+fn window_whose_second_slice_is_torn_leaves_nothing_of_its_first_in_a_sum() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut store = open(&path).unwrap();
+    for n in 1..=20 {
+        let edges: Vec<_> = (1..=2_500).map(|client| edge(window(n), client, 7, 1)).collect();
+        let mut commit = commit(u64::from(n), edges);
+        commit.folded = window(n);
+        store.commit(&commit).unwrap();
+    }
+    drop(store);
+    let bad = window(5);
+    tamper(&path, "pack-10-", |key: &[u8], value: &mut Vec<u8>| {
+        if key[0] == 0x21 && key[2..6] == bad.0.to_be_bytes() && key.ends_with(&[0, 0, 0, 1]) {
+            value[9] ^= 1;
+        }
+    });
+    let store = open(&path).unwrap();
+    let history = store.history();
+    let flows = |n: std::ops::Range<u32>| -> Vec<i64> {
+        let range = TimeRange { from: window(n.start).start(), to: window(n.end).start() };
+        let plan = Plan { spans: vec![Span { len: LEN, range }] };
+        let mut flows = Vec::new();
+        let mut see = |row: &EdgeDelta| flows.push(row.counters[Measure::Flows]);
+        let answer = history.edges(&plan, &Select::default(), &mut see).unwrap();
+        assert_eq!(answer.unreadable, [TimeRange { from: bad.start(), to: bad.end(LEN) }]);
+        flows
+    };
+    let one = edge(window(1), 1, 7, 1).counters[Measure::Flows];
+    assert_eq!(flows(5..6), []);
+    assert_eq!(flows(1..11), vec![9 * one; 2_500], "of ten windows, nine are there as a whole");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fjall::{OwnedWriteBatch, Readable, UserValue};
+use fjall::{OwnedWriteBatch, UserValue};
 use portolan_model::{Nanos, TimeRange, Window};
 
 use super::buckets::rows;
@@ -12,7 +12,7 @@ use super::{Shared, View};
 use crate::Error;
 use crate::history::{Answer, Select};
 use crate::keys::{self, Reader};
-use crate::pack::{Head, Opened, Packed, Reverse, Summer, body, unseal};
+use crate::pack::{Head, Opened, Packed, Summer, Unread};
 use crate::row::{Row, Sum, read_row, tidy};
 
 /// First bytes of keys of parts: these, and the kind of row.
@@ -26,8 +26,10 @@ pub(super) const KINDS: [u8; 9] = [0x11, 0x12, 0x13, 0x21, 0x22, 0x23, 0x31, 0x3
 /// Windows between two looks at whether anybody still waits.
 const LOOK_EVERY: usize = 8;
 
-/// Packed parts that are added up together: their bytes, 16 MB with 50 k edges each, are held until then.
-const LOADED: usize = 16;
+/// Packed parts that are added up together, at most, and bytes of their heads, about: these are held until then, and a slice
+/// of each.
+const LOADED: usize = 64;
+const LOADED_BYTES: usize = 16 << 20;
 
 /// Which packed part: a window, a layer, and the clock reading at which it was packed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,21 +116,17 @@ pub(super) fn read_late<R: Row>(key: &[u8], value: &[u8]) -> Option<(Nanos, R)> 
 }
 
 mod seek;
+mod slices;
 
 use seek::{Entry, Place, entries};
 pub(super) use seek::{first, firsts, lasts, windows};
+use slices::{Fault, Slices};
 
-/// Slices as they were written, or what is wrong with them.
-type Slices = Result<Vec<UserValue>, &'static str>;
-
-const MISSING: &str = "a part is missing";
-const CHANGED: &str = "a slice does not match its checksum";
-
-/// A packed part as it was written.
+/// A packed part of which slices are still to be read.
 struct Loaded {
     part: PartKey,
     head: UserValue,
-    slices: Vec<UserValue>,
+    slices: Slices,
 }
 
 /// Adds up one kind of rows of one view.
@@ -138,13 +136,33 @@ pub(super) struct Reading<'a, R: Row> {
     pub(super) select: &'a Select<'a>,
     pub(super) sum: Summer<R>,
     pub(super) answer: Answer,
+    /// Parts that did not read, by their levels.
+    broken: BTreeSet<(usize, PartKey)>,
+    /// Whether some rows of one may be in the sum.
+    torn: bool,
 }
 
 // === impl Reading ===
 
 impl<'a, R: Row> Reading<'a, R> {
-    pub(super) fn new(shared: &'a Shared, view: &'a View, select: &'a Select<'a>) -> Self {
-        Self { shared, view, select, sum: Summer::new(), answer: Answer::default() }
+    /// Adds up what is read. That a part does not read may be found when some of its rows are in the sum already: then
+    /// all is read again, without it.
+    pub(super) fn of(
+        shared: &'a Shared,
+        view: &'a View,
+        select: &'a Select<'a>,
+        read: impl Fn(&mut Self) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let mut broken = BTreeSet::new();
+        loop {
+            let (sum, answer) = (Summer::new(), Answer::default());
+            let mut reading = Self { shared, view, select, sum, answer, broken, torn: false };
+            read(&mut reading)?;
+            if !reading.torn {
+                return Ok(reading);
+            }
+            broken = reading.broken;
+        }
     }
 
     /// Adds the windows `[from, to)` of a level, from what is packed and what came late.
@@ -202,85 +220,48 @@ impl<'a, R: Row> Reading<'a, R> {
             }
             return Ok(());
         }
+        if self.broken.contains(&(level, part)) {
+            // It was reported when it was found.
+            self.answer.unreadable.push(range);
+            return Ok(());
+        }
         let Some(read) = Head::read(&head) else {
             self.lost(level, part.window, "a head does not match its checksum");
             return Ok(());
         };
+        let (place, of) = ((&self.view.snapshot, keyspace), (part, R::KIND));
         let slices = match self.select.entity {
-            None => self.all_slices(keyspace, part, &read),
-            Some(id) => self.slices_of(keyspace, part, &read, id.0),
+            None => Ok(Slices::all(place, of, &read)),
+            Some(id) => Slices::of(place, of, &read, id.0),
         };
         match slices {
-            Ok(Ok(slices)) => loaded.push(Loaded { part, head, slices }),
-            Ok(Err(why)) => self.lost(level, part.window, why),
-            Err(e) => self.lost(level, part.window, &self.shared.damage(&e)?),
+            Ok(slices) => loaded.push(Loaded { part, head, slices }),
+            Err(fault) => self.fault(level, part.window, fault)?,
         }
-        if loaded.len() == LOADED { self.flush(level, loaded) } else { Ok(()) }
+        let bytes: usize = loaded.iter().map(|one| one.head.len()).sum();
+        let full = loaded.len() == LOADED || bytes >= LOADED_BYTES;
+        if full { self.flush(level, loaded) } else { Ok(()) }
     }
 
     /// Adds what is loaded.
     fn flush(&mut self, level: usize, loaded: &mut Vec<Loaded>) -> Result<(), Error> {
-        let mut opened = Vec::with_capacity(loaded.len());
-        for Loaded { part, head, slices } in &*loaded {
-            // Their checksums were looked at when they were read, near the core.
-            let slices = slices.iter().map(|slice| body(slice)).collect();
+        let (mut opened, mut parts) = (Vec::with_capacity(loaded.len()), Vec::new());
+        for Loaded { part, head, slices } in &mut *loaded {
             if let Some(head) = Head::read_checked(head) {
                 let PartKey { window, layer, .. } = *part;
                 opened.push(Opened { window, layer, head, slices });
+                parts.push(*part);
             }
         }
-        for place in self.sum.add_packed(&opened, self.select.entity.map(|id| id.0)) {
-            self.lost(level, opened[place].window, "a slice does not read");
+        for Unread { place, why } in self.sum.add_packed(opened, self.select.entity.map(|id| id.0))
+        {
+            let (part, fault) = (parts[place], Fault::Bytes("a slice does not read"));
+            self.fault(level, part.window, why.unwrap_or(fault))?;
+            self.broken.insert((level, part));
+            self.torn = true;
         }
         loaded.clear();
         self.bound()
-    }
-
-    fn all_slices(
-        &self,
-        keyspace: &fjall::Keyspace,
-        part: PartKey,
-        head: &Head<'_>,
-    ) -> fjall::Result<Slices> {
-        let prefix = part.bytes(SLICE | R::KIND);
-        let mut slices = Vec::with_capacity(head.slices());
-        for guard in self.view.snapshot.prefix(keyspace, prefix) {
-            let slice = guard.value()?;
-            if unseal(&slice).is_none() {
-                return Ok(Err(CHANGED));
-            }
-            slices.push(slice);
-        }
-        Ok(if slices.len() == head.slices() { Ok(slices) } else { Err(MISSING) })
-    }
-
-    fn slices_of(
-        &self,
-        keyspace: &fjall::Keyspace,
-        part: PartKey,
-        head: &Head<'_>,
-        id: u64,
-    ) -> fjall::Result<Slices> {
-        let Some(code) = head.code(id) else { return Ok(Ok(Vec::new())) };
-        let key = part.bytes(REVERSE | R::KIND);
-        let Some(reverse) = self.view.snapshot.get(keyspace, key)? else {
-            return Ok(Err(MISSING));
-        };
-        let found = Reverse::read(&reverse).and_then(|reverse| reverse.as_server(code));
-        let Some(found) = found else { return Ok(Err("an index does not match its checksum")) };
-        let wanted: BTreeSet<usize> = head.as_client(code).chain(found).collect();
-        let mut slices = Vec::with_capacity(wanted.len());
-        for number in wanted {
-            let key = part.slice(SLICE | R::KIND, number);
-            let Some(slice) = self.view.snapshot.get(keyspace, key)? else {
-                return Ok(Err(MISSING));
-            };
-            if unseal(&slice).is_none() {
-                return Ok(Err(CHANGED));
-            }
-            slices.push(slice);
-        }
-        Ok(Ok(slices))
     }
 
     fn late(&mut self, level: usize, from: Window, last: Window) -> Result<(), Error> {
@@ -363,6 +344,17 @@ impl<'a, R: Row> Reading<'a, R> {
         let range = TimeRange { from: window.start(), to: window.end(at.len) };
         self.shared.report(at.len.secs(), window, R::KIND, why);
         self.answer.unreadable.push(range);
+    }
+
+    fn fault(&mut self, level: usize, window: Window, fault: Fault) -> Result<(), Error> {
+        match fault {
+            Fault::Bytes(why) => self.lost(level, window, why),
+            Fault::Engine(e) => {
+                let why = self.shared.damage(&e)?;
+                self.lost(level, window, &why);
+            }
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -79,10 +79,10 @@ impl FjallReader {
         visit: &mut dyn FnMut(&R),
     ) -> Result<(), Error> {
         let select = Select::default();
-        let mut reading = Reading::<R>::new(&self.shared, view, &select);
         // The last window of time has no end of its own.
         let end = Window(window.0.saturating_add(self.shared.len.secs()));
-        reading.sealed(0, window, end)?;
+        let read = |reading: &mut Reading<'_, R>| reading.sealed(0, window, end);
+        let mut reading = Reading::of(&self.shared, view, &select, read)?;
         reading.sum.visit(window, visit);
         Ok(())
     }
@@ -253,21 +253,24 @@ impl FjallHistory<'_> {
         visit: &mut dyn FnMut(&R),
     ) -> Result<Answer, Error> {
         let Some(covered) = plan.covered() else { return Ok(Answer::default()) };
-        let mut reading = Reading::<R>::new(self.shared, &self.view, select);
-        for span in &plan.spans {
-            let (len, range) = (span.len, span.range);
-            let found = self.view.levels.iter().position(|level| level.len == len);
-            // A plan of another store's levels reads nothing of them.
-            let Some(level) = found else { continue };
-            let (from, last) = (len.window(range.from), len.window(range.to.saturating_sub(1)));
-            let sealed = self.view.levels[level].sealed;
-            if from < sealed {
-                reading.sealed(level, from, sealed.min(last.next(len)))?;
+        let read = |reading: &mut Reading<'_, R>| {
+            for span in &plan.spans {
+                let (len, range) = (span.len, span.range);
+                let found = self.view.levels.iter().position(|level| level.len == len);
+                // A plan of another store's levels reads nothing of them.
+                let Some(level) = found else { continue };
+                let (from, last) = (len.window(range.from), len.window(range.to.saturating_sub(1)));
+                let sealed = self.view.levels[level].sealed;
+                if from < sealed {
+                    reading.sealed(level, from, sealed.min(last.next(len)))?;
+                }
+                if level == 0 && last >= sealed {
+                    reading.open(from.max(sealed), last)?;
+                }
             }
-            if level == 0 && last >= sealed {
-                reading.open(from.max(sealed), last)?;
-            }
-        }
+            Ok(())
+        };
+        let mut reading = Reading::of(self.shared, &self.view, select, read)?;
         reading.sum.visit(self.shared.len.window(covered.from), visit);
         Ok(reading.answer)
     }

@@ -214,13 +214,12 @@ impl FjallStore {
         lacks: &mut Vec<u8>,
     ) -> Result<Vec<Packed>, Error> {
         let select = Select::default();
-        let mut reading = Reading::<R>::new(&self.shared, view, &select);
-        match level.checked_sub(1) {
-            None => reading.open(window, window)?,
-            Some(finer) => {
-                reading.sealed(finer, window, window.next(self.levels[level].len))?;
-            }
-        }
+        let next = window.next(self.levels[level].len);
+        let read = |reading: &mut Reading<'_, R>| match level.checked_sub(1) {
+            None => reading.open(window, window),
+            Some(finer) => reading.sealed(finer, window, next),
+        };
+        let mut reading = Reading::of(&self.shared, view, &select, read)?;
         if !reading.answer.unreadable.is_empty() {
             lacks.push(R::KIND);
         }

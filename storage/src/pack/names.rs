@@ -116,32 +116,30 @@ impl Codes {
         Some(self.ids.get(server)? << self.shifts.server | self.tails.get(tail)?)
     }
 
-    /// The keys of one client with these servers and tails: there are as many of each.
+    /// The keys of rows with these servers and tails, of which there are as many, in runs of one client each.
+    /// The codes are exchanged for those here.
     pub(super) fn keys(
         &self,
-        client: i64,
-        servers: &[i64],
-        tails: &[i64],
-        keys: &mut [u64],
+        (clients, lengths): (&mut [i64], &[i64]),
+        (servers, tails): (&mut [i64], &mut [i64]),
+        keys: &mut Vec<u64>,
     ) -> Option<()> {
-        let client = self.client(client)?;
-        let rows = keys.iter_mut().zip(servers.iter().zip(tails));
-        let (Part::Same(ids), Part::Same(names)) = (&self.ids, &self.tails) else {
-            for (key, (server, tail)) in rows {
-                *key = client | self.rest(*server, *tail)?;
-            }
-            return Some(());
-        };
-        let by = self.shifts.server;
-        let mut known = true;
-        for (key, (server, tail)) in rows {
-            let (server, tail) = (*server as u64, *tail as u64);
-            // Both always, so that there is no branch.
-            let unknown = u64::from(server >= *ids as u64) | u64::from(tail >= *names as u64);
-            known &= unknown == 0;
-            *key = client | server << by | tail;
+        self.ids.exchange(clients)?;
+        self.ids.exchange(servers)?;
+        self.tails.exchange(tails)?;
+        keys.resize(servers.len(), 0);
+        let mut rest = &mut **keys;
+        for (client, length) in clients.iter().zip(lengths) {
+            let run;
+            (run, rest) = rest.split_at_mut_checked(usize::try_from(*length).ok()?)?;
+            run.fill((*client as u64) << self.shifts.client);
         }
-        known.then_some(())
+        rest.is_empty().then_some(())?;
+        let by = self.shifts.server;
+        for (key, (server, tail)) in keys.iter_mut().zip(servers.iter().zip(&*tails)) {
+            *key |= (*server as u64) << by | *tail as u64;
+        }
+        Some(())
     }
 }
 
@@ -151,6 +149,22 @@ impl Part {
     fn of(codes: Vec<u32>) -> Self {
         let same = codes.iter().enumerate().all(|(at, code)| at as u32 == *code);
         if same { Self::Same(codes.len()) } else { Self::Moved(codes) }
+    }
+
+    /// Exchanges codes for those here.
+    fn exchange(&self, codes: &mut [i64]) -> Option<()> {
+        match self {
+            Self::Same(len) => {
+                // A number below zero is one that is negative, or that is taken from less: there is no branch.
+                let last = *len as i64 - 1;
+                let all = codes.iter().fold(0, |all, code| all | code | last.wrapping_sub(*code));
+                (all >= 0).then_some(())
+            }
+            Self::Moved(here) => codes.iter_mut().try_for_each(|code| {
+                *code = i64::from(*here.get(usize::try_from(*code).ok()?)?);
+                Some(())
+            }),
+        }
     }
 
     #[inline]

@@ -216,7 +216,8 @@ fn place_all(
     lengths.unpack(&mut scratch.lengths);
     servers.unpack(&mut scratch.servers);
     tails.unpack(&mut scratch.tails);
-    scratch.keys_of_all(rows, codes)?;
+    let Scratch { runs, lengths, servers, tails, keys, .. } = scratch;
+    codes.keys((runs, lengths), (servers, tails), keys)?;
     table.place(walk, &scratch.keys)?;
     scratch.placed.clear();
     scratch.placed.extend_from_slice(bytes);
@@ -233,6 +234,18 @@ fn take_chunk<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
     let (chunk, rest) = at.split_first_chunk()?;
     *at = rest;
     Some(*chunk)
+}
+
+// === impl Wanted ===
+
+impl Wanted<'_> {
+    /// What a client of the window adds to a key here, where all rows are wanted.
+    pub(super) fn client(&self, code: i64) -> Option<u64> {
+        match self {
+            Self::All(codes, _) => codes.client(code),
+            Self::Of(..) => None,
+        }
+    }
 }
 
 // === impl Expected ===
@@ -303,20 +316,6 @@ impl Scratch {
     /// Forgets which keys were placed last: names, or rows, may have moved since.
     pub(super) fn forget(&mut self) {
         self.codes = None;
-    }
-
-    /// Makes the keys of all rows of a slice.
-    fn keys_of_all(&mut self, rows: usize, codes: &Codes) -> Option<()> {
-        self.keys.resize(rows, 0);
-        let (mut keys, mut from) = (&mut *self.keys, 0_usize);
-        for (client, length) in self.runs.iter().zip(&self.lengths) {
-            let to = from.checked_add(usize::try_from(*length).ok()?)?;
-            let (servers, tails) = (self.servers.get(from..to)?, self.tails.get(from..to)?);
-            let (run, rest) = keys.split_at_mut_checked(to - from)?;
-            codes.keys(*client, servers, tails, run)?;
-            (keys, from) = (rest, to);
-        }
-        (from == rows).then_some(())
     }
 
     /// Makes the keys of those rows that have an entity, and says which these are.
@@ -413,8 +412,8 @@ fn take_times(
     let time = |from: Nanos, by: i64| from.wrapping_add(by.wrapping_mul(unit) as u64);
     let (firsts, lasts) = (Column::read(at, rows)?, Column::read(at, rows)?);
     let Scratch { column, first, unknown, places, .. } = scratch;
-    let (from, to) = reach(start, unit, &firsts, &lasts).unwrap_or((0, Nanos::MAX));
-    table.unknown(from, to, unknown);
+    let reach = reach(start, unit, &firsts, &lasts).unwrap_or((0, Nanos::MAX));
+    table.unknown(reach, unknown);
     if unknown.is_empty() {
         return Some(());
     }

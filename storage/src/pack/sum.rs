@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use portolan_model::{EntityId, Latency, Nanos, Window};
 
+use super::names::Codes;
 use super::parts::{Contents, Head, Reverse};
 use super::slice::{self, Scratch, Wanted};
 use super::table::{Table, Walk};
@@ -28,12 +29,33 @@ pub(crate) struct Packed {
     pub(crate) reverse: Vec<u8>,
 }
 
-/// A packed window and layer, with those of its slices that are to be added, ascending, without their seals.
-pub(crate) struct Opened<'a> {
+/// A packed window and layer, with those of its slices that are to be added, ascending, without their seals. Each is
+/// asked for when it is its turn: it is near the core then.
+pub(crate) struct Opened<'a, S> {
     pub(crate) window: Window,
     pub(crate) layer: u8,
     pub(crate) head: Head<'a>,
-    pub(crate) slices: Vec<&'a [u8]>,
+    pub(crate) slices: S,
+}
+
+/// A packed window that did not read, by its place among those that were added. Some of its rows may be in the sum.
+pub(crate) struct Unread<E> {
+    pub(crate) place: usize,
+    /// What came instead of a slice; nothing if a slice makes no sense.
+    pub(crate) why: Option<E>,
+}
+
+/// A window that is being added.
+struct Turn<'a> {
+    place: usize,
+    wanted: Wanted<'a>,
+    walk: Walk,
+    /// Its next slice.
+    slice: usize,
+    /// Slices by which it is ahead of the others.
+    lead: usize,
+    /// When it is its turn: the first client of the slice that is so much behind its next one. Nothing comes first.
+    at: Option<u64>,
 }
 
 /// Rows of one window and layer, as a table takes them in.
@@ -139,10 +161,17 @@ impl<R: Row> Summer<R> {
         table.end_windows();
     }
 
-    /// Adds packed windows. With `only`, the rows that have this entity. Those that do not read come back by their
-    /// places; some of their rows may be in the sum then.
-    pub(crate) fn add_packed(&mut self, opened: &[Opened<'_>], only: Option<u64>) -> Vec<usize> {
-        let mut broken = Vec::new();
+    /// Adds packed windows. With `only`, the rows that have this entity. Those that do not read come back.
+    pub(crate) fn add_packed<S, B, E>(
+        &mut self,
+        mut opened: Vec<Opened<'_, S>>,
+        only: Option<u64>,
+    ) -> Vec<Unread<E>>
+    where
+        S: Iterator<Item = Result<B, E>>,
+        B: AsRef<[u8]>,
+    {
+        let mut unread = Vec::new();
         let mut layers: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
         for (place, one) in opened.iter().enumerate() {
             layers.entry(one.layer).or_default().push(place);
@@ -150,7 +179,10 @@ impl<R: Row> Summer<R> {
         for (layer, places) in layers {
             let table = self.tables.entry(layer).or_default();
             if let Some(id) = only {
-                add_some(table, opened, &places, id, &mut self.scratch, &mut broken);
+                for place in places {
+                    let added = add_some(table, &mut opened[place], id, &mut self.scratch);
+                    unread.extend(added.err().map(|why| Unread { place, why }));
+                }
                 continue;
             }
             // The first two tell nearly all of the keys: the others find them in order then.
@@ -158,11 +190,12 @@ impl<R: Row> Summer<R> {
             let (first, rest) = places.split_at(known);
             for places in first.chunks(1).chain([rest]) {
                 let scratch = &mut self.scratch;
-                self.overfull |= add_all(table, opened, places, scratch, &mut broken).is_none();
+                let whole = add_all(table, &mut opened, places, scratch, &mut unread).is_some();
+                self.overfull |= !whole;
                 table.settle_for(rest.len());
             }
         }
-        broken
+        unread
     }
 
     /// Visits the sums in the order of keys, each in `window`; those that come to nothing are left out.
@@ -212,15 +245,23 @@ impl<R: Row> Summer<R> {
     }
 }
 
+/// Windows that are a slice ahead of the others: nearly all first and last events are in one of these, and the others
+/// are not asked for theirs then.
+const AHEAD: usize = 4;
+
 /// Adds all rows of these windows, those with about the same keys at a time: the sums that they go to are near the
 /// core then, where they would come from far away for each window. Nothing if there are too many names.
-fn add_all(
+fn add_all<S, B, E>(
     table: &mut Table,
-    opened: &[Opened<'_>],
+    opened: &mut [Opened<'_, S>],
     places: &[usize],
     scratch: &mut Scratch,
-    broken: &mut Vec<usize>,
-) -> Option<()> {
+    unread: &mut Vec<Unread<E>>,
+) -> Option<()>
+where
+    S: Iterator<Item = Result<B, E>>,
+    B: AsRef<[u8]>,
+{
     scratch.forget();
     let mut learn = |(place, like): &(usize, Option<usize>)| {
         let head = &opened[*place].head;
@@ -234,42 +275,50 @@ fn add_all(
     alike.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
     let codes = alike.iter().map(&mut learn).collect::<Option<Vec<_>>>()?;
     table.begin_windows(places.len());
-    let begin = |(at, (place, like)): (usize, &(usize, Option<usize>))| {
-        let number = like.unwrap_or(at);
-        let wanted = codes[number].as_ref().map(|codes| Wanted::All(codes, number))?;
-        Some((*place, wanted, Walk::default(), 0))
-    };
-    let mut rest: VecDeque<_> = alike.iter().enumerate().filter_map(begin).collect();
-    // The newest, the oldest, the next of each: of most rows, the others have neither the first nor the last event.
-    let mut windows = Vec::with_capacity(rest.len());
-    while let Some(newest) = rest.pop_back() {
-        windows.push(newest);
-        windows.extend(rest.pop_front());
-    }
-    let next = |(place, wanted, _, slice): &(usize, Wanted<'_>, Walk, usize)| {
-        let Wanted::All(codes, _) = wanted else { return None };
-        codes.client(opened[*place].head.first_client(*slice)?)
-    };
-    while !windows.is_empty() {
-        let least = (0..windows.len()).min_by_key(|at| next(&windows[*at])).unwrap_or(0);
-        let (place, wanted, walk, slice) = &mut windows[least];
-        let one = &opened[*place];
-        let body = one.slices.get(*slice);
-        let added = body.map(|body| slice::add(body, one.window, wanted, scratch, (table, walk)));
-        *slice += 1;
-        if added == Some(None) {
-            broken.push(*place);
-        }
-        if added != Some(Some(())) {
-            windows.swap_remove(least);
+    let mut turns = turns(&alike, &codes);
+    while !turns.is_empty() {
+        let least = (0..turns.len()).min_by_key(|turn| turns[*turn].at).unwrap_or(0);
+        let Turn { place, wanted, walk, slice, lead, at } = &mut turns[least];
+        let one = &mut opened[*place];
+        let added = one.slices.next().map(|body| {
+            let body = body.map_err(Some)?;
+            slice::add(body.as_ref(), one.window, wanted, scratch, (table, walk)).ok_or(None)
+        });
+        if let Some(Ok(())) = added {
+            *slice += 1;
+            let first = slice.checked_sub(*lead).and_then(|n| one.head.first_client(n));
+            *at = first.and_then(|code| wanted.client(code));
+        } else {
+            let why = added.and_then(Result::err);
+            unread.extend(why.map(|why| Unread { place: *place, why }));
+            turns.swap_remove(least);
         }
     }
     table.end_windows();
     Some(())
 }
 
+/// The windows in the order in which those begin that stand at the same keys: the newest, the oldest, the next of each. Of
+/// most rows, the others have neither the first nor the last event.
+fn turns<'a>(alike: &[(usize, Option<usize>)], codes: &'a [Option<Codes>]) -> Vec<Turn<'a>> {
+    let begin = |(at, (place, like)): (usize, &(usize, Option<usize>))| {
+        let number = like.unwrap_or(at);
+        let wanted = codes[number].as_ref().map(|codes| Wanted::All(codes, number))?;
+        Some((*place, wanted))
+    };
+    let mut rest: VecDeque<_> = alike.iter().enumerate().filter_map(begin).collect();
+    let mut turns = Vec::with_capacity(rest.len());
+    while let Some((place, wanted)) =
+        if turns.len() % 2 == 0 { rest.pop_back() } else { rest.pop_front() }
+    {
+        let lead = usize::from(turns.len() < AHEAD);
+        turns.push(Turn { place, wanted, walk: Walk::default(), slice: 0, lead, at: None });
+    }
+    turns
+}
+
 /// Each window with the first one before, by its number, that has the same names as it, if all between have.
-fn alike(opened: &[Opened<'_>], places: &[usize]) -> Vec<(usize, Option<usize>)> {
+fn alike<S>(opened: &[Opened<'_, S>], places: &[usize]) -> Vec<(usize, Option<usize>)> {
     let mut all: Vec<(usize, Option<usize>)> = Vec::with_capacity(places.len());
     for place in places {
         let before = all
@@ -281,27 +330,26 @@ fn alike(opened: &[Opened<'_>], places: &[usize]) -> Vec<(usize, Option<usize>)>
     all
 }
 
-/// Adds the rows that have an entity.
-fn add_some(
+/// Adds the rows that have an entity. An error is that of [`Unread`].
+fn add_some<S, B, E>(
     table: &mut Table,
-    opened: &[Opened<'_>],
-    places: &[usize],
+    one: &mut Opened<'_, S>,
     id: u64,
     scratch: &mut Scratch,
-    broken: &mut Vec<usize>,
-) {
-    for place in places {
-        let one = &opened[*place];
-        let Some(code) = one.head.code(id) else { continue };
-        let (wanted, mut walk) = (Wanted::Of(code as i64, &one.head), Walk::default());
-        table.begin_windows(1);
-        let mut add =
-            |body: &&[u8]| slice::add(body, one.window, &wanted, scratch, (table, &mut walk));
-        if one.slices.iter().try_for_each(&mut add).is_none() {
-            broken.push(*place);
-        }
-        table.end_windows();
-    }
+) -> Result<(), Option<E>>
+where
+    S: Iterator<Item = Result<B, E>>,
+    B: AsRef<[u8]>,
+{
+    let Some(code) = one.head.code(id) else { return Ok(()) };
+    let (wanted, mut walk) = (Wanted::Of(code as i64, &one.head), Walk::default());
+    table.begin_windows(1);
+    let added = one.slices.by_ref().try_for_each(|body| {
+        let body = body.map_err(Some)?;
+        slice::add(body.as_ref(), one.window, &wanted, scratch, (table, &mut walk)).ok_or(None)
+    });
+    table.end_windows();
+    added
 }
 
 /// Packs these rows of a table.

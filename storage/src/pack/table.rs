@@ -9,6 +9,8 @@ use rustc_hash::FxHashMap;
 
 use super::column::Column;
 use super::names::{Codes, Names};
+use super::slots::{NOWHERE, Slots, find};
+use super::times::Times;
 use super::{COUNTERS, Each};
 
 /// See the module.
@@ -20,15 +22,12 @@ pub(super) struct Table {
     sorted: usize,
     loose: FxHashMap<u64, u32>,
     counters: Each<Counter>,
-    /// First and last.
-    times: Vec<(Nanos, Nanos)>,
+    times: Times,
     /// Empty for rows that have none.
     latency: Vec<[Latency; 3]>,
     slots: Slots,
     /// First key of the rows that were placed, and how far their window has come.
     placed: Option<(u64, Walk)>,
-    /// Of the rows that were placed, no first time is later, and no last one earlier.
-    bounds: Option<(Nanos, Nanos)>,
     /// Windows that are being added.
     windows: u64,
     /// Loose rows that were looked for since they were sorted in.
@@ -53,14 +52,6 @@ struct Counter {
     most: u64,
     /// Nothing that one of these adds to a sum is.
     more: u64,
-}
-
-/// Which rows a batch of values belongs to.
-enum Slots {
-    /// These, one behind the other.
-    Run(usize, usize),
-    /// One for each value.
-    Each(Vec<u32>),
 }
 
 /// Loose rows that may be looked for before they are sorted in, beside half of the rows: looking for one costs
@@ -96,14 +87,12 @@ impl Table {
     /// Finds the rows of keys, or makes them: what is added next is added to these. Nothing if the keys of a window
     /// do not ascend.
     pub(super) fn place(&mut self, walk: &mut Walk, keys: &[u64]) -> Option<()> {
-        (self.placed, self.bounds) = (None, None);
+        self.placed = None;
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
             self.slots = Slots::Run(0, 0);
             return Some(());
         };
-        if walk.before.is_some_and(|b| b >= *first) || !keys.is_sorted_by(|a, b| a < b) {
-            return None;
-        }
+        walk.before.is_none_or(|before| before < *first).then_some(())?;
         walk.before = Some(*last);
         let rest = &self.keys[walk.cursor..self.sorted];
         let from = walk.cursor + rest.iter().take_while(|key| *key < first).count();
@@ -115,26 +104,22 @@ impl Table {
             return Some(());
         }
         let mut slots = match std::mem::take(&mut self.slots) {
-            Slots::Each(slots) => slots,
+            Slots::Each(slots, _) => slots,
             Slots::Run(..) => Vec::new(),
         };
-        slots.clear();
-        let mut at = from;
-        for key in keys {
-            while at < self.sorted && self.keys[at] < *key {
-                at += 1;
-            }
-            if at < self.sorted && self.keys[at] == *key {
-                slots.push(at as u32);
-                at += 1;
-            } else {
-                slots.push(self.make(*key));
+        let found = find(&self.keys[..self.sorted], from, keys, &mut slots)?;
+        walk.cursor = found.cursor;
+        if !found.all {
+            for (at, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| **slot == NOWHERE) {
+                let ascends = at.checked_sub(1).is_none_or(|before| keys[before] < keys[at]);
+                ascends.then_some(())?;
+                *slot = self.make(keys[at]);
             }
         }
-        walk.cursor = at;
-        self.slots = Slots::Each(slots);
+        let ascend = found.all || slots.iter().all(|slot| (*slot as usize) < self.sorted);
+        self.slots = Slots::Each(slots, ascend);
         self.placed = Some((*first, *walk));
-        self.times.resize(self.keys.len(), (Nanos::MAX, 0));
+        self.times.resize(self.keys.len());
         Some(())
     }
 
@@ -175,7 +160,7 @@ impl Table {
         }
         match &self.slots {
             Slots::Run(from, to) => column.add_to(&mut sums[*from..*to]),
-            Slots::Each(slots) => column.add_at(slots, sums),
+            Slots::Each(slots, _) => column.add_at(slots, sums),
         }
     }
 
@@ -200,35 +185,9 @@ impl Table {
         i64::try_from(before.saturating_add(more.saturating_mul(self.windows))).is_ok()
     }
 
-    /// The rows that were placed, each by its number among them, of which times from `from` on and before `to` may tell
-    /// anything new. That is few of them, but for the first and the last windows that are added.
-    pub(super) fn unknown(&self, from: Nanos, to: Nanos, unknown: &mut Vec<usize>) {
-        unknown.clear();
-        if self.bounds.is_some_and(|(first, last)| first <= from && last >= to) {
-            return;
-        }
-        let placed = match &self.slots {
-            Slots::Run(from, to) => to - from,
-            Slots::Each(slots) => slots.len(),
-        };
-        unknown.resize(placed, 0);
-        let is_new = |of: &(Nanos, Nanos)| of.0 > from || of.1 < to;
-        let mut found = 0;
-        let mut see = |(row, of): (usize, &(Nanos, Nanos))| {
-            // Written always, counted if it is new: there is no branch.
-            unknown[found] = row;
-            found += usize::from(is_new(of));
-        };
-        match &self.slots {
-            Slots::Run(from, to) => {
-                self.times[*from..*to].iter().enumerate().for_each(&mut see);
-            }
-            Slots::Each(slots) => {
-                let times = slots.iter().map(|slot| &self.times[*slot as usize]);
-                times.enumerate().for_each(&mut see);
-            }
-        }
-        unknown.truncate(found);
+    /// The rows that were placed, each by its number among them, of which times within a reach may tell anything new.
+    pub(super) fn unknown(&mut self, reach: (Nanos, Nanos), unknown: &mut Vec<usize>) {
+        self.times.unknown(&self.slots, reach, unknown);
     }
 
     /// Takes in first and last times of some of the rows that were placed, by their numbers.
@@ -237,35 +196,12 @@ impl Table {
         numbers: &[usize],
         times: impl Iterator<Item = (Nanos, Nanos)>,
     ) {
-        for (number, of) in numbers.iter().zip(times) {
-            let slot = match &self.slots {
-                Slots::Run(from, _) => from + number,
-                Slots::Each(slots) => slots[*number] as usize,
-            };
-            let (first, last) = &mut self.times[slot];
-            (*first, *last) = ((*first).min(of.0), (*last).max(of.1));
-        }
-        self.bounds = None;
+        self.times.see_some(&self.slots, numbers, times);
     }
 
     /// Takes in first and last times of the rows that were placed.
     pub(super) fn see(&mut self, times: impl Iterator<Item = (Nanos, Nanos)>) {
-        let mut bounds = (0, Nanos::MAX);
-        let mut see = |(first, last): &mut (Nanos, Nanos), of: (Nanos, Nanos)| {
-            *first = (*first).min(of.0);
-            *last = (*last).max(of.1);
-            bounds = (bounds.0.max(*first), bounds.1.min(*last));
-        };
-        match &self.slots {
-            Slots::Run(from, to) => {
-                self.times[*from..*to].iter_mut().zip(times).for_each(|(mine, of)| see(mine, of));
-            }
-            Slots::Each(slots) => {
-                let slots = slots.iter().zip(times);
-                slots.for_each(|(slot, of)| see(&mut self.times[*slot as usize], of));
-            }
-        }
-        self.bounds = Some(bounds);
+        self.times.see(&self.slots, times);
     }
 
     /// The histograms of the `n`th row that was placed.
@@ -273,10 +209,7 @@ impl Table {
         if self.latency.len() < self.keys.len() {
             self.latency.resize_with(self.keys.len(), Default::default);
         }
-        let slot = match &self.slots {
-            Slots::Run(from, to) => (from + n < *to).then_some(from + n)?,
-            Slots::Each(slots) => *slots.get(n)? as usize,
-        };
+        let slot = self.slots.row(n)?;
         self.latency.get_mut(slot)
     }
 
@@ -316,7 +249,7 @@ impl Table {
         // Two sorted runs: this merges them.
         order.sort_by_key(|row| self.keys[*row as usize]);
         gather(&order, &mut self.keys);
-        gather(&order, &mut self.times);
+        self.times.gather(&order);
         for Counter { sums, .. } in self.counters.iter_mut() {
             if !sums.is_empty() {
                 sums.resize(rows, 0);
@@ -353,7 +286,7 @@ impl Table {
 
     /// First and last time of a row.
     pub(super) fn times(&self, row: usize) -> (Nanos, Nanos) {
-        self.times[row]
+        self.times.of(row)
     }
 
     /// The histograms of a row, where the table has any.
@@ -367,33 +300,7 @@ impl Table {
     }
 }
 
-// === impl Slots ===
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self::Run(0, 0)
-    }
-}
-
-impl Slots {
-    #[inline]
-    fn add<T: Copy>(&self, to: &mut [T], values: &[T], add: impl Fn(T, T) -> T) {
-        match self {
-            Self::Run(from, end) => {
-                let run = to[*from..*end].iter_mut().zip(values);
-                run.for_each(|(mine, theirs)| *mine = add(*mine, *theirs));
-            }
-            Self::Each(slots) => {
-                for (slot, value) in slots.iter().zip(values) {
-                    let mine = &mut to[*slot as usize];
-                    *mine = add(*mine, *value);
-                }
-            }
-        }
-    }
-}
-
 /// A column in the order given.
-fn gather<T: Copy>(order: &[u32], column: &mut Vec<T>) {
+pub(super) fn gather<T: Copy>(order: &[u32], column: &mut Vec<T>) {
     *column = order.iter().map(|row| column[*row as usize]).collect();
 }

@@ -13,16 +13,19 @@ use rows::{any_call, any_edge, any_path};
 const WINDOW: portolan_model::Window = portolan_model::Window(1_795_392_000);
 
 fn add<R: Row>(sum: &mut Summer<R>, packed: &[Packed]) {
-    let opened: Vec<_> = packed.iter().map(whole).collect();
-    assert!(sum.add_packed(&opened, None).is_empty());
+    assert!(sum.add_packed(packed.iter().map(whole).collect(), None).is_empty());
 }
 
-fn whole(part: &Packed) -> Opened<'_> {
+/// Slices at hand.
+type AtHand<'a> = std::vec::IntoIter<Result<&'a [u8], &'static str>>;
+
+fn whole(part: &Packed) -> Opened<'_, AtHand<'_>> {
     unsealed(part, &part.slices.iter().collect::<Vec<_>>())
 }
 
-fn unsealed<'a>(part: &'a Packed, slices: &[&'a Vec<u8>]) -> Opened<'a> {
-    let slices = slices.iter().map(|slice| unseal(slice).unwrap()).collect();
+fn unsealed<'a>(part: &'a Packed, slices: &[&'a Vec<u8>]) -> Opened<'a, AtHand<'a>> {
+    let slices: Vec<_> = slices.iter().map(|slice| Ok(unseal(slice).unwrap())).collect();
+    let slices = slices.into_iter();
     Opened { window: WINDOW, layer: part.layer, head: Head::read(&part.head).unwrap(), slices }
 }
 
@@ -135,8 +138,8 @@ proptest! {
         let part = seal(&body);
         let mut sum = Summer::<CallDelta>::new();
         let mut add = |head| {
-            let opened = Opened { window: WINDOW, layer: 0, head, slices: vec![&*body] };
-            let _ = sum.add_packed(&[opened], None);
+            let opened = Opened { window: WINDOW, layer: 0, head, slices: [Ok::<_, ()>(&*body)].into_iter() };
+            let _ = sum.add_packed(vec![opened], None);
         };
         Head::read(&part).into_iter().for_each(&mut add);
         let empty = super::parts::Contents { rows: 0, totals: [0; COUNTERS], ids: &[1, 2], slices: vec![], tails: &[&[0; 10]] };
@@ -165,7 +168,7 @@ fn rows_of_one_entity_are_found_by_its_slices_alone() {
         wanted.dedup();
         let mut one = Summer::<EdgeDelta>::new();
         let slices: Vec<_> = wanted.iter().map(|slice| &packed.slices[*slice]).collect();
-        assert!(one.add_packed(&[unsealed(packed, &slices)], Some(id)).is_empty());
+        assert!(one.add_packed(vec![unsealed(packed, &slices)], Some(id)).is_empty());
         let has = |row: &&EdgeDelta| row.key.client.0 == id || row.key.server.0 == id;
         let mut expected: Vec<EdgeDelta> = rows.iter().filter(has).copied().collect();
         expected.sort_by_key(|row| row.key);
@@ -224,8 +227,8 @@ fn sums_beyond_all_numbers_stay_at_the_greatest() {
     let packed = one.pack(WINDOW).remove(0);
     let again = || whole(&packed);
     let mut sum = Summer::<EdgeDelta>::new();
-    assert!(sum.add_packed(&[again(), again(), again()], None).is_empty());
-    assert!(sum.add_packed(&[again()], None).is_empty());
+    assert!(sum.add_packed(vec![again(), again(), again()], None).is_empty());
+    assert!(sum.add_packed(vec![again()], None).is_empty());
     assert_eq!(visited(&mut sum)[0].counters[portolan_model::Measure::BytesSent], i64::MAX);
 }
 
@@ -253,7 +256,7 @@ fn parts_of_version_1_read_as_they_did() {
         slice[0] = 1;
     }
     let mut again = Summer::<EdgeDelta>::new();
-    assert!(again.add_packed(&[whole(&part)], None).is_empty());
+    assert!(again.add_packed(vec![whole(&part)], None).is_empty());
     let mut found = Vec::new();
     again.visit(WINDOW, &mut |row| found.push(*row));
     assert_eq!(found, rows);
@@ -294,13 +297,10 @@ fn first_and_last_events_are_exact_in_any_company_of_windows() {
         .collect();
     for company in [1, 2, 4, 9] {
         let mut sum = Summer::<EdgeDelta>::new();
-        let opened: Vec<_> = packed
-            .iter()
-            .zip(0..)
-            .map(|(part, n)| Opened { window: at(n), ..whole(part) })
-            .collect();
-        for some in opened.chunks(company) {
-            assert!(sum.add_packed(some, None).is_empty());
+        let numbered: Vec<_> = packed.iter().zip(0..).collect();
+        for some in numbered.chunks(company) {
+            let opened = some.iter().map(|(part, n)| Opened { window: at(*n), ..whole(part) });
+            assert!(sum.add_packed(opened.collect(), None).is_empty());
         }
         assert_eq!(visited(&mut sum), naive(&windows), "{company} at a time");
     }

@@ -275,8 +275,9 @@ impl Scan<'_> {
     ) -> Option<String> {
         let (rows, totals) = (head.rows, head.totals);
         let mut sum = Summer::<R>::new();
+        let slices = slices.into_iter().map(Ok::<_, std::convert::Infallible>);
         let opened = Opened { window: part.window, layer: part.layer, head, slices };
-        if !sum.add_packed(&[opened], None).is_empty() {
+        if !sum.add_packed(vec![opened], None).is_empty() {
             return Some("a slice does not read".into());
         }
         let (mut found, mut sums) = (0, [0_i64; COUNTERS]);
