@@ -77,6 +77,23 @@ impl Places {
     }
 }
 
+/// Does two pieces of work at once, one of them on a thread of its own, and ends when both have.
+pub(crate) fn both<A, B: Send>(
+    one: impl FnOnce() -> A,
+    other: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    let span = tracing::Span::current();
+    std::thread::scope(|threads| {
+        let other = threads.spawn(move || span.in_scope(other));
+        let one = one();
+        match other.join() {
+            Ok(other) => (one, other),
+            // As if it had happened here.
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;

@@ -11,15 +11,15 @@
 //! 2. Figures of different layers, and of different sources of calls, are never compared.
 //! 3. What is not significant is counted, not shown.
 
-use portolan_model::{CallSource, EntityId, HopClass};
+use portolan_model::{CallSource, EntityId};
 
-use crate::{FusedEdge, Meeting};
+use crate::FusedEdge;
 
 mod judge;
 mod side;
 mod significance;
 
-pub use side::{Ends, Side};
+pub use side::{Ends, Ready, Side};
 
 use judge::{Candidate, Judge};
 
@@ -142,15 +142,11 @@ impl Default for Thresholds {
 
 /// Compares two ranges. `older` says of edges that only the second has whether they were seen before it.
 pub fn diff(
-    before: Side,
-    after: Side,
-    meeting: &Meeting,
-    hop_class: &dyn Fn(EntityId) -> Option<HopClass>,
+    mut before: Ready,
+    mut after: Ready,
     thresholds: &Thresholds,
     older: &mut dyn FnMut(&[Ends]) -> Vec<bool>,
 ) -> Diff {
-    let (mut before, mut after) =
-        (before.ready(meeting, hop_class), after.ready(meeting, hop_class));
     before.learn(&after);
     after.learn(&before);
     let mut all: Vec<Ends> = before.fused.keys().chain(after.fused.keys()).copied().collect();

@@ -26,7 +26,7 @@ mod view;
 pub use calls::{CallsBuilder, SourceCalls};
 pub use catalogue::{Catalogue, Moment};
 pub use changes::{Changes, Happened, Happening};
-pub use diff::{Change, Diff, DiffEdge, Ends, Side, Thresholds, What, Which, diff};
+pub use diff::{Change, Diff, DiffEdge, Ends, Ready, Side, Thresholds, What, Which, diff};
 pub use filter::{Filter, KindSet, LayerSet, Prepared, Said};
 pub use fused::{EvidenceBits, Fused, FusedEdge, NetworkPart, Sighting, sightings};
 pub use graph::{Graph, Node};

@@ -11,6 +11,7 @@ use super::Inner;
 use crate::convert::{self, direction, fused_edge};
 use crate::described::{Described, named};
 use crate::reader::{Cut, Past, Snapshot, Steps, TopologyReader};
+use crate::scan::both;
 use crate::shown::{hop_class, meeting};
 use crate::{Cancel, Error, parse};
 
@@ -48,15 +49,19 @@ pub(super) async fn diff(
                 side.step(nanos, &mut step.view, std::mem::take(&mut step.calls), &meeting, &class);
                 if side.len() > most { Err(Error::TooLarge { most }) } else { Ok(()) }
             })?;
-            Ok::<_, Error>((side, snapshot))
+            let mut seen: Vec<_> = side.ends().flat_map(|of| [of.0, of.1]).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            Ok::<_, Error>((side.ready(&meeting, &class), seen, snapshot))
         };
-        let (one, before_is) = side(before)?;
-        let (other, after_is) = side(after)?;
+        // Whoever waits for a comparison waits for two ranges to be read: neither needs the other.
+        let (one, other) = both(|| side(before), || side(after));
+        let ((one, mut seen, before_is), (other, more, after_is)) = (one?, other?);
         let described = |range, snapshot: &Snapshot| {
             Described::of(reader, Some(&Past { range, known_at: None }), snapshot)
         };
         let (first, then) = (described(before, &before_is)?, described(after, &after_is)?);
-        let mut seen: Vec<_> = one.ends().chain(other.ends()).flat_map(|of| [of.0, of.1]).collect();
+        seen.extend(more);
         seen.sort_unstable();
         seen.dedup();
         let message = |edge: &DiffEdge| message(reader, (&first, &then), edge);
@@ -68,7 +73,7 @@ pub(super) async fn diff(
                 Vec::new()
             })
         };
-        let mut found = compare(one, other, &meeting, &class, &thresholds, &mut older);
+        let mut found = compare(one, other, &thresholds, &mut older);
         if let Some(error) = failed {
             return Err(error);
         }

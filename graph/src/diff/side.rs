@@ -27,7 +27,7 @@ pub struct Side {
 const AHEAD: usize = 3;
 
 /// A range, ready to be compared.
-pub(super) struct Ready {
+pub struct Ready {
     pub(super) secs: f64,
     pub(super) fused: FxHashMap<Ends, FusedEdge>,
     pub(super) tallies: FxHashMap<Ends, EdgeTally>,
@@ -134,7 +134,8 @@ impl Side {
         self.rows.is_empty()
     }
 
-    pub(super) fn ready(
+    /// Makes it ready to be compared.
+    pub fn ready(
         self,
         meeting: &Meeting,
         hop_class: &dyn Fn(EntityId) -> Option<HopClass>,

@@ -7,7 +7,7 @@ use portolan_model::{
 };
 
 use super::*;
-use crate::{CallsBuilder, ViewBuilder};
+use crate::{CallsBuilder, Meeting, ViewBuilder};
 
 const STEPS: u64 = 12;
 
@@ -113,7 +113,8 @@ fn side(fill: impl Fn(u64, &mut Rows)) -> Side {
 fn compare(before: Side, after: Side, older: bool) -> Diff {
     let mut known = |ends: &[Ends]| vec![older; ends.len()];
     let (meeting, thresholds) = (Meeting::default(), Thresholds::default());
-    diff(before, after, &meeting, &hop_class, &thresholds, &mut known)
+    let [before, after] = [before, after].map(|side| side.ready(&meeting, &hop_class));
+    diff(before, after, &thresholds, &mut known)
 }
 
 /// The difference as `web>cart changed connections 1.00→2.00, …`.

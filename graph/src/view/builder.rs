@@ -109,6 +109,10 @@ impl ViewBuilder {
     pub fn absorb(&mut self, other: &Self) {
         debug_assert_eq!(self.collapse, other.collapse, "rows were left out by the other's mode");
         (self.next, self.next_path) = (0, 0);
+        if self.sums.is_empty() {
+            // Nearly all that will come: growing would move it several times.
+            self.reserve(other.sums.len(), other.path_sums.len());
+        }
         for sum in &other.sums {
             let at = self.place(sum.link);
             self.sums[at as usize].add(&sum.counters, sum.first_ns, sum.last_ns);
