@@ -65,6 +65,8 @@ pub struct MetricMapper {
     points: usize,
     /// What lies before this window is settled.
     folded: Window,
+    /// What lay before this one was so at the barrier before: of such points all was told that ever will be.
+    told: Window,
     tally: Tallies,
 }
 
@@ -102,6 +104,7 @@ impl MetricMapper {
             rows: Rows::default(),
             points: 0,
             folded: Window(0),
+            told: Window(0),
             tally: Tallies::default(),
         }
     }
@@ -198,6 +201,7 @@ impl MetricMapper {
             self.trim(barrier.watermark);
         }
         self.shed(barrier.watermark);
+        self.told = self.folded;
         self.say_reread(barrier);
         self.sweep();
         self.emit(out);
@@ -295,7 +299,7 @@ impl MetricMapper {
         // What asks nobody's address is the same at any time.
         let is_fixed = !parties.iter().any(|far| far.asks());
         let mut found = Vec::with_capacity(series.points.len());
-        for stretch in series.stretches(self.folded.start(), self.gap) {
+        for stretch in series.stretches(self.told.start(), self.gap) {
             let at = stretch.point.time;
             let named = match names.get(&of) {
                 Some(named) if is_fixed => *named,

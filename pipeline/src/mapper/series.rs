@@ -125,8 +125,8 @@ impl Series {
         self.points.first().map(|p| p.time)
     }
 
-    /// The stretches that its points speak of, in order. `settled` says of a time that it is no
-    /// longer told of: the first point stands there only for the difference to it. `gap` is the longest
+    /// The stretches that its points speak of, in order. `settled` says of a time that it was
+    /// told of for good: the first point stands there only for the difference to it. `gap` is the longest
     /// stretch between two points.
     pub(super) fn stretches(
         &self,

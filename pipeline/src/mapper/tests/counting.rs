@@ -17,6 +17,7 @@ fn what_counts_since_a_start_is_the_difference_of_two_points() {
     );
 }
 
+/// Also where the epoch that it comes in passes its horizon, as when much is read at once.
 #[test]
 fn first_point_counts_if_it_is_known_to_have_begun_just_now() {
     check(
@@ -24,7 +25,9 @@ fn first_point_counts_if_it_is_known_to_have_begun_just_now() {
          m 420 web>old n=4 since=10
          m 20 web>none n=4
          m 20 web>here n=4 since=20",
-        &expect![""],
+        &expect![[r#"
+            t=10 web -> api rpc_client http: calls=4 raw=1
+        "#]],
     );
 }
 
@@ -47,6 +50,7 @@ fn another_start_is_another_series() {
          m 30 web>api n=5 since=12
          m 40 web>api n=4 since=12",
         &expect![[r#"
+            t=0 web -> api rpc_client http: calls=100 raw=1
             t=10 web -> api rpc_client http: calls=2 raw=1
             t=20 web -> api rpc_client http: calls=3 raw=1
         "#]],
