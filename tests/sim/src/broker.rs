@@ -3,6 +3,7 @@
 
 use portolan_model::{FlowRow, Nanos, OwnerEvent, Reject, TopicPartition};
 
+use crate::world::metric::Point;
 use crate::world::trace::Said;
 
 /// What a message says once it is decoded.
@@ -11,6 +12,7 @@ pub(crate) enum Payload {
     Flows(Vec<FlowRow>),
     Owners(Vec<OwnerEvent>),
     Spans(Vec<Said>),
+    Metrics(Vec<Point>),
     /// Bytes that no decoder takes.
     Poison(Reject),
 }
@@ -29,6 +31,7 @@ pub(crate) enum Topic {
     Flows,
     Owners,
     Spans,
+    Metrics,
 }
 
 /// One partition.

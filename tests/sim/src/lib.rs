@@ -8,7 +8,8 @@
 //! The stages, the sluice, the account of offsets and the stores are the real ones; brokers, clocks,
 //! mailboxes, the supervisor and death are simulated, on one thread. A seed decides everything, so a
 //! seed replays. What the store holds in the end is held against two oracles: a line that nothing
-//! disturbed, epoch by epoch, and a naive fold of flows and a naive pairing of spans that share no code with it.
+//! disturbed, epoch by epoch, and a naive fold of flows, a naive pairing of spans and a naive count of metrics that share
+//! no code with it.
 
 mod broker;
 mod committer;
@@ -94,6 +95,8 @@ pub struct Outcome {
     pub folded: u64,
     /// Rows of calls that the naive pairing vouched for.
     pub paired: u64,
+    /// Edges of metrics that the naive count vouched for.
+    pub metered: u64,
 }
 
 /// A run of a seed.
@@ -185,5 +188,6 @@ impl Outcome {
         self.sealed += other.sealed;
         self.folded += other.folded;
         self.paired += other.paired;
+        self.metered += other.metered;
     }
 }

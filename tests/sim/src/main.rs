@@ -84,8 +84,14 @@ fn summary(
         failed.len()
     );
     println!(
-        "  {} steps, {} epochs, {} rows, {} edges vouched for by the naive fold, {} rows of calls by the naive pairing, {} windows of levels",
-        outcome.steps, outcome.epochs, outcome.rows, outcome.folded, outcome.paired, outcome.sealed
+        "  {} steps, {} epochs, {} rows, {} edges vouched for by the naive fold, {} rows of calls by the naive pairing, {} edges of metrics by the naive count, {} windows of levels",
+        outcome.steps,
+        outcome.epochs,
+        outcome.rows,
+        outcome.folded,
+        outcome.paired,
+        outcome.metered,
+        outcome.sealed
     );
     println!(
         "  {} troubles: {} deaths, {} resets, {} bits flipped, {} stores recovered",

@@ -8,6 +8,7 @@ use portolan_model::{
 
 pub(crate) mod calls;
 pub(crate) mod fold;
+pub(crate) mod metrics;
 pub(crate) mod replay;
 
 /// What the commits add up to, in the windows from `expired` on. A row that came to nothing is gone,

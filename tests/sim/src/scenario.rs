@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portolan_model::{Nanos, TopicPartition, WindowLen};
 use portolan_pipeline::feed::Pace;
-use portolan_pipeline::{LineConfig, TraceConfig};
+use portolan_pipeline::{LineConfig, MetricConfig, TraceConfig};
 
 use crate::broker::{Log, Topic};
 use crate::dice::Dice;
@@ -37,6 +37,8 @@ pub(crate) struct Scenario {
     pub(crate) span: Nanos,
     pub(crate) connections: u64,
     pub(crate) traces: u64,
+    /// Processes that count.
+    pub(crate) processes: u64,
     pub(crate) duplicates: bool,
     pub(crate) late_records: bool,
     pub(crate) late_spans: bool,
@@ -101,6 +103,11 @@ impl Scenario {
             // Retention takes memory away, and with it what a bound counts.
             max_connections: if bursts.is_none() && dice.one_in(8) { FEW } else { 2_000_000 },
             traces: traces(dice, bursts.is_some(), horizon_secs),
+            metrics: MetricConfig {
+                horizon_secs,
+                gap_secs: *dice.pick(&[20, 300]),
+                ..MetricConfig::default()
+            },
             ..LineConfig::default()
         };
         let pace = Pace {
@@ -139,6 +146,7 @@ impl Scenario {
             span,
             connections,
             traces: *dice.pick(&[0, 10, 40, 80]),
+            processes: *dice.pick(&[0, 2, 8]),
             duplicates: may(dice),
             late_records: bursts.is_none() && may(dice),
             late_spans: bursts.is_none() && may(dice),
@@ -169,6 +177,7 @@ impl Scenario {
                 let since = if late { START + dice.below(self.span / 2) } else { 0 };
                 logs.push(log(cluster, Topic::Spans, partition, since));
             }
+            logs.push(log(cluster, Topic::Metrics, 0, 0));
         }
         logs.push(log(0, Topic::Owners, 0, 0));
         logs
@@ -205,6 +214,7 @@ fn log(cluster: usize, topic: Topic, partition: i32, since: Nanos) -> Log {
         Topic::Flows => "flows",
         Topic::Owners => "owners",
         Topic::Spans => "spans",
+        Topic::Metrics => "metrics",
     };
     Log {
         name: TopicPartition {

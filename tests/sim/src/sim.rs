@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portolan_model::{EpochCommit, Nanos, Standing};
+use portolan_model::{EpochCommit, Nanos, Standing, Window};
 use portolan_pipeline::feed::{Now, Phase};
 use portolan_storage::Error;
 
@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::fault::{self, Fault, Part};
 use crate::line::{NAMES, Position, Turn};
 use crate::oracle::replay::{Replay, differ};
-use crate::oracle::{self, calls, fold};
+use crate::oracle::{self, calls, fold, metrics};
 use crate::process::Process;
 use crate::sabotage::Sabotage;
 use crate::scenario::{Disk, Scenario};
@@ -391,6 +391,11 @@ impl Sim {
             self.outcome.folded += folded.edges.len() as u64;
             let judged = |at| at >= checkpoint.expired && !no_edges.contains(&at);
             fold::check(&folded, &edges, judged).map_err(|d| Law::NothingTwice.broken(d))?;
+        }
+        // Of windows that have expired, and of those that do not read, there are no sums.
+        if checkpoint.expired == Window(0) && no_calls.is_empty() {
+            let metered = metrics::check(&self.logs, &self.replay.begin, history, &rows);
+            self.outcome.metered += metered.map_err(|d| Law::NothingTwice.broken(d))?;
         }
         if line.traces.max_spans > 1_000 && line.max_externals > 1_000 {
             let judged = |at| at >= checkpoint.expired && !no_calls.contains(&at);

@@ -13,7 +13,8 @@ use portolan_pipeline::feed::{
 use crate::broker::{Extent, Log, Payload, Topic, View};
 use crate::dice::Dice;
 use crate::sabotage::Sabotage;
-use crate::world::trace::{Said, batch};
+use crate::world::metric::{self, Point};
+use crate::world::trace::{self, Said};
 
 /// How far a source is with its generation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ struct Filling {
     flows: Vec<portolan_model::FlowRow>,
     owners: Vec<OwnerEvent>,
     spans: Vec<Said>,
+    metrics: Vec<Point>,
     first_offset: i64,
     rejects: Vec<(Reject, u64)>,
     losses: Vec<Loss>,
@@ -378,7 +380,8 @@ impl Source {
 
 impl Filling {
     fn len(&self) -> usize {
-        self.flows.len().max(self.owners.len()).max(self.spans.len())
+        // A partition holds one kind.
+        self.flows.len() + self.owners.len() + self.spans.len() + self.metrics.len()
     }
 }
 
@@ -427,6 +430,7 @@ impl Part {
             Payload::Flows(rows) => filling.flows.extend(rows),
             Payload::Owners(events) => filling.owners.extend(events.iter().cloned()),
             Payload::Spans(spans) => filling.spans.extend(spans.iter().cloned()),
+            Payload::Metrics(points) => filling.metrics.extend(points.iter().cloned()),
             Payload::Poison(reason) if counts => filling.rejects.push((*reason, 1)),
             Payload::Poison(_) => {}
         }
@@ -452,17 +456,20 @@ impl Part {
 
     fn parcel(&mut self) -> Option<Parcel> {
         let filled = std::mem::take(&mut self.filling);
-        let flows = filled.flows.iter().map(|f| f.end);
-        let ends: Vec<Nanos> = flows.chain(filled.spans.iter().map(|s| s.end)).collect();
+        let (first, spans, metrics) = (filled.first_offset, filled.spans, filled.metrics);
+        let ends = filled.flows.iter().map(|f| f.end).chain(spans.iter().map(|s| s.end));
+        let ends: Vec<Nanos> = ends.chain(metrics.iter().map(|point| point.time)).collect();
         let accepted = ends.len() as u64;
         let intake = if !filled.flows.is_empty() {
             Some(Intake::Flows(FlowBatch {
                 partition: self.id,
-                first_offset: filled.first_offset,
+                first_offset: first,
                 flows: filled.flows.into_iter().collect(),
             }))
-        } else if !filled.spans.is_empty() {
-            Some(Intake::Spans(batch(self.id, filled.first_offset, &filled.spans)))
+        } else if !spans.is_empty() {
+            Some(Intake::Spans(trace::batch(self.id, first, &spans)))
+        } else if !metrics.is_empty() {
+            Some(Intake::Metrics(metric::batch(self.id, first, &metrics)))
         } else if filled.owners.is_empty() {
             None
         } else {

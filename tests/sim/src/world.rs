@@ -16,6 +16,7 @@ use crate::dice::Dice;
 use crate::scenario::Scenario;
 
 mod connection;
+pub(crate) mod metric;
 pub(crate) mod trace;
 
 pub(crate) const SCOPE: &str = "sim";
@@ -69,7 +70,7 @@ pub(crate) fn fill(scenario: &Scenario, logs: &mut [Log], dice: &mut Dice) -> Fl
     let mut drafts = Vec::new();
     owners(&fleet, scenario, logs, dice, &mut drafts);
     let of = |topic| (0..logs.len()).filter(|at| logs[*at].topic == topic).collect::<Vec<_>>();
-    let (flows, spans) = (of(Topic::Flows), of(Topic::Spans));
+    let (flows, spans, metrics) = (of(Topic::Flows), of(Topic::Spans), of(Topic::Metrics));
     for number in 0..scenario.connections {
         for (at, row) in connection::draw(&fleet, scenario, number, dice) {
             let open: Vec<usize> = flows.iter().copied().filter(|l| logs[*l].since <= at).collect();
@@ -95,7 +96,16 @@ pub(crate) fn fill(scenario: &Scenario, logs: &mut [Log], dice: &mut Dice) -> Fl
             }
         }
     }
-    let timed: Vec<usize> = flows.into_iter().chain(spans).collect();
+    for number in 0..scenario.processes {
+        for (at, point) in metric::draw(scenario, number, dice) {
+            for again in 0..=u64::from(scenario.duplicates && dice.one_in(12)) {
+                let at = at + again * dice.below(4 * SECOND);
+                let log = *dice.pick(&metrics);
+                drafts.push(Draft { at, log, payload: Payload::Metrics(vec![point.clone()]) });
+            }
+        }
+    }
+    let timed: Vec<usize> = flows.into_iter().chain(spans).chain(metrics).collect();
     for _ in 0..dice.below(4) {
         let log = *dice.pick(&timed);
         let at = logs[log].since.max(START) + dice.below(scenario.span / 2);
@@ -131,6 +141,9 @@ fn join(payload: &mut Payload, more: &Payload) -> bool {
         (Payload::Flows(rows), Payload::Flows(more)) if rows.len() < 4 => rows.extend(more),
         (Payload::Spans(spans), Payload::Spans(more)) if spans.len() < 4 => {
             spans.extend(more.iter().cloned());
+        }
+        (Payload::Metrics(points), Payload::Metrics(more)) if points.len() < 4 => {
+            points.extend(more.iter().cloned());
         }
         _ => return false,
     }

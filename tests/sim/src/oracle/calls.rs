@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan_model::{CallDelta, CallKey, EntityId, EpochCommit, Nanos, SpanKind, Window};
+use portolan_model::{CallDelta, CallKey, EntityId, EpochCommit, Layer, Nanos, SpanKind, Window};
 use portolan_pipeline::LineConfig;
 
 use super::replay::{differ, is_lost};
@@ -114,7 +114,7 @@ pub(crate) fn check(
 /// Rows without their times, and without operations where these are not told apart.
 fn plain<'a>(rows: impl Iterator<Item = &'a CallDelta>, apart: bool) -> Vec<CallDelta> {
     let mut sums: BTreeMap<CallKey, CallDelta> = BTreeMap::new();
-    for row in rows {
+    for row in rows.filter(|row| row.key.source.layer() == Layer::Trace) {
         let mut row = untimed_call(row);
         if !apart {
             row.key.operation = EntityId::NONE;

@@ -9,10 +9,11 @@ use portolan_model::{
     Barrier, Entity, EntityId, EpochCommit, FlowBatch, FlowRow, OwnerEvent, PartitionId, Reject,
     TopicPartition,
 };
-use portolan_pipeline::{Line, LineConfig, Restored};
+use portolan_pipeline::{Intake, Line, LineConfig, Restored};
 
 use crate::broker::{Log, Payload};
-use crate::world::trace::{Said, batch};
+use crate::world::metric::{self, Point};
+use crate::world::trace::{self, Said};
 
 /// See the module.
 pub(crate) struct Replay {
@@ -35,6 +36,7 @@ pub(crate) struct Replay {
 struct Covered {
     batches: Vec<(usize, i64, Vec<FlowRow>)>,
     spans: Vec<(usize, i64, Vec<Said>)>,
+    metrics: Vec<(usize, i64, Vec<Point>)>,
     owners: Vec<OwnerEvent>,
     rejects: Vec<(Reject, u64)>,
     accepted: u64,
@@ -84,7 +86,11 @@ impl Replay {
             self.line.flows(FlowBatch { partition: PartitionId(log as u32), first_offset, flows });
         }
         for (log, first_offset, spans) in covered.spans {
-            self.line.spans(batch(PartitionId(log as u32), first_offset, &spans));
+            self.line.spans(trace::batch(PartitionId(log as u32), first_offset, &spans));
+        }
+        for (log, first_offset, points) in covered.metrics {
+            let batch = metric::batch(PartitionId(log as u32), first_offset, &points);
+            self.line.intake(Intake::Metrics(batch));
         }
         let barrier = Barrier {
             generation: 0,
@@ -146,7 +152,7 @@ impl Replay {
             let Some(at) = logs.iter().position(|l| l.name == position.partition) else { continue };
             let begin = self.begin.get(&at).copied().unwrap_or(0);
             let from = self.next.insert(at, position.next).unwrap_or(begin);
-            let (mut rows, mut spans) = (Vec::new(), Vec::new());
+            let (mut rows, mut spans, mut points) = (Vec::new(), Vec::new(), Vec::new());
             for message in logs[at].within(from, position.next) {
                 if is_lost(commit, &logs[at].name, message.offset) {
                     continue;
@@ -154,13 +160,15 @@ impl Replay {
                 match &message.payload {
                     Payload::Flows(flows) => rows.extend(flows.iter().copied()),
                     Payload::Spans(said) => spans.extend(said.iter().cloned()),
+                    Payload::Metrics(said) => points.extend(said.iter().cloned()),
                     Payload::Owners(events) => covered.owners.extend(events.iter().cloned()),
                     Payload::Poison(reason) => *rejects.entry(*reason).or_default() += 1,
                 }
             }
-            covered.accepted += (rows.len() + spans.len()) as u64;
+            covered.accepted += (rows.len() + spans.len() + points.len()) as u64;
             covered.batches.push((at, from, rows));
             covered.spans.push((at, from, spans));
+            covered.metrics.push((at, from, points));
         }
         covered.rejects = rejects.into_iter().collect();
         covered

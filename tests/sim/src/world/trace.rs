@@ -143,7 +143,7 @@ struct Maker<'a> {
     whole: bool,
 }
 
-const SERVICES: [&str; 6] = ["web", "api", "cart", "pay", "mail", "stock"];
+pub(super) const SERVICES: [&str; 6] = ["web", "api", "cart", "pay", "mail", "stock"];
 /// Operations of a service.
 pub(crate) const OPERATIONS: usize = 4;
 /// Below this many calls on top of each other nobody calls any more.
