@@ -38,6 +38,13 @@ pub fn free_memory_kept_ms() -> i64 {
     unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }
 }
 
+/// Gives all free memory back now: what is resident afterwards is held.
+#[expect(unsafe_code, reason = "as there")]
+pub fn give_free_memory_back() {
+    // SAFETY: takes no pointer and frees only what is free already; allowed at any time on any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

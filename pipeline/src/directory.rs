@@ -11,6 +11,8 @@ mod builtin;
 mod claims;
 mod expire;
 mod gaps;
+#[cfg(test)]
+mod laws;
 mod lookup;
 mod names;
 mod owner;
@@ -39,6 +41,9 @@ pub(crate) use sole::{Ports, Sole};
 /// A uid that no source can give: of its versions the open one says how far the scope has been told,
 /// and the others when nobody watched it.
 const SCOPE_ITSELF: &str = "";
+
+/// How many addresses are looked for at once.
+const BLOCK: usize = 64;
 
 /// See the module.
 #[derive(Default)]
@@ -234,9 +239,36 @@ impl Directory {
     }
 
     /// The number of an address that has claims.
+    #[inline]
     pub fn index_of(&self, scope: ScopeId, ip: Ip) -> Option<u32> {
         let hash = index::hash((scope, ip));
         self.by_addr.find(hash, |index| self.addrs[index as usize].is_of(scope, ip))
+    }
+
+    /// The numbers of many addresses, in their order. Those of a block wait for memory together: first for where each
+    /// stands, then for what stands there, which is what [`Self::find`] reads too. Each step is a loop of its own, as
+    /// short as it can be: the processor looks ahead some hundred instructions, and so over as many addresses as fit.
+    pub fn indexes_of(&self, asked: &[(ScopeId, Ip)], indexes: &mut Vec<Option<u32>>) {
+        let is = |at: u32, (scope, ip): (ScopeId, Ip)| self.addrs[at as usize].is_of(scope, ip);
+        let mut read = 0;
+        for block in asked.chunks(BLOCK) {
+            let mut hashes = [0; BLOCK];
+            hashes.iter_mut().zip(block).for_each(|(hash, of)| *hash = index::hash(of));
+            let hashes = &hashes[..block.len()];
+            for hash in hashes {
+                read ^= u64::from(self.by_addr.peek(*hash));
+            }
+            let mut likely = [0; BLOCK];
+            likely.iter_mut().zip(hashes).for_each(|(at, hash)| *at = self.by_addr.likely(*hash));
+            for at in &likely[..block.len()] {
+                read ^= self.addrs.get(*at as usize).map_or(0, AddrClaims::warm);
+            }
+            indexes.extend(block.iter().zip(hashes).zip(likely).map(|((of, hash), likely)| {
+                let likely = (likely != index::NOWHERE && is(likely, *of)).then_some(likely);
+                likely.or_else(|| self.by_addr.find(*hash, |at| is(at, *of)))
+            }));
+        }
+        std::hint::black_box(read);
     }
 
     /// Reads what [`Self::find`] reads first of the claims at a number, so that those of a block of questions wait for

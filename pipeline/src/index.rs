@@ -1,34 +1,48 @@
 //! Places by key, where the keys stand in what is at the places.
 //!
-//! One array with open addressing, eight bytes an entry: a look-up that finds reads one line here and one of the thing
-//! itself, whose key it compares. Each can be asked for ahead, for all keys of a block ([`Index::peek`]), so that those
-//! of a block wait for memory together. Nothing is ever removed but all of it.
+//! One array with open addressing, by lines of memory with eight entries each: a look-up that finds reads one line here
+//! and one of the thing itself, whose key it compares. The eight are compared at once, so that what the processor has to
+//! guess is the same nearly every time, and it goes on to the next look-up while this one waits for memory. The first
+//! can be asked for ahead, for all keys of a block ([`Index::peek`]). Nothing is ever removed but all of it.
 
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::{Hash, Hasher as _};
 
-use rustc_hash::FxBuildHasher;
+use rustc_hash::FxHasher;
 
-/// Entries of the smallest array: a page of memory.
-const LEAST: usize = 512;
+/// Entries of a line.
+const SLOTS: usize = 8;
+/// Lines of the smallest array: a page of memory.
+const LEAST: usize = 64;
+/// Entries a line on average, at most: one line in thirty is full and sends what comes after it to the next.
+const MOST: usize = 5;
+
+/// No place: there is none of this number.
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Index {
-    /// Half of the hash, and one more than the place; 0 is free. A power of two of them, or none.
-    entries: Vec<u64>,
+    /// A power of two of them, or none.
+    lines: Vec<Line>,
     len: usize,
 }
 
-/// An entry as it was read.
+/// A line of memory. Taken from its beginning: behind a free slot nothing comes.
 #[derive(Copy, Clone, Default)]
-pub(crate) struct Peek(u64);
+#[repr(C, align(64))]
+struct Line {
+    hashes: [u32; SLOTS],
+    /// One more than the place; 0 is free.
+    places: [u32; SLOTS],
+}
 
 // === impl Index ===
 
 impl Index {
     /// The place of a key by its hash ([`hash`]); `is` tells whether it is the one at a place.
+    #[inline]
     pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
-        if self.entries.is_empty() {
+        if self.lines.is_empty() {
             return None;
         }
         self.probe(hash, is).ok()
@@ -36,86 +50,125 @@ impl Index {
 
     /// The place of a key: `next`, if it has none yet.
     pub(crate) fn find_or_put(&mut self, hash: u32, next: u32, is: impl Fn(u32) -> bool) -> u32 {
-        // Three quarters full at most: runs stay short.
-        if self.len * 4 >= self.entries.len() * 3 {
+        if self.len >= self.lines.len() * MOST {
             self.grow();
         }
         match self.probe(hash, is) {
             Ok(place) => place,
-            Err(free) => {
-                self.entries[free] = entry(hash, next);
+            Err((line, slot)) => {
+                self.lines[line].put(slot, hash, next + 1);
                 self.len += 1;
                 next
             }
         }
     }
 
-    /// Reads what looking the key up reads first. No branch waits for it: that is left to [`Self::likely`].
-    pub(crate) fn peek(&self, hash: u32) -> Peek {
-        Peek(self.entries.get(self.home(hash)).copied().unwrap_or(0))
+    /// Reads what looking the key up reads first: no branch waits for it, that is left to [`Self::likely`]. What is
+    /// read is for the compiler, which must not leave it out.
+    #[inline]
+    pub(crate) fn peek(&self, hash: u32) -> u32 {
+        self.lines.get(self.home(hash)).map_or(0, |line| line.places[0])
     }
 
-    /// The place that a key likely has, of which this was read.
-    pub(crate) fn likely(peek: Peek) -> Option<u32> {
-        place_of(peek.0)
+    /// The place that a key likely has, whose line was read; or [`NOWHERE`].
+    #[inline]
+    pub(crate) fn likely(&self, hash: u32) -> u32 {
+        let Some(line) = self.lines.get(self.home(hash)) else { return NOWHERE };
+        let slot = slot_of(line.hits(hash));
+        // Without one it is some other's: that is as good to read.
+        line.places[slot % SLOTS].wrapping_sub(1)
     }
 
     /// Forgets everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.entries.fill(0);
+        self.lines.fill(Line::default());
         self.len = 0;
     }
 
-    /// The place of a key, or where its entry belongs. There is a free one, always.
-    fn probe(&self, hash: u32, is: impl Fn(u32) -> bool) -> Result<u32, usize> {
-        let last = self.entries.len() - 1;
+    /// The place of a key, or where its entry belongs. There is a free slot, always.
+    #[inline]
+    fn probe(&self, hash: u32, is: impl Fn(u32) -> bool) -> Result<u32, (usize, usize)> {
         let mut at = self.home(hash);
         loop {
-            let entry = self.entries[at];
-            let Some(place) = place_of(entry) else { return Err(at) };
-            if hash_of(entry) == hash && is(place) {
-                return Ok(place);
+            let line = &self.lines[at];
+            let mut hits = line.hits(hash);
+            while hits != 0 {
+                if let Some(place) = line.places[slot_of(hits) % SLOTS].checked_sub(1)
+                    && is(place)
+                {
+                    return Ok(place);
+                }
+                hits &= hits - 1;
             }
-            at = (at + 1) & last;
+            if let Some(slot) = line.free() {
+                return Err((at, slot));
+            }
+            at = (at + 1) & (self.lines.len() - 1);
         }
     }
 
-    /// Where a hash belongs, if that is free.
+    /// The line where a hash belongs, if that has a free slot.
+    #[inline]
     fn home(&self, hash: u32) -> usize {
         // The high bits of a product are those that all bits of the hash have a part in.
         let spread = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (spread >> 32) as usize & self.entries.len().wrapping_sub(1)
+        (spread >> 32) as usize & self.lines.len().wrapping_sub(1)
     }
 
     fn grow(&mut self) {
-        let room = (self.entries.len() * 2).max(LEAST);
-        let entries = std::mem::replace(&mut self.entries, vec![0; room]);
-        for entry in entries.into_iter().filter(|entry| *entry != 0) {
-            let mut at = self.home(hash_of(entry));
-            while self.entries[at] != 0 {
+        let room = (self.lines.len() * 2).max(LEAST);
+        let lines = std::mem::replace(&mut self.lines, vec![Line::default(); room]);
+        for (hash, place) in lines.iter().flat_map(Line::taken) {
+            let mut at = self.home(hash);
+            let slot = loop {
+                if let Some(slot) = self.lines[at].free() {
+                    break slot;
+                }
                 at = (at + 1) & (room - 1);
-            }
-            self.entries[at] = entry;
+            };
+            self.lines[at].put(slot, hash, place);
         }
     }
 }
 
+// === impl Line ===
+
+impl Line {
+    /// The slots with a hash, a byte each ([`slot_of`]); free ones too, if it is 0.
+    #[inline]
+    fn hits(&self, hash: u32) -> u64 {
+        u64::from_le_bytes(self.hashes.map(|it| u8::from(it == hash)))
+    }
+
+    /// The first free slot.
+    #[inline]
+    fn free(&self) -> Option<usize> {
+        let slot = slot_of(u64::from_le_bytes(self.places.map(|it| u8::from(it == 0))));
+        (slot < SLOTS).then_some(slot)
+    }
+
+    fn put(&mut self, slot: usize, hash: u32, place: u32) {
+        (self.hashes[slot], self.places[slot]) = (hash, place);
+    }
+
+    fn taken(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.hashes.into_iter().zip(self.places).take_while(|(_, place)| *place != 0)
+    }
+}
+
+/// The first slot of some; past the last, if there are none.
+#[inline]
+fn slot_of(hits: u64) -> usize {
+    hits.trailing_zeros() as usize / 8
+}
+
 /// Hash of a key.
+#[inline]
 pub(crate) fn hash(key: impl Hash) -> u32 {
-    let hash = FxBuildHasher.hash_one(key);
+    let mut hasher = FxHasher::default();
+    key.hash(&mut hasher);
+    let hash = hasher.finish();
     (hash ^ hash >> 32) as u32
-}
-
-fn entry(hash: u32, place: u32) -> u64 {
-    u64::from(hash) << 32 | (u64::from(place) + 1)
-}
-
-fn hash_of(entry: u64) -> u32 {
-    (entry >> 32) as u32
-}
-
-fn place_of(entry: u64) -> Option<u32> {
-    (entry as u32).checked_sub(1)
 }
 
 #[cfg(test)]
@@ -152,8 +205,8 @@ mod tests {
                 for key in 0..3_100 {
                     let found = index.find(hash_of(key), |at| keys[at as usize] == key);
                     prop_assert_eq!(found, naive.get(&key).copied());
-                    let likely = Index::likely(index.peek(hash_of(key)));
-                    prop_assert!(likely.is_none_or(|place| (place as usize) < keys.len()));
+                    let likely = index.likely(hash_of(key));
+                    prop_assert!(likely == NOWHERE || (likely as usize) < keys.len());
                 }
             }
         }

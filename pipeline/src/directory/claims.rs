@@ -37,15 +37,31 @@ pub(crate) struct Claim {
     pub(crate) valid: ValidTime,
 }
 
-/// All claims on one address.
+/// No number for both: they have to be compared.
+const NO_SHORT: u64 = 0;
+
+/// All claims on one address. Finding it and the one claim that most have on them reads the first line of memory.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(crate) struct AddrClaims {
-    /// By kind, then protocol and port, then start. With one claim, all that a question reads is in the first line.
+    /// See [`short`].
+    short: u64,
+    /// By kind, then protocol and port, then start.
     pub(crate) claims: SmallVec<[Claim; 1]>,
-    pub(crate) scope: ScopeId,
     pub(crate) ip: Ip,
+    /// Where several take turns, and only the instant decides: see [`turns`].
+    turns: Box<[Turn]>,
     targets: SmallVec<[(Proto, u16); 2]>,
+    pub(crate) scope: ScopeId,
+}
+
+const _: () = assert!(size_of::<AddrClaims>() == 128, "two lines of memory");
+
+/// From an instant until the next: who surely has an address and nobody else; absent where that takes more to tell.
+#[derive(Copy, Clone, Debug)]
+struct Turn {
+    from: Nanos,
+    owner: Option<OwnerIdx>,
 }
 
 // === impl ClaimKind ===
@@ -72,6 +88,11 @@ impl ClaimKind {
     /// (flow semantics, section 1.3.6).
     const fn is_by_port(self) -> bool {
         matches!(self, Self::Socket | Self::Vip | Self::NodePort)
+    }
+
+    /// Whether nothing but the instant decides between claims of this kind: a node's ports may be a service's.
+    const fn is_plain(self) -> bool {
+        !self.is_by_port() && !matches!(self, Self::Node)
     }
 }
 
@@ -106,22 +127,41 @@ impl Claim {
 
 impl AddrClaims {
     pub(crate) fn new(scope: ScopeId, ip: Ip) -> Self {
-        Self { claims: SmallVec::new(), scope, ip, targets: SmallVec::new() }
+        let short = short(scope, ip);
+        let (claims, turns) = (SmallVec::new(), Box::default());
+        Self { short, claims, turns, scope, ip, targets: SmallVec::new() }
     }
 
     /// Whether it is this address that they are on.
+    #[inline]
     pub(crate) fn is_of(&self, scope: ScopeId, ip: Ip) -> bool {
-        (self.scope, self.ip) == (scope, ip)
+        let short = short(scope, ip);
+        short == self.short && (short != NO_SHORT || (self.scope, self.ip) == (scope, ip))
+    }
+
+    /// Who surely has the address at an instant, as most questions come to it: there is one claim, or there are several
+    /// of one kind that take turns. Absent: [`super::Directory::find`] has to look further.
+    #[inline]
+    pub(crate) fn plain(&self, at: Nanos) -> Option<OwnerIdx> {
+        if let [claim] = self.claims[..] {
+            return (claim.kind.is_plain() && claim.surely(at)).then_some(claim.owner);
+        }
+        let begun = self.turns.partition_point(|turn| turn.from <= at);
+        self.turns.get(begun.checked_sub(1)?)?.owner
     }
 
     /// See [`super::Directory::warm`].
+    #[inline]
     pub(crate) fn warm(&self) -> u64 {
-        let middle = self.claims.get(self.claims.len() / 2).map_or(0, |claim| claim.valid.from);
-        middle ^ self.ip.0 as u64
+        if self.claims.len() <= 1 {
+            return self.short;
+        }
+        self.turns.get(self.turns.len() / 2).map_or(0, |turn| turn.from)
     }
 
-    /// Adds what an owner claims of this address: all of it, or the ports that it names.
+    /// Adds what an owner claims of this address: all of it, or the ports that it names. It has to be arranged.
     pub(crate) fn claim(&mut self, claim: Claim, ports: &[DeclaredPort]) {
+        self.turns = Box::default();
         match claim.kind {
             ClaimKind::Socket | ClaimKind::Vip | ClaimKind::NodePort => {
                 self.claims.extend(ports.iter().map(|port| claim.at_port(*port)));
@@ -133,9 +173,16 @@ impl AddrClaims {
         }
     }
 
-    /// Drops the claims of a uid.
+    /// Drops the claims of a uid. What is left has to be arranged.
     pub(crate) fn forget(&mut self, uid: u32) {
+        self.turns = Box::default();
         self.claims.retain(|claim| claim.uid != uid);
+    }
+
+    /// Drops the claims of one version.
+    pub(crate) fn forget_version(&mut self, owner: OwnerIdx) {
+        self.claims.retain(|claim| claim.owner != owner);
+        self.turns = turns(&self.claims);
     }
 
     /// Sorts, and ends claims where another owner's claim of the same kind begins: an address has one
@@ -162,6 +209,7 @@ impl AddrClaims {
                 claim.valid.from_lo = claim.valid.from_lo.max(free);
             }
         }
+        self.turns = turns(&self.claims);
     }
 
     /// The claims of the strongest kind, and the rest.
@@ -211,6 +259,35 @@ impl AddrClaims {
     pub(crate) fn is_target(&self, proto: Proto, port: u16) -> bool {
         self.targets.contains(&(proto, port))
     }
+}
+
+/// An address and its scope in one number, where they fit: those of IPv4 do.
+#[inline]
+fn short(scope: ScopeId, ip: Ip) -> u64 {
+    match ip.as_v4() {
+        Some(v4) => u64::from(scope.0) << 32 | u64::from(v4),
+        None => NO_SHORT,
+    }
+}
+
+/// The turns of arranged claims, which end where the next begins, or before; none where there are not several, or where
+/// more than the instant decides.
+fn turns(claims: &[Claim]) -> Box<[Turn]> {
+    let [first, .., last] = claims else { return Box::default() };
+    if first.kind != last.kind || !first.kind.is_plain() {
+        return Box::default();
+    }
+    let mut turns: Vec<Turn> = Vec::with_capacity(claims.len() + 1);
+    for same in claims.chunk_by(|a, b| a.valid.from == b.valid.from) {
+        let claim = same[0];
+        let alone = same.len() == 1 && claim.valid.from < claim.valid.to;
+        turns.push(Turn { from: claim.valid.from, owner: alone.then_some(claim.owner) });
+        if alone && claim.valid.to < Nanos::MAX {
+            turns.push(Turn { from: claim.valid.to, owner: None });
+        }
+    }
+    debug_assert!(turns.is_sorted_by_key(|turn| turn.from), "claims of one kind do not overlap");
+    turns.into()
 }
 
 /// Ends claims of one place, in order of their start, where the first claim of another uid begins.

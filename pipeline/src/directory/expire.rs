@@ -70,7 +70,7 @@ impl Directory {
             from: owner.valid.from,
         });
         for &addr in &uid.claimed {
-            self.addrs[addr as usize].claims.retain(|c| c.owner != idx);
+            self.addrs[addr as usize].forget_version(idx);
         }
         self.ranges.drop_version(number, idx);
         self.names.drop_version(number, idx);

@@ -57,7 +57,19 @@ pub enum Found {
 
 impl Directory {
     /// Who owns an address that is looked up by its number (absent: no claims of its own).
+    #[inline]
     pub fn find(&self, index: Option<u32>, look: &Lookup) -> Found {
+        if let Some(index) = index.filter(|_| look.until <= look.at)
+            && let Some(owner) = self.addrs[index as usize].plain(look.at)
+        {
+            return Found::One(owner, Resolution::Exact);
+        }
+        self.find_further(index, look)
+    }
+
+    /// Whatever [`AddrClaims::plain`] does not answer.
+    #[inline(never)]
+    pub(super) fn find_further(&self, index: Option<u32>, look: &Lookup) -> Found {
         if look.until > look.at {
             return self.find_over(index, look);
         }

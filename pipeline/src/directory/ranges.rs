@@ -51,7 +51,7 @@ impl Ranges {
     pub(super) fn drop_version(&mut self, uid: u32, owner: OwnerIdx) {
         for key in self.claimed.get(&uid).into_iter().flatten() {
             if let Some(claims) = self.by_prefix.get_mut(key) {
-                claims.claims.retain(|c| c.owner != owner);
+                claims.forget_version(owner);
             }
         }
     }

@@ -35,7 +35,7 @@ impl NodePorts {
     /// Drops one version of a service.
     pub(super) fn drop_version(&mut self, scope: ScopeId, owner: OwnerIdx) {
         if let Some(ports) = self.by_scope.get_mut(&scope) {
-            ports.claims.retain(|c| c.owner != owner);
+            ports.forget_version(owner);
         }
     }
 

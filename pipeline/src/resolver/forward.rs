@@ -135,13 +135,16 @@ impl Judge<'_> {
             let owner = self.directory.owner(hop);
             (owner.valid, owner.backends.clone(), owner.front_port(proto, port))
         };
-        let matching = backends
-            .iter()
-            .filter(|b| b.proto == proto && (b.front_port == 0 || b.front_port == port));
-        let mut targets = Vec::new();
-        for backend in matching {
+        let matches =
+            |b: &&Backend| b.proto == proto && (b.front_port == 0 || b.front_port == port);
+        let matching: Vec<&Backend> = backends.iter().filter(matches).collect();
+        let asked: Vec<(ScopeId, Ip)> = matching.iter().map(|b| (scope, b.ip)).collect();
+        let mut indexes = Vec::with_capacity(asked.len());
+        self.directory.indexes_of(&asked, &mut indexes);
+        let mut targets = Vec::with_capacity(asked.len());
+        for (backend, index) in matching.into_iter().zip(indexes) {
             let socket = Socket::new(backend.ip, backend.port);
-            let Some(owner) = self.backend(scope, valid, backend) else {
+            let Some(owner) = self.backend((scope, index), valid, backend) else {
                 targets.push(HopTarget::at(socket, EntityId::NONE));
                 continue;
             };
@@ -180,9 +183,13 @@ impl Judge<'_> {
 
     /// Who owns a backend as long as it is one, within the window: an address that changes hands
     /// meanwhile proves nothing about where a connection went.
-    fn backend(&self, scope: ScopeId, valid: ValidTime, backend: &Backend) -> Option<OwnerIdx> {
+    fn backend(
+        &self,
+        (scope, index): (ScopeId, Option<u32>),
+        valid: ValidTime,
+        backend: &Backend,
+    ) -> Option<OwnerIdx> {
         let directory = self.directory;
-        let index = directory.index_of(scope, backend.ip);
         let owner_at = |at: Nanos| {
             let look = Lookup {
                 scope,

@@ -4,7 +4,7 @@ use portolan_model::{Flags, Nanos, Source, Window, WindowLen};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::index::{Index, Peek, hash};
+use crate::index::{Index, NOWHERE, hash};
 
 use super::WARM;
 use super::addrs::AddrId;
@@ -130,10 +130,16 @@ pub(super) struct Table {
 /// Reads what finding and touching the connections of a block reads: first where each stands, then its key where it
 /// likely is, so that all of them wait for memory together, twice, and not one after the other.
 pub(super) fn warm_keys<'a>(asked: impl Iterator<Item = (&'a Table, ConnKey)>) {
-    let peeks: SmallVec<[(&Table, Peek); WARM]> =
-        asked.map(|(table, key)| (table, table.index.peek(hash(key)))).collect();
-    let likely = peeks.iter().filter_map(|(table, peek)| Some((table, Index::likely(*peek)?)));
-    let sum = likely.fold(0, |sum, (table, place)| sum ^ table.conns[place].warm_key());
+    let hashes: SmallVec<[(&Table, u32); WARM]> =
+        asked.map(|(table, key)| (table, hash(key))).collect();
+    let mut sum = 0;
+    for (table, hash) in &hashes {
+        sum ^= u64::from(table.index.peek(*hash));
+    }
+    for (table, hash) in &hashes {
+        let place = table.index.likely(*hash);
+        sum ^= if place == NOWHERE { 0 } else { table.conns[place].warm_key() };
+    }
     std::hint::black_box(sum);
 }
 
