@@ -253,6 +253,35 @@ mod tests {
     }
 
     #[test]
+    fn codes_that_stand_for_nothing_make_no_keys() {
+        let mut names = Names::default();
+        let tails: [&[u8]; 2] = [b"b", b"d"];
+        let same = names.learn([5, 9].into_iter(), tails.into_iter(), &mut []).unwrap();
+        let moved = names.learn([3, 9].into_iter(), tails[1..].iter().copied(), &mut []).unwrap();
+        let make = |codes: &Codes, client: i64, server: i64, tail: i64| {
+            let (mut clients, mut servers, mut tails) = ([client], [server], [tail]);
+            let mut keys = Vec::new();
+            codes.keys((&mut clients, &[1]), (&mut servers, &mut tails), &mut keys).map(|()| keys)
+        };
+        for codes in [&same, &moved] {
+            assert_eq!(make(codes, 1, 1, 0).map(|keys| keys.len()), Some(1));
+            for (client, server, tail) in
+                [(2, 0, 0), (0, 2, 0), (0, 0, 2), (-1, 0, 0), (0, i64::MIN, 0)]
+            {
+                assert_eq!(make(codes, client, server, tail), None, "{client} {server} {tail}");
+            }
+        }
+        let keys = &mut Vec::new();
+        for length in [0, 2, -1] {
+            assert_eq!(
+                same.keys((&mut [0], &[length]), (&mut [0], &mut [0]), keys),
+                None,
+                "a run of {length}"
+            );
+        }
+    }
+
+    #[test]
     fn keys_that_do_not_fit_a_number_are_refused() {
         let mut names = Names::default();
         let none = || std::iter::empty::<&[u8]>();

@@ -138,3 +138,25 @@ impl Times {
 fn see(mine: &mut (Nanos, Nanos), of: (Nanos, Nanos)) {
     *mine = (mine.0.min(of.0), mine.1.max(of.1));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_moved_are_looked_at_as_what_they_are_now() {
+        let (first, second) = (Slots::Run(0, BLOCK), Slots::Run(BLOCK, 2 * BLOCK));
+        let mut times = Times::default();
+        times.resize(2 * BLOCK);
+        times.see(&first, std::iter::repeat((10, 20)));
+        times.see(&second, std::iter::repeat((15, 16)));
+        let mut unknown = Vec::new();
+        times.unknown(&first, (10, 20), &mut unknown);
+        assert_eq!(unknown, []);
+        let order: Vec<u32> = (BLOCK as u32..2 * BLOCK as u32).chain(0..BLOCK as u32).collect();
+        times.gather(&order);
+        times.unknown(&first, (10, 20), &mut unknown);
+        assert_eq!(unknown, (0..BLOCK).collect::<Vec<_>>());
+        assert_eq!((times.of(0), times.of(BLOCK)), ((15, 16), (10, 20)));
+    }
+}
