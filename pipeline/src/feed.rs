@@ -130,8 +130,8 @@ pub struct Sluice {
     /// Sources that are not ready for the next phase.
     waiting: usize,
     sources: usize,
-    /// Something was read again, so the stages must be told where rebuilding ends.
-    reread: bool,
+    /// There was a commit before: the stages must be told what it said, also where nothing had to be read again.
+    resumed: bool,
     /// Sources that have yet to hand over what they hold before the line stops.
     unfinished: usize,
     stopping: bool,
@@ -153,7 +153,7 @@ impl Sluice {
             phase: Phase::Rebuild,
             waiting: sources,
             sources,
-            reread: false,
+            resumed: resume.epoch > 0,
             unfinished: sources,
             stopping: false,
             closed: false,
@@ -175,10 +175,7 @@ impl Sluice {
         }
         match parcel {
             Parcel::Again(intake) => match outlet.batch(intake) {
-                Sent::Yes => {
-                    self.reread = true;
-                    Offered::Taken
-                }
+                Sent::Yes => Offered::Taken,
                 Sent::Full(intake) => Offered::Full(Box::new(Parcel::Again(intake))),
                 Sent::Closed => self.gone(),
             },
@@ -303,7 +300,7 @@ impl Sluice {
             return;
         }
         if self.phase == Phase::Rebuild {
-            if self.reread {
+            if self.resumed {
                 match outlet.barrier(self.ledger.rebuild_barrier()) {
                     Sent::Yes => {}
                     // The next tick tries again.

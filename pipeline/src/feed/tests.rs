@@ -70,6 +70,7 @@ fn no_more_epochs_are_on_their_way_than_allowed() {
     let (mut sluice, mut inbox) = (sluice(pace()), Inbox::default());
     let id = sluice.register(position(0), true);
     sluice.ready(Phase::Rebuild, NOW, &mut inbox);
+    inbox.barriers.clear();
     for next in 1..=3 {
         assert!(matches!(sluice.offer(parcel(id, next, 1), NOW, &mut inbox), Offered::Taken));
         sluice.tick(NOW, &mut inbox);
@@ -107,6 +108,7 @@ fn a_barrier_says_exactly_what_was_handed_over_before_it() {
     let (mut sluice, mut inbox) = (sluice(pace()), Inbox::default());
     let id = sluice.register(position(7), true);
     sluice.ready(Phase::Rebuild, NOW, &mut inbox);
+    inbox.barriers.clear();
     let loss = Loss { partition: position(0).partition, from: 7, to: 9, at: 1 };
     let progress = Progress {
         partition: id,
@@ -158,6 +160,19 @@ fn memory_is_rebuilt_before_anything_new_and_ends_with_a_barrier_of_its_own() {
     assert_eq!(sluice.phase(), Phase::Owners);
     sluice.ready(Phase::Owners, NOW, &mut inbox);
     assert_eq!(sluice.phase(), Phase::Live);
+}
+
+#[test]
+fn stages_are_told_what_the_last_commit_said_also_where_nothing_is_read_again() {
+    let last = Resume { epoch: 41, watermark: 7, folded: Window(5), ..Resume::default() };
+    for (resume, told) in [(last, vec![(41, true, 7, Window(5))]), (Resume::default(), vec![])] {
+        let mut sluice = Sluice::new(1, pace(), &resume, 1, Now::default());
+        let mut inbox = Inbox::default();
+        sluice.ready(Phase::Rebuild, NOW, &mut inbox);
+        let barriers = inbox.barriers.iter();
+        let said: Vec<_> = barriers.map(|b| (b.epoch, b.rebuild, b.watermark, b.folded)).collect();
+        assert_eq!(said, told);
+    }
 }
 
 #[test]
