@@ -55,8 +55,8 @@ impl Index {
         }
         match self.probe(hash, is) {
             Ok(place) => place,
-            Err((line, slot)) => {
-                self.lines[line].put(slot, hash, next + 1);
+            Err(line) => {
+                self.lines[line].put(hash, next + 1);
                 self.len += 1;
                 next
             }
@@ -70,13 +70,17 @@ impl Index {
         self.lines.get(self.home(hash)).map_or(0, |line| line.places[0])
     }
 
-    /// The place that a key likely has, whose line was read; or [`NOWHERE`].
+    /// The place that a key likely has, whose line was read; the first place of all, if it likely has none: reading that
+    /// costs nothing. [`NOWHERE`] is for an empty index.
     #[inline]
     pub(crate) fn likely(&self, hash: u32) -> u32 {
-        let Some(line) = self.lines.get(self.home(hash)) else { return NOWHERE };
-        let slot = slot_of(line.hits(hash));
-        // Without one it is some other's: that is as good to read.
-        line.places[slot % SLOTS].wrapping_sub(1)
+        if self.len == 0 {
+            return NOWHERE;
+        }
+        let line = &self.lines[self.home(hash)];
+        let hits = line.hits(hash);
+        let place = line.places[slot_of(hits) % SLOTS].wrapping_sub(1);
+        if hits == 0 { 0 } else { place }
     }
 
     /// Forgets everything and keeps the memory.
@@ -85,9 +89,9 @@ impl Index {
         self.len = 0;
     }
 
-    /// The place of a key, or where its entry belongs. There is a free slot, always.
+    /// The place of a key, or the line where its entry belongs. One has a free slot, always.
     #[inline]
-    fn probe(&self, hash: u32, is: impl Fn(u32) -> bool) -> Result<u32, (usize, usize)> {
+    fn probe(&self, hash: u32, is: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let mut at = self.home(hash);
         loop {
             let line = &self.lines[at];
@@ -100,8 +104,8 @@ impl Index {
                 }
                 hits &= hits - 1;
             }
-            if let Some(slot) = line.free() {
-                return Err((at, slot));
+            if !line.is_full() {
+                return Err(at);
             }
             at = (at + 1) & (self.lines.len() - 1);
         }
@@ -120,13 +124,10 @@ impl Index {
         let lines = std::mem::replace(&mut self.lines, vec![Line::default(); room]);
         for (hash, place) in lines.iter().flat_map(Line::taken) {
             let mut at = self.home(hash);
-            let slot = loop {
-                if let Some(slot) = self.lines[at].free() {
-                    break slot;
-                }
+            while self.lines[at].is_full() {
                 at = (at + 1) & (room - 1);
-            };
-            self.lines[at].put(slot, hash, place);
+            }
+            self.lines[at].put(hash, place);
         }
     }
 }
@@ -140,14 +141,13 @@ impl Line {
         u64::from_le_bytes(self.hashes.map(|it| u8::from(it == hash)))
     }
 
-    /// The first free slot.
-    #[inline]
-    fn free(&self) -> Option<usize> {
-        let slot = slot_of(u64::from_le_bytes(self.places.map(|it| u8::from(it == 0))));
-        (slot < SLOTS).then_some(slot)
+    fn is_full(&self) -> bool {
+        self.places[SLOTS - 1] != 0
     }
 
-    fn put(&mut self, slot: usize, hash: u32, place: u32) {
+    /// Takes the first free slot.
+    fn put(&mut self, hash: u32, place: u32) {
+        let slot = slot_of(u64::from_le_bytes(self.places.map(|it| u8::from(it == 0))));
         (self.hashes[slot], self.places[slot]) = (hash, place);
     }
 
