@@ -43,7 +43,8 @@ pub(crate) struct Names {
     few_operations: Few,
     /// Identity of an operation of spans by server and number; empty if it is not kept apart.
     pub(crate) operations: FxHashMap<(EntityId, u32), EntityId>,
-    /// How often a name was put under a shared entity, since last asked.
+    /// Names that went under a shared entity since last asked: each once, however often and in whatever order it came up.
+    refused: FxHashSet<EntityId>,
     overflowed: i64,
 }
 
@@ -72,6 +73,7 @@ impl Names {
             few: Few::new(max_names),
             few_operations: Few::new(max_operations),
             operations: FxHashMap::default(),
+            refused: FxHashSet::default(),
             overflowed: 0,
         };
         // What is kept apart must not depend on when the process started.
@@ -114,6 +116,7 @@ impl Names {
 
     /// What is counted of them.
     pub(crate) fn count(&mut self) -> Count<'_> {
+        self.overflowed += self.refused.drain().count() as i64;
         count("names_overflowed", &mut self.overflowed)
     }
 
@@ -135,7 +138,7 @@ impl Names {
             return id;
         }
         if !self.few.keeps(kind_group(entity.kind), id) {
-            self.overflowed += 1;
+            self.refused.insert(id);
             let name = format!("{} names", entity.kind.as_str());
             return self.sure(self.plain(EntityKind::Overflow, &name));
         }
@@ -257,8 +260,8 @@ impl Naming<'_> {
 
     /// An address that nobody owns: the same entity as flows to it have, and the same places.
     fn stranger(&mut self, ip: Ip) -> EntityId {
-        let entity = self.strangers.entity(ip).unwrap_or_else(|| {
-            self.names.overflowed += 1;
+        let entity = self.strangers.entity(ip).unwrap_or_else(|id| {
+            self.names.refused.insert(id);
             overflow(&self.names.environment)
         });
         self.names.sure(entity)

@@ -111,6 +111,26 @@ impl Exemplars {
         }
     }
 
+    /// Picks from the kept ones alone: where one that went was the first, another comes after it, as after a restart.
+    fn pick_again(&mut self) {
+        self.picks.clear();
+        for (trace, kept) in &mut self.kept {
+            kept.picks = 0;
+            for call in &kept.calls {
+                for of in ExemplarOf::ALL {
+                    let Some(rank) = call.rank(*trace, of) else { continue };
+                    let pick = self.picks.entry(((call.client, call.server), of)).or_insert(rank);
+                    *pick = rank.max(*pick);
+                }
+            }
+        }
+        for (.., trace) in self.picks.values() {
+            if let Some(kept) = self.kept.get_mut(trace) {
+                kept.picks += 1;
+            }
+        }
+    }
+
     /// What changed since the last call: traces to write, and to remove. Over the bound the oldest go.
     pub(super) fn take_changes(&mut self) -> (Vec<TraceRow>, Vec<u128>) {
         let over = self.kept.len().saturating_sub(self.most);
@@ -123,7 +143,7 @@ impl Exemplars {
                 self.kept.remove(trace);
                 self.changed.entry(*trace).or_insert(true);
             }
-            self.picks.retain(|_, (.., trace)| self.kept.contains_key(trace));
+            self.pick_again();
             self.dropped += over as i64;
         }
         let (mut rows, mut gone) = (Vec::new(), Vec::new());

@@ -90,7 +90,7 @@ impl Names {
         if let Some(id) = self.strangers.get(ip) {
             return id;
         }
-        let entity = self.strangers.entity(ip).unwrap_or_else(|| {
+        let entity = self.strangers.entity(ip).unwrap_or_else(|_| {
             self.overflowed += 1;
             overflow(&self.environment)
         });

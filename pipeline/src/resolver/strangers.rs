@@ -38,16 +38,16 @@ impl Strangers {
         self.places.get(&ip).copied()
     }
 
-    /// The entity of an address, if it has a place or gets one.
-    pub(crate) fn entity(&mut self, ip: Ip) -> Option<Entity> {
+    /// The entity of an address, if it has a place or gets one; else only who it would be.
+    pub(crate) fn entity(&mut self, ip: Ip) -> Result<Entity, EntityId> {
         let entity = unowned(&self.environment, ip);
         if !self.places.contains_key(&ip) {
             if self.places.len() >= self.most {
-                return None;
+                return Err(entity.id());
             }
             self.places.insert(ip, entity.id());
         }
-        Some(entity)
+        Ok(entity)
     }
 }
 
@@ -61,9 +61,10 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(Ip::v4);
         let mut strangers = Strangers::new(&environment, 2, &[a]);
         assert!(!strangers.may_run_out(1) && strangers.may_run_out(2));
-        assert_eq!(strangers.entity(b), Some(unowned(&environment, b)));
-        assert_eq!((strangers.entity(c), strangers.get(c)), (None, None));
-        assert_eq!(strangers.entity(a), Some(unowned(&environment, a)));
+        assert_eq!(strangers.entity(b), Ok(unowned(&environment, b)));
+        let refused = Err(unowned(&environment, c).id());
+        assert_eq!((strangers.entity(c), strangers.get(c)), (refused, None));
+        assert_eq!(strangers.entity(a), Ok(unowned(&environment, a)));
         assert!(!strangers.may_run_out(9), "nothing is left to be taken");
         let more = Strangers::new(&environment, 1, &[a, b]);
         assert!([a, b].iter().all(|ip| more.get(*ip).is_some()));

@@ -161,6 +161,7 @@ fn operations_over_the_bound_share_a_row_whatever_came_first() {
     .assert_eq(&run(&script));
 }
 
+/// Each of them is counted once, however often it comes up.
 #[test]
 fn names_over_the_bound_share_one() {
     let mut config = LineConfig::default();
@@ -169,11 +170,12 @@ fn names_over_the_bound_share_one() {
     lab.run(
         "span T a client web 0..1 addr=one.example.com
          span U a client web 0..1 addr=two.example.com
-         span V a client web 0..1 addr=three.example.com",
+         span V a client web 0..1 addr=three.example.com
+         span W a client web 0..1 addr=two.example.com",
     );
     expect![[r#"
         t=0 web -> external:three.example.com trace_peer unknown: calls=1 unpaired_client=1 client=1x1s
-        t=0 web -> overflow:external names trace_peer unknown: calls=2 unpaired_client=2 client=2x2s
+        t=0 web -> overflow:external names trace_peer unknown: calls=3 unpaired_client=3 client=3x3s
         names_overflowed=2
     "#]].assert_eq(&lab.render());
 }

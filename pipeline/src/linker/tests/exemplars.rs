@@ -106,6 +106,33 @@ fn over_the_bound_the_oldest_go_and_are_counted() {
     assert!(dropped.clone().any(|(name, _)| &**name == "exemplars_dropped"));
 }
 
+/// Found by the simulation: a trace that went for the bound left its edges without a slowest one, but for a line that
+/// was started again.
+#[test]
+fn where_the_slowest_went_for_the_bound_the_next_that_is_kept_comes_after_it() {
+    for restarts in [false, true] {
+        let mut config = LineConfig::default();
+        config.traces.max_exemplars = 1;
+        let mut lab = Lab::new(&config);
+        let both = "span E a client web 10..20\nspan E b<a server cart 10..19\n\
+                    span E c client web 10..12\nspan E d<c server api 10..11";
+        lab.feed(&[SLOW, both, LATER].join("\n"));
+        let stays = "web>api 2000ms, web>cart 10000ms";
+        assert_eq!(kept(&lab), stays);
+        if restarts {
+            lab.restart();
+        }
+        lab.feed(
+            "span F a client web 230..231\nspan F b<a server api 230..231\n\
+             span Y a inner clock 400..401\nbarrier 420\nbarrier 490",
+        );
+        assert_eq!(kept(&lab), stays, "started again: {restarts}");
+        let counts = lab.commits.iter().flat_map(|c| &c.tallies);
+        let dropped = counts.filter(|(name, _)| &**name == "exemplars_dropped");
+        assert_eq!(dropped.map(|(_, count)| count).sum::<i64>(), 1, "started again: {restarts}");
+    }
+}
+
 #[test]
 fn trace_that_comes_and_goes_within_an_epoch_is_not_told() {
     // The slower one is looked at later.
