@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use portolan_proto::v1;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::guard::Guarded;
 use crate::ports::free_port;
@@ -57,7 +58,7 @@ pub struct Portolan {
     binary: PathBuf,
     grpc: SocketAddr,
     http: SocketAddr,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
 }
 
 // === impl Setup ===
@@ -123,7 +124,8 @@ impl Portolan {
             grpc: address()?,
             http: address()?,
             directory,
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+            // A thread of its own lets go of connections at once: a stop waits for open ones.
+            runtime: Builder::new_multi_thread().worker_threads(1).enable_all().build()?,
         };
         portolan.configure(setup)?;
         portolan.restart()?;

@@ -12,24 +12,30 @@ use portolan_e2e::{Broker, Portolan, Setup, Writer};
 use portolan_fleet::{CallEdge, Fleet, FleetSpec, Message, TelemetrySpec, Topic, Truth};
 use portolan_proto::v1;
 
+#[path = "soak/calls.rs"]
+mod calls;
 #[path = "all/crowd.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod crowd;
 #[path = "soak/holds.rs"]
 mod holds;
+#[path = "soak/levels.rs"]
+mod levels;
 #[path = "all/maps.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod maps;
 
+use calls::Calls;
 use crowd::{now, spread};
 use holds::Sample;
+use levels::Whole;
 
 const SECOND: u64 = 1_000_000_000;
 const PARTITIONS: i32 = 4;
 /// Records that may wait on the broker: some seconds of work, so that a kill always falls into it.
 const AHEAD: u64 = 300_000;
 /// Event time of one publication.
-const TICK: u64 = SECOND / 2;
+const TICK: u64 = 2 * SECOND;
 /// Without a word about it the soak is this short, and with few kills.
 const SHORT: Duration = Duration::from_secs(8);
 /// What publishing and killing know of each other.
@@ -71,6 +77,7 @@ struct Ran {
     truth: Truth,
     calls: Vec<CallEdge>,
     last: u64,
+    topics: Topics,
 }
 
 /// Lets the fleet run as fast as the broker and the line take it.
@@ -86,7 +93,7 @@ fn publish(mut topics: Topics, mut fleet: Fleet, shared: &Shared) -> Ran {
     }
     let rest = fleet.close(fleet.now() + TICK);
     shared.published.fetch_add(topics.publish(&rest), SeqCst);
-    Ran { truth: fleet.truth(), calls: fleet.calls(), last: fleet.now() }
+    Ran { truth: fleet.truth(), calls: fleet.calls(), last: fleet.now(), topics }
 }
 
 /// `90s`, `5m` or `2h`.
@@ -160,13 +167,14 @@ fn kills_at_full_speed_change_no_count() {
     let broker = Broker::shared();
     let telemetry = TelemetrySpec { duplicate_permille: 20, ..TelemetrySpec::off() };
     let spec = FleetSpec {
+        // Records come as fast as they are taken: this is how much event time they fill.
         flows_per_sec: 20_000,
         records_per_message: 100,
         telemetry: TelemetrySpec { spans: true, ..telemetry },
         ..FleetSpec::hard(31)
     };
     let start = now() - 12 * 3_600 * SECOND;
-    let fleet = Fleet::try_new(spec, start - start % (60 * SECOND)).unwrap();
+    let fleet = Fleet::try_new(spec.clone(), start - start % (60 * SECOND)).unwrap();
     let first = fleet.now();
     let topics = broker.topics();
     let [flows, owners, spans] = ["soak-flows", "soak-owners", "soak-spans"].map(str::to_owned);
@@ -179,6 +187,7 @@ fn kills_at_full_speed_change_no_count() {
         .topic(&owners, "portolan-pb", "")
         .topic(&spans, "otlp-proto", "")
         .set("line.commit_interval", "\"500ms\"");
+    let setup = levels::all(setup);
     let mut topics = Topics { flows, owners, spans, writer: topics.writer().unwrap() };
     topics.publish(&fleet.ownership());
     let mut portolan = Portolan::start(&setup).unwrap();
@@ -208,8 +217,17 @@ fn kills_at_full_speed_change_no_count() {
     assert_eq!(status.tallies["accepted"], published, "each record counts once");
     maps::assert_true(&portolan, &ran.truth);
     println!("flows: no difference to the truth");
-    holds::assert_calls_are_true(&mut portolan, &ran.calls);
+    let calls = Calls::of(&ran.calls);
+    calls.assert_told(&mut portolan);
     holds::assert_memory_is_flat(&samples, length);
     holds::assert_disk_is_bounded(&portolan);
-    holds::assert_levels_agree(&mut portolan);
+
+    let whole = Whole::around(first, ran.last);
+    // Another seed: spans of the same ids would be taken for the first ones.
+    let quiet = FleetSpec { seed: spec.seed + 1, flows_per_sec: 100, ..spec };
+    let (mut topics, mut later) = (ran.topics, Fleet::try_new(quiet, whole.settles()).unwrap());
+    whole.pack(&mut portolan, || {
+        topics.publish(&later.tick(later.now() + TICK));
+    });
+    whole.assert_true_at_every_level(&mut portolan, &setup, (&ran.truth, &calls));
 }

@@ -10,8 +10,18 @@ use portolan_proto::v1;
 /// Fails unless the map is the truth: every edge, no other, and each with the right connections,
 /// bytes of both directions and times.
 pub(crate) fn assert_true(portolan: &Portolan, truth: &Truth) {
+    let everything = v1::TimeRange { from_unix_us: 1, to_unix_us: 0 };
+    assert_true_within(portolan, truth, everything);
+}
+
+/// The same of a range that all of the truth lies in. What the answer covers comes back.
+pub(crate) fn assert_true_within(
+    portolan: &Portolan,
+    truth: &Truth,
+    range: v1::TimeRange,
+) -> v1::Coverage {
     let request = v1::GetGraphRequest {
-        range: Some(v1::TimeRange { from_unix_us: 1, to_unix_us: 0 }),
+        range: Some(range),
         layers: vec!["network".to_owned()],
         page_size: 10_000,
         ..v1::GetGraphRequest::default()
@@ -25,6 +35,7 @@ pub(crate) fn assert_true(portolan: &Portolan, truth: &Truth) {
         portolan.status().unwrap().tallies,
         portolan.log_tail()
     );
+    graph.coverage.unwrap()
 }
 
 /// How good a graph is.
