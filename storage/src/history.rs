@@ -19,6 +19,7 @@ mod plan;
 
 pub(crate) use naive::Naive;
 pub use plan::plan;
+pub(crate) use plan::{as_known, up};
 
 /// Windows of one length, next to each other.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,17 @@ pub trait History: Send + Sync {
 
     /// The levels, finest first.
     fn levels(&self) -> Vec<Level>;
+
+    /// The levels for a question about what was known at a clock reading: coarser windows that were packed later are left to
+    /// finer ones, where these are held still.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    fn levels_at(&self, known_at: Option<Nanos>) -> Result<Vec<Level>, Error> {
+        let _ = known_at;
+        Ok(self.levels())
+    }
 
     /// Oldest and newest instant of which any level has a window with rows.
     fn extent(&self) -> Result<Option<TimeRange>, Error>;

@@ -260,6 +260,7 @@ fn what_was_committed_later_can_be_left_out_where_windows_were_sealed_by_then() 
     store.commit(&epoch(1, 70, &[(0, 1, 2, 5), (65, 1, 2, 3), (68, 1, 2, 1)])).unwrap();
     store.commit(&epoch(2, 70, &[(0, 1, 2, 2)])).unwrap();
     store.commit(&epoch(3, 70, &[(0, 1, 2, 4)])).unwrap();
+    // As it is planned without a word of what was known.
     let asked = |known_at: u64, to: u32| {
         let history = store.history();
         let range = TimeRange { from: window(0).start(), to: window(to).start() };
@@ -275,4 +276,34 @@ fn what_was_committed_later_can_be_left_out_where_windows_were_sealed_by_then() 
     assert_eq!(asked(999, 66), (0, 2), "not sealed by then: said so, not guessed");
     assert_eq!(asked(2_000, 70), (10, 1), "the open window cannot be told apart");
     assert_eq!(asked(3_000, 70), (15, 0));
+}
+
+#[test]
+fn what_was_known_before_a_coarse_window_was_packed_is_answered_by_finer_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    // A connection in each of ten minutes; what is ten windows behind is packed, two minutes after another.
+    for n in 1..=80 {
+        let mut commit = epoch(u64::from(n), n, &[(n - 1, 1, 2, 1)]);
+        commit.folded = window(n.saturating_sub(10));
+        store.commit(&commit).unwrap();
+    }
+    let asked = |known_at: u64| {
+        let history = store.history();
+        let range = TimeRange { from: window(0).start(), to: window(60).start() };
+        let mut sum = 0;
+        let add = &mut |row: &EdgeDelta| sum += row.counters[portolan_model::Measure::Flows];
+        let plan = portolan_storage::plan(&history.levels_at(Some(known_at)).unwrap(), range);
+        let select = Select { known_at: Some(known_at), ..Select::default() };
+        let answer = history.edges(&plan, &select, add).unwrap();
+        (sum, answer.unknown.len(), plan.windows())
+    };
+    for n in 13..=72 {
+        let sealed = n as usize - 13;
+        let minutes = sealed / 6;
+        let windows = minutes + (60 - minutes * 6);
+        assert_eq!(asked(n * 1_000), (sealed as i64, 60 - sealed, windows as u64), "at {n}");
+    }
+    assert_eq!(asked(73_000), (60, 0, 1));
+    assert_eq!(asked(80_000), (60, 0, 1));
 }

@@ -74,7 +74,8 @@ pub(super) fn whole(
     rows: &mut ViewBuilder,
 ) -> Result<Snapshot, Error> {
     let range = clamp(history, past.range)?;
-    let plan = range.map(|range| history.plan(range)).unwrap_or_default();
+    let levels = history.levels_at(past.known_at)?;
+    let plan = range.map(|range| plan(&levels, range)).unwrap_or_default();
     let cancelled = || cancel.check().is_err();
     let select = Select {
         entity: None,
@@ -107,7 +108,8 @@ pub(super) fn calls(
     rows: &mut CallsBuilder,
 ) -> Result<(), Error> {
     let range = clamp(history, past.range)?;
-    let plan = range.map(|range| history.plan(range)).unwrap_or_default();
+    let levels = history.levels_at(past.known_at)?;
+    let plan = range.map(|range| plan(&levels, range)).unwrap_or_default();
     let cancelled = || cancel.check().is_err();
     let select = Select {
         entity: None,
@@ -143,13 +145,13 @@ pub(super) fn steps(
         // Until now, and not until the latest time that some record claimed.
         asked.to = checkpoint.watermark.min(checkpoint.clock).saturating_add(1);
     }
-    let levels = history.levels();
+    let levels = history.levels_at(past.known_at)?;
     let mut all = Plan::default();
     let mut missing = Answer::default();
     let range = clamp(history, asked)?;
     if let (Some(range), Some(base)) = (range, levels.first()) {
         let parts = match step_of(&levels, range, ask.cut) {
-            None => vec![history.plan(range)],
+            None => vec![plan(&levels, range)],
             Some(step) => {
                 check(range, step, base.len)?;
                 cut(&windows(&levels, range, step), step)

@@ -157,6 +157,32 @@ async fn what_the_map_said_then_is_without_what_came_late_and_what_it_says_now_i
 }
 
 #[tokio::test]
+async fn what_the_map_said_in_the_middle_of_a_coarse_window_is_answered_by_the_finer_ones_of_then()
+{
+    let disk = two_hours();
+    let (_server, mut client) = disk.serve().await;
+    // Ten minutes of which, when this was asked first, the last ones were open still.
+    let (from, to) = (START + 6_000, START + 6_600);
+    let ask = |known: u32| GetGraphRequest {
+        range: range(from, to),
+        known_at_unix_us: micros(known),
+        ..Default::default()
+    };
+    let then = client.get_graph(ask(from + 470)).await.unwrap().into_inner();
+    let coverage = then.coverage.unwrap();
+    let lacking: i64 = secs_of(&coverage.unknown);
+    assert_eq!(show(&then.edges), [format!("shop/web > shop/cart:80 {}", (600 - lacking) / 10)]);
+    assert!((60..=300).contains(&lacking), "{lacking} s of 600 were not known");
+    let later = client.get_graph(ask(from + 900)).await.unwrap().into_inner();
+    assert_eq!(show(&later.edges), ["shop/web > shop/cart:80 60"]);
+    assert_eq!(secs(&later.coverage.unwrap().spans), [(600, 1)]);
+}
+
+fn secs_of(ranges: &[v1::TimeRange]) -> i64 {
+    ranges.iter().map(|range| (range.to_unix_us - range.from_unix_us) / 1_000_000).sum()
+}
+
+#[tokio::test]
 async fn times_that_make_no_sense_are_refused() {
     let disk = two_hours();
     let (_server, mut client) = disk.serve().await;

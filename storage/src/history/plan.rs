@@ -1,6 +1,6 @@
 //! Which windows answer a question about a range: a pure function of what the levels hold.
 
-use portolan_model::{Nanos, TimeRange};
+use portolan_model::{Nanos, TimeRange, Window, WindowLen};
 
 use super::{Level, Plan, Span};
 
@@ -42,6 +42,24 @@ pub fn plan(levels: &[Level], range: TimeRange) -> Plan {
         }
     }
     plan
+}
+
+/// The levels as they were known: `known` has of each the first window that was packed later. Coarser levels end there, but
+/// not before the finer one begins: what only they hold is asked of them, and not known.
+pub(crate) fn as_known(levels: &[Level], known: &[Window]) -> Vec<Level> {
+    let mut all: Vec<Level> = Vec::with_capacity(levels.len());
+    for (level, known) in levels.iter().zip(known) {
+        let begins = all.last().map(|finer| up(level.len, finer.first));
+        let end = begins.map_or(level.end, |begins| level.end.min(begins.max(*known)));
+        all.push(Level { end, ..*level });
+    }
+    all
+}
+
+/// The first window of a length that begins at `at` or after it.
+pub(crate) fn up(len: WindowLen, at: Window) -> Window {
+    let down = len.window(at.start());
+    if down == at { down } else { down.next(len) }
 }
 
 fn holds(level: &Level, at: Nanos) -> bool {
@@ -90,8 +108,6 @@ fn push(plan: &mut Plan, span: Span) {
 
 #[cfg(test)]
 mod tests {
-    use portolan_model::{Window, WindowLen};
-
     use super::*;
 
     fn level(secs: u32, first: u32, end: u32) -> Level {
@@ -143,6 +159,20 @@ mod tests {
         // An end of the range inside a coarse window, the rest of which finer ones would hold.
         check(&all, secs(1_215, 3_015), "60:1200-1800 600:1800-3000 10:3000-3020");
         check(&all, secs(2_995, 3_015), "60:2940-3000 10:3000-3020");
+    }
+
+    #[test]
+    fn what_was_packed_later_is_left_to_finer_windows_that_are_held() {
+        let all = [level(10, 2_400, u32::MAX), level(60, 1_200, 3_600), level(600, 0, 3_600)];
+        let known = |known: [u32; 3]| as_known(&all, &known.map(Window));
+        check(&known([0, 3_600, 3_600]), secs(0, 3_600), "600:0-3600");
+        check(
+            &known([3_590, 3_540, 3_000]),
+            secs(1_800, 3_600),
+            "600:1800-3000 60:3000-3540 10:3540-3600",
+        );
+        // Of minutes before 2400, and of what is before 1200, there is nothing finer.
+        check(&known([0, 0, 0]), secs(0, 3_600), "600:0-1200 60:1200-2400 10:2400-3600");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use portolan_model::{Nanos, Window, WindowLen};
 use super::buckets::{BucketMap, Buckets, Names};
 use super::{LevelOptions, packs};
 use crate::codec::{put_varint, take_varint};
+use crate::history::up;
 use crate::{Error, keys};
 
 /// Seconds that a base window stays open after the line has forgotten its connections: metrics and
@@ -163,12 +164,6 @@ impl LevelView {
     pub(super) fn disk_bytes(&self) -> u64 {
         self.packs.disk_bytes() + self.late.disk_bytes()
     }
-}
-
-/// The first window of a level that begins at `at` or after it.
-pub(super) fn up(len: WindowLen, at: Window) -> Window {
-    let down = len.window(at.start());
-    if down == at { down } else { down.next(len) }
 }
 
 /// The first window that a level keeps: whole windows leave, and only behind what was heard of.

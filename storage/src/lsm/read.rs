@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fjall::Readable;
 use portolan_model::{
-    CallDelta, ChangeRecord, EdgeDelta, Entity, EntityId, HealthRow, OwnerRecord, PathDelta,
+    CallDelta, ChangeRecord, EdgeDelta, Entity, EntityId, HealthRow, Nanos, OwnerRecord, PathDelta,
     TimeRange, TraceRow, Window, WindowLen,
 };
 
@@ -12,7 +12,7 @@ use super::buckets::rows;
 use super::holes::{Hole, Why};
 use super::packs::{self, Reading};
 use super::{FjallStore, Shared, View};
-use crate::history::{Answer, Apart, History, Level, Plan, Select};
+use crate::history::{Answer, Apart, History, Level, Plan, Select, as_known};
 use crate::keys::{self, Reader};
 use crate::records::{
     CHANGE, HEALTH, OWNER, TRACE, changes_from, read_change, read_health, read_owner, read_trace,
@@ -293,6 +293,14 @@ impl History for FjallHistory<'_> {
                     + if at == 0 { self.view.open.disk_bytes() } else { 0 },
             })
             .collect()
+    }
+
+    fn levels_at(&self, known_at: Option<Nanos>) -> Result<Vec<Level>, Error> {
+        let levels = self.levels();
+        let Some(at) = known_at else { return Ok(levels) };
+        let (shared, snapshot) = (self.shared, &self.view.snapshot);
+        let known = self.view.levels.iter().map(|level| packs::known(shared, snapshot, level, at));
+        Ok(as_known(&levels, &known.collect::<Result<Vec<_>, _>>()?))
     }
 
     fn extent(&self) -> Result<Option<TimeRange>, Error> {

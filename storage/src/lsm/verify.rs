@@ -92,7 +92,7 @@ impl FjallStore {
         let mut windows: Vec<(usize, Window)> = Vec::new();
         for at in 1..self.levels.len() {
             let (level, finer) = (&view.levels[at], &view.levels[at - 1]);
-            let from = super::levels::up(level.len, finer.expired).max(level.expired);
+            let from = crate::history::up(level.len, finer.expired).max(level.expired);
             let Some(last) = level.sealed.0.checked_sub(1).map(Window) else { continue };
             let kinds = &keys::KINDS;
             let (shared, span) = (&self.shared, (from, last));

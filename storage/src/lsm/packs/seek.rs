@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 
 use fjall::{Keyspace, Snapshot, UserKey, UserValue};
-use portolan_model::{Window, WindowLen};
+use portolan_model::{Nanos, Window, WindowLen};
 
 use super::super::Shared;
 use super::super::buckets::rows;
 use super::super::levels::LevelView;
-use super::HEAD;
+use super::{HEAD, PartKey};
 use crate::Error;
 use crate::keys::{self, Reader};
 
@@ -169,6 +169,49 @@ pub(in super::super) fn lasts(
                 Err(e) => shared.damage(&e).map(|_| Some(level.len.window(high.start())))?,
             });
         }
+    }
+    Ok(found)
+}
+
+/// The first window of a level that was packed after a clock reading, or is not packed yet: windows are packed in order, by
+/// clocks that do not go back.
+pub(in super::super) fn known(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    level: &LevelView,
+    at: Nanos,
+) -> Result<Window, Error> {
+    let (mut low, mut high) = (level.expired, level.sealed);
+    while low < high {
+        let middle = level.len.window(Window(low.0.midpoint(high.0)).start()).max(low);
+        let next = next_part(shared, snapshot, level, (middle, high))?;
+        match next.filter(|part| part.known <= at) {
+            Some(part) => low = part.window.next(level.len).min(high),
+            None => high = middle,
+        }
+    }
+    Ok(high)
+}
+
+/// The first packed part of the windows `[from, to)` of a level.
+fn next_part(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    level: &LevelView,
+    (from, to): (Window, Window),
+) -> Result<Option<PartKey>, Error> {
+    let Some(last) = to.0.checked_sub(1).map(Window) else { return Ok(None) };
+    let mut found: Option<PartKey> = None;
+    for kind in keys::KINDS.map(|kind| HEAD | kind) {
+        let mut parts = level.packs.parts(from, last);
+        let guard = parts
+            .find_map(|(keyspace, low, high)| rows(snapshot, keyspace, kind, low, high).next());
+        let part = match guard.map(fjall::Guard::key).transpose() {
+            Ok(key) => key.and_then(|key| PartKey::read(kind, &key)),
+            // Whoever reads the windows there finds out which do not read.
+            Err(e) => shared.damage(&e).map(|_| None)?,
+        };
+        found = found.into_iter().chain(part).min_by_key(|part| part.window);
     }
     Ok(found)
 }
