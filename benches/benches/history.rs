@@ -1,6 +1,7 @@
 //! History: packed windows and what they cost. Prints figures beside the holds, asserts nothing.
 //!
-//! `cargo bench -p portolan-benches --bench history` (`-- merge`: the merging alone, `-- answers`: diff and changes alone)
+//! `cargo bench -p portolan-benches --bench history` (`-- merge`: the merging alone, `-- answers`: diff and changes alone,
+//! `-- late`: a day of which much came late)
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -17,6 +18,8 @@ use portolan_storage::{
 
 #[path = "history/answers.rs"]
 mod answers;
+#[path = "history/late.rs"]
+mod late;
 
 /// Edges of the fleet, heard of in every window or in nine of ten.
 const EDGES: u64 = 50_000;
@@ -87,7 +90,10 @@ fn fleet(present: u64) -> anyhow::Result<()> {
     }
     let end = history.levels()[0].sealed.start();
     drop(history);
-    if is_wanted("answers") { answers::of_hours(&store, start, end) } else { Ok(()) }
+    if is_wanted("answers") {
+        answers::of_hours(&store, start, end)?;
+    }
+    if is_wanted("late") { late::of_a_day(&mut store, u64::from(WINDOWS) + 1) } else { Ok(()) }
 }
 
 /// Any day of the whole graph, and one service over any month.

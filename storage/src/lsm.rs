@@ -30,6 +30,7 @@ mod commit;
 mod copy;
 mod fault;
 mod holes;
+mod late;
 mod ledger;
 mod levels;
 mod mend;
@@ -54,6 +55,7 @@ pub(crate) use snapshot::remove_staged;
 
 use buckets::{BucketMap, Buckets};
 use holes::{Hole, Holes, Why};
+use late::LateParts;
 use ledger::Touched;
 use levels::{LevelState, LevelView};
 
@@ -69,6 +71,8 @@ pub struct Options {
     pub memtable_bytes: u64,
     /// Rows of recent windows held for merging, of each kind: about 230 bytes each.
     pub cached_rows: usize,
+    /// Late rows of a window in one epoch from which on they are packed.
+    pub late_rows: usize,
     /// Bytes of journals on disk; at least 64 MiB.
     pub journal_bytes: u64,
     /// Bytes on disk that the store may take; 0 for no bound. Over it the finest level that can be is shortened.
@@ -99,6 +103,7 @@ pub struct FjallStore {
     calls: RowCache<CallDelta>,
     /// See [`Options::max_bytes`].
     max_bytes: u64,
+    late_parts: LateParts,
     holes: Arc<Holes>,
     catalogue: Arc<CatalogueRows>,
     touched: Touched,
@@ -147,6 +152,8 @@ impl Default for Options {
             memtable_bytes: 16 << 20,
             // Five windows of 50 k edges: 58 MB.
             cached_rows: 250_000,
+            // Reading so many takes four times as long as beginning with a part.
+            late_rows: 64,
             // The least that the engine takes. Its items are replayed at start, 1 M a second.
             journal_bytes: 64 << 20,
             max_bytes: 0,
@@ -173,6 +180,7 @@ impl Options {
             block_cache_bytes: 4 << 20,
             memtable_bytes: 4 << 20,
             cached_rows: 20_000,
+            late_rows: 2,
             journal_bytes: 64 << 20,
             max_bytes: 0,
             levels: Vec::new(),

@@ -30,6 +30,12 @@ fn open(path: &Path) -> FjallStore {
     FjallStore::open(path, LEN, &options([0, 0])).unwrap()
 }
 
+/// Late rows are packed from so many on.
+fn open_with(path: &Path, late_rows: usize) -> FjallStore {
+    let options = Options { late_rows, ..options([0, 0]) };
+    FjallStore::open(path, LEN, &options).unwrap()
+}
+
 /// All changes, added up one by one.
 #[derive(Default)]
 struct Oracle {
@@ -164,22 +170,23 @@ fn epoch(epoch: u64, folded: u32, changes: &[(u32, u64, u64, i64)]) -> EpochComm
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_level_has_the_sum_of_all_changes_whatever_their_order(
         epochs in prop::collection::vec((changes(), 0_u32..40), 1..14),
         reopen_at in 0_usize..14,
+        late_rows in prop_oneof![Just(1_usize), 2_usize..6, Just(usize::MAX)],
     ) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
-        let mut store = open(&path);
+        let mut store = open_with(&path, late_rows);
         let mut oracle = Oracle::default();
         let mut folded = 0;
         for (at, (changes, on)) in epochs.into_iter().enumerate() {
             if at == reopen_at {
                 drop(store);
-                store = open(&path);
+                store = open_with(&path, late_rows);
             }
             folded += on;
             let commit = epoch(at as u64 + 1, folded, &changes);

@@ -7,9 +7,10 @@ use portolan_model::{EpochCommit, Notes, Window};
 
 use super::buckets::rows;
 use super::holes::{self, Hole, Holes, Why};
+use super::late::Late;
 use super::ledger::{DEPTH, META, Touched};
 use super::levels::{LevelState, Mark, kept_from, put_marks};
-use super::{FjallStore, Shared, View, packs};
+use super::{FjallStore, Shared, View};
 use crate::cache::{Outcome, RowCache, Source};
 use crate::records::{
     AGENTS, HEAD, Head, LEARNED, MARKS, catalogue_key, change_key, entity_key, health_key,
@@ -90,10 +91,10 @@ impl FjallStore {
             let name = keyspace.name().to_string();
             touched.touch(&mut batch, &shared.meta, &name, &keyspace, number);
         }
-        let mut late = Late { batch, touched, number, commit, marks: &marks, dropped: 0 };
-        late.put(&mut self.levels, &shared, old_edges)?;
-        late.put(&mut self.levels, &shared, old_paths)?;
-        late.put(&mut self.levels, &shared, old_calls)?;
+        let mut late = Late::new(batch, touched, number, commit, &marks);
+        late.put(&mut self.levels, &mut self.late_parts, &shared, old_edges)?;
+        late.put(&mut self.levels, &mut self.late_parts, &shared, old_paths)?;
+        late.put(&mut self.levels, &mut self.late_parts, &shared, old_calls)?;
         let Late { mut batch, mut touched, dropped, .. } = late;
         let mut next = Checkpoint::clone(&self.checkpoint);
         checkpoint::advance(&mut next, commit, marks[0].expired, dropped);
@@ -397,50 +398,6 @@ fn put_rows<R: Row>(
 /// Sorted rows of windows before `first`, and those from it on.
 fn split<R: Row>(rows: &[R], first: Window) -> (&[R], &[R]) {
     rows.split_at(rows.partition_point(|row| R::window(row.key()) < first))
-}
-
-/// The changes of sealed windows in an epoch, on their way to the levels that have sealed them.
-struct Late<'a> {
-    batch: OwnedWriteBatch,
-    touched: Touched,
-    number: u64,
-    commit: &'a EpochCommit,
-    marks: &'a [Mark],
-    /// Rows whose windows no level holds any more.
-    dropped: usize,
-}
-
-// === impl Late ===
-
-impl Late<'_> {
-    fn put<R: Row>(
-        &mut self,
-        levels: &mut [LevelState],
-        shared: &Shared,
-        rows: &[R],
-    ) -> Result<(), Error> {
-        let mut kept = vec![false; rows.len()];
-        for (level, mark) in levels.iter_mut().zip(self.marks) {
-            let mut here = Vec::new();
-            for (row, kept) in rows.iter().zip(&mut kept) {
-                let window = level.len.window(R::window(row.key()).start());
-                if window >= mark.expired && window < mark.sealed {
-                    here.push(R::new(R::moved(row.key(), window), row.sums()));
-                    *kept = true;
-                }
-            }
-            for row in tidy(&here).iter().filter(|row| !row.sums().is_zero()) {
-                let number = level.late.number(R::window(row.key()));
-                let keyspace = level.late.place(shared, number)?;
-                let when = (self.commit.clock, self.commit.epoch);
-                packs::put_late::<R>(&mut self.batch, &keyspace, when, row.key(), &row.sums());
-                let name = keyspace.name().to_string();
-                self.touched.touch(&mut self.batch, &shared.meta, &name, &keyspace, self.number);
-            }
-        }
-        self.dropped += kept.iter().filter(|kept| !**kept).count();
-        Ok(())
-    }
 }
 
 fn built(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

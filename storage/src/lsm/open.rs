@@ -10,6 +10,7 @@ use portolan_model::WindowLen;
 
 use super::buckets::{Buckets, Names};
 use super::holes::{self, Why};
+use super::late::LateParts;
 use super::ledger::{Gap, META, Touched};
 use super::levels::{LevelState, Mark, read_marks};
 use super::mend;
@@ -169,6 +170,7 @@ impl FjallStore {
             paths: RowCache::new(options.cached_rows),
             calls: RowCache::new(options.cached_rows),
             max_bytes: options.max_bytes,
+            late_parts: LateParts::new(options.late_rows),
             holes,
             catalogue,
             touched,

@@ -136,6 +136,8 @@ pub(super) struct Reading<'a, R: Row> {
     pub(super) select: &'a Select<'a>,
     pub(super) sum: Summer<R>,
     pub(super) answer: Answer,
+    /// Only parts that were packed after this clock reading, and no late rows.
+    pub(super) after: Option<Nanos>,
     /// Parts that did not read, by their levels.
     broken: BTreeSet<(usize, PartKey)>,
     /// Whether some rows of one may be in the sum.
@@ -156,7 +158,8 @@ impl<'a, R: Row> Reading<'a, R> {
         let mut broken = BTreeSet::new();
         loop {
             let (sum, answer) = (Summer::new(), Answer::default());
-            let mut reading = Self { shared, view, select, sum, answer, broken, torn: false };
+            let mut reading =
+                Self { shared, view, select, sum, answer, after: None, broken, torn: false };
             read(&mut reading)?;
             if !reading.torn {
                 return Ok(reading);
@@ -200,7 +203,7 @@ impl<'a, R: Row> Reading<'a, R> {
         let lacking = holes::within(&view.holes, at.len.secs(), R::KIND, (from, last));
         let ranges = lacking.map(|w| TimeRange { from: w.start(), to: w.end(at.len) });
         self.answer.unreadable.extend(ranges);
-        self.late(level, from, last)
+        if self.after.is_some() { Ok(()) } else { self.late(level, from, last) }
     }
 
     /// Loads one packed part.
@@ -214,6 +217,9 @@ impl<'a, R: Row> Reading<'a, R> {
     ) -> Result<(), Error> {
         let len = self.view.levels[level].len;
         let range = TimeRange { from: part.window.start(), to: part.window.end(len) };
+        if self.after.is_some_and(|after| part.known <= after) {
+            return Ok(());
+        }
         if self.select.known_at.is_some_and(|at| at < part.known) {
             if self.answer.unknown.last() != Some(&range) {
                 self.answer.unknown.push(range);

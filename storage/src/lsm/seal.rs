@@ -46,7 +46,7 @@ impl FjallStore {
                 }
             }
         }
-        Ok(())
+        self.merge_late(&mut budget)
     }
 
     /// Where a level can be sealed up to.

@@ -227,10 +227,19 @@ impl<R: Row> Summer<R> {
 
     /// The sum as a packed window, one for each layer; rows that come to nothing are left out.
     pub(crate) fn pack(&mut self, window: Window) -> Vec<Packed> {
+        self.pack_where(window, |sums| !sums.is_zero())
+    }
+
+    /// The sum as changes of a window. Those that come to nothing have times.
+    pub(crate) fn pack_changes(&mut self, window: Window) -> Vec<Packed> {
+        self.pack_where(window, |_| true)
+    }
+
+    fn pack_where(&mut self, window: Window, wanted: impl Fn(&R::Sums) -> bool) -> Vec<Packed> {
         let mut parts = Vec::new();
         for (layer, table) in &mut self.tables {
             table.settle();
-            let there = |row: &usize| !Self::sums(table, *row).is_zero();
+            let there = |row: &usize| wanted(&Self::sums(table, *row));
             let rows: Vec<usize> = (0..table.len()).filter(there).collect();
             if !rows.is_empty() {
                 parts.push(pack_table(window, *layer, table, &rows));

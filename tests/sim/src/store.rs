@@ -297,7 +297,7 @@ impl Store {
 /// Levels of six and of thirty base windows: some of both are sealed in a run of minutes.
 fn options(base: WindowLen) -> Options {
     let level = |by: u32| LevelOptions { secs: base.secs() * by, retention_secs: 0 };
-    Options { levels: vec![level(6), level(30)], ..Options::small() }
+    Options { levels: vec![level(6), level(30)], late_rows: 2, ..Options::small() }
 }
 
 /// The one journal of a small store. Its room is allocated ahead, and is zero where nothing is.
