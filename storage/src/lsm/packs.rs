@@ -119,7 +119,7 @@ mod seek;
 mod slices;
 
 use seek::{Entry, Place, entries};
-pub(super) use seek::{first, firsts, known, lasts, windows};
+pub(super) use seek::{first, firsts, lasts, packed_after, windows};
 use slices::{Fault, Slices};
 
 /// A packed part of which slices are still to be read.

@@ -299,7 +299,8 @@ impl History for FjallHistory<'_> {
         let levels = self.levels();
         let Some(at) = known_at else { return Ok(levels) };
         let (shared, snapshot) = (self.shared, &self.view.snapshot);
-        let known = self.view.levels.iter().map(|level| packs::known(shared, snapshot, level, at));
+        let known =
+            self.view.levels.iter().map(|level| packs::packed_after(shared, snapshot, level, at));
         Ok(as_known(&levels, &known.collect::<Result<Vec<_>, _>>()?))
     }
 

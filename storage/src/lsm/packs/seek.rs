@@ -175,7 +175,7 @@ pub(in super::super) fn lasts(
 
 /// The first window of a level that was packed after a clock reading, or is not packed yet: windows are packed in order, by
 /// clocks that do not go back.
-pub(in super::super) fn known(
+pub(in super::super) fn packed_after(
     shared: &Shared,
     snapshot: &Snapshot,
     level: &LevelView,
